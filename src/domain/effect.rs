@@ -1,0 +1,268 @@
+//! Everything that a decision can ask for. Imperative, and safe to do twice.
+//!
+//! An effect holds no key: while it is under way, events of every key go on being decided. What it finds out comes back
+//! as an event to [`Effect::key`].
+
+use serde::{Deserialize, Serialize};
+
+use super::command::Command;
+use super::event::{Key, SweepRequest};
+use super::forge::{CommitState, PullSnapshot, User};
+use super::ids::{ChannelName, CommitSha, ModelName, PullRef, Repository, SweepId, VersionId};
+use super::sweep::plan::PlanSummary;
+use super::sweep::state::{JobHandle, Retry};
+use super::version::{SourceRef, Tree, Version};
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "effect")]
+pub enum Effect {
+    /// Find the models that a push touched.
+    InspectPush {
+        /// The repository.
+        repository: Repository,
+        /// The full reference.
+        reference: String,
+        /// Where it pointed before.
+        before: Option<CommitSha>,
+        /// Where it points now.
+        after: CommitSha,
+        /// The branch that merged work lives on.
+        default_branch: String,
+    },
+    /// Find the models and sweeps that a pull request changes.
+    InspectPull {
+        /// The pull request as it was when this was decided.
+        snapshot: Box<PullSnapshot>,
+    },
+    /// Build and test a model at a commit.
+    BuildModel {
+        /// The model.
+        model: ModelName,
+        /// What to build.
+        source: SourceRef,
+        /// Whether the commit is one that others can check out.
+        tree: Tree,
+    },
+    /// Stop the build of that commit if it is under way.
+    CancelBuild {
+        /// The model.
+        model: ModelName,
+        /// What is being built.
+        source: SourceRef,
+    },
+    /// Write the version into the registry and move its channels.
+    RegisterVersion {
+        /// The version.
+        version: Box<Version>,
+        /// Channels to move, with the reason.
+        channels: Vec<(ChannelName, String)>,
+    },
+    /// Move a channel.
+    MoveChannel {
+        /// The model.
+        model: ModelName,
+        /// The channel.
+        channel: ChannelName,
+        /// Where to.
+        target: super::event::PromotionTarget,
+        /// Why.
+        reason: String,
+    },
+    /// Show beside a commit how it fares.
+    SetCommitStatus {
+        /// The repository.
+        repository: Repository,
+        /// The commit.
+        commit: CommitSha,
+        /// What this status is about: `modelship/build urban/simple-tax`.
+        context: String,
+        /// How it fares.
+        state: CommitState,
+        /// One line.
+        description: String,
+    },
+    /// Write or rewrite the comment that carries this marker.
+    UpsertComment {
+        /// Where.
+        pull: PullRef,
+        /// What the comment is about; one comment for each.
+        marker: String,
+        /// Its text.
+        body: String,
+    },
+    /// Write a comment once; if one with this marker is there already, leave it.
+    PostComment {
+        /// Where.
+        pull: PullRef,
+        /// What the comment is about.
+        marker: String,
+        /// Its text.
+        body: String,
+    },
+    /// Look up whether the author may give this command now.
+    CheckCommand {
+        /// Where it was given.
+        pull: PullRef,
+        /// The command.
+        command: Command,
+        /// Who gave it.
+        author: User,
+    },
+    /// Plan a sweep file of a pull request.
+    PlanSweep {
+        /// The pull request.
+        pull: PullRef,
+        /// The commit whose file is planned.
+        head: CommitSha,
+        /// The sweep file's path.
+        path: String,
+        /// What it asks for.
+        request: SweepRequest,
+        /// The pull request's own version of the model, when it changes the model.
+        own_version: Option<VersionId>,
+    },
+    /// Hand the missing runs to the executor.
+    SubmitJobs {
+        /// The plan.
+        plan: Box<PlanSummary>,
+        /// The pull request whose head must still be the plan's.
+        pull: Option<PullRef>,
+        /// The round, from 1.
+        round: u32,
+        /// Which runs to do again.
+        retry: Retry,
+    },
+    /// Read what the jobs have written since last time.
+    WatchJobs {
+        /// The sweep.
+        sweep: SweepId,
+        /// The round.
+        round: u32,
+        /// The jobs.
+        jobs: Vec<JobHandle>,
+    },
+    /// End the jobs.
+    CancelJobs {
+        /// The sweep.
+        sweep: SweepId,
+        /// The round.
+        round: u32,
+        /// The jobs.
+        jobs: Vec<JobHandle>,
+    },
+    /// Join inputs and outputs of every run into the analysis.
+    WriteAnalysis {
+        /// The plan.
+        plan: Box<PlanSummary>,
+        /// The round that ended.
+        round: u32,
+    },
+    /// Compare branches and pull requests of every repository with what we know.
+    Reconcile,
+}
+
+impl Effect {
+    /// The effect's name, for logs and the queue table.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::InspectPush { .. } => "InspectPush",
+            Self::InspectPull { .. } => "InspectPull",
+            Self::BuildModel { .. } => "BuildModel",
+            Self::CancelBuild { .. } => "CancelBuild",
+            Self::RegisterVersion { .. } => "RegisterVersion",
+            Self::MoveChannel { .. } => "MoveChannel",
+            Self::SetCommitStatus { .. } => "SetCommitStatus",
+            Self::UpsertComment { .. } => "UpsertComment",
+            Self::PostComment { .. } => "PostComment",
+            Self::CheckCommand { .. } => "CheckCommand",
+            Self::PlanSweep { .. } => "PlanSweep",
+            Self::SubmitJobs { .. } => "SubmitJobs",
+            Self::WatchJobs { .. } => "WatchJobs",
+            Self::CancelJobs { .. } => "CancelJobs",
+            Self::WriteAnalysis { .. } => "WriteAnalysis",
+            Self::Reconcile => "Reconcile",
+        }
+    }
+
+    /// The key that waits for this effect's answer, and which part of its state does.
+    #[must_use]
+    pub fn subject(&self) -> (Key, String) {
+        match self {
+            Self::InspectPush { repository, after, .. } => (Key::Repository(repository.clone()), after.to_string()),
+            Self::InspectPull { snapshot } => (Key::Pull(snapshot.pull.clone()), snapshot.head.to_string()),
+            Self::BuildModel { model, source, .. } | Self::CancelBuild { model, source } => {
+                (Key::Model(model.clone()), source.commit.to_string())
+            }
+            Self::RegisterVersion { version, .. } => {
+                (Key::Model(version.model.clone()), version.source.commit.to_string())
+            }
+            Self::MoveChannel { model, channel, .. } => (Key::Model(model.clone()), channel.to_string()),
+            Self::SetCommitStatus { repository, context, .. } => (Key::Repository(repository.clone()), context.clone()),
+            Self::UpsertComment { pull, marker, .. } | Self::PostComment { pull, marker, .. } => {
+                (Key::Pull(pull.clone()), marker.clone())
+            }
+            Self::CheckCommand { pull, command, .. } => (Key::Pull(pull.clone()), command.to_string()),
+            Self::PlanSweep { pull, path, .. } => (Key::Pull(pull.clone()), path.clone()),
+            Self::SubmitJobs { plan, round, .. } | Self::WriteAnalysis { plan, round } => {
+                (Key::Sweep(plan.id.clone()), round.to_string())
+            }
+            Self::WatchJobs { sweep, round, .. } | Self::CancelJobs { sweep, round, .. } => {
+                (Key::Sweep(sweep.clone()), round.to_string())
+            }
+            Self::Reconcile => (Key::Instance, String::new()),
+        }
+    }
+
+    /// Whether the effect may take minutes, and so gets a lane where it blocks nobody.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        match self {
+            Self::BuildModel { .. } => Lane::Build,
+            Self::WatchJobs { .. } => Lane::Watch,
+            Self::PlanSweep { .. } | Self::SubmitJobs { .. } | Self::WriteAnalysis { .. } => Lane::Bulk,
+            Self::InspectPush { .. }
+            | Self::InspectPull { .. }
+            | Self::CancelBuild { .. }
+            | Self::RegisterVersion { .. }
+            | Self::MoveChannel { .. }
+            | Self::SetCommitStatus { .. }
+            | Self::UpsertComment { .. }
+            | Self::PostComment { .. }
+            | Self::CheckCommand { .. }
+            | Self::CancelJobs { .. }
+            | Self::Reconcile => Lane::Quick,
+        }
+    }
+}
+
+/// Effects of one lane share workers, so that slow ones never stand in front of quick ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lane {
+    /// Milliseconds to seconds.
+    Quick,
+    /// Builds and tests.
+    Build,
+    /// Streams over many points.
+    Bulk,
+    /// Waits for jobs.
+    Watch,
+}
+
+impl Lane {
+    /// Every lane.
+    pub const ALL: [Self; 4] = [Self::Quick, Self::Build, Self::Bulk, Self::Watch];
+
+    /// The lane as the database spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Quick => "quick",
+            Self::Build => "build",
+            Self::Bulk => "bulk",
+            Self::Watch => "watch",
+        }
+    }
+}

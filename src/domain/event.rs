@@ -1,0 +1,368 @@
+//! Everything that can have happened. Past tense, closed, and nothing but ids and values.
+//!
+//! An event belongs to one [`Key`]; events of one key are decided one after another, in the order in which they were
+//! kept. Whatever the forge, an executor or a person at a terminal does arrives here first.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::command::Command;
+use super::diagnostic::{Diagnostic, Faults};
+use super::forge::{PullSnapshot, User};
+use super::ids::{ChannelName, CommitSha, ModelName, ObjectId, PullRef, Repository, SweepId, VersionId};
+use super::sweep::analysis::AnalysisSummary;
+use super::sweep::plan::PlanSummary;
+use super::sweep::state::{JobHandle, Retry, RoundCounts, RunFailure};
+use super::version::{SourceRef, Version};
+
+/// What an event is about. Events of one key never overtake one another.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Key {
+    /// A repository: its branches.
+    Repository(Repository),
+    /// A model: its builds.
+    Model(ModelName),
+    /// A pull request.
+    Pull(PullRef),
+    /// A sweep.
+    Sweep(SweepId),
+    /// The whole instance: the periodic tick.
+    Instance,
+}
+
+impl fmt::Display for Key {
+    /// The key as the database spells it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repository(repository) => write!(f, "repository/{}", repository.id),
+            Self::Model(model) => write!(f, "model/{model}"),
+            Self::Pull(pull) => write!(f, "pull/{}/{}", pull.repository.id, pull.number),
+            Self::Sweep(sweep) => write!(f, "sweep/{sweep}"),
+            Self::Instance => f.write_str("instance"),
+        }
+    }
+}
+
+/// A model that a push or a pull request changed: its manifest or its source differs from before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TouchedModel {
+    /// The model.
+    pub model: ModelName,
+    /// Where to build it from.
+    pub source: SourceRef,
+    /// The git tree of its source folder.
+    pub source_tree: ObjectId,
+}
+
+/// A sweep file that a pull request adds or changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedSweep {
+    /// Its path.
+    pub path: String,
+    /// What it asks for, when it can be read.
+    pub request: Result<SweepRequest, Faults>,
+}
+
+/// The part of a sweep file that decides what has to be there before it can be planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SweepRequest {
+    /// The sweep's name.
+    pub name: super::ids::SweepName,
+    /// The model.
+    pub model: ModelName,
+    /// What stands after `@`, when anything does.
+    pub reference: Option<String>,
+}
+
+/// How a build ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuildOutcome {
+    /// It built and passed its tests, now or at an earlier time with the same content.
+    Passed(Box<Version>),
+    /// The user's files or the user's model are at fault.
+    Failed(BuildFailure),
+    /// Nobody wants it any more.
+    Cancelled,
+}
+
+/// Why a build failed, for the user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildFailure {
+    /// The stage: `manifest`, `build`, or a test's name.
+    pub stage: String,
+    /// One sentence.
+    pub message: String,
+    /// Faults with their places, when files are at fault.
+    pub faults: Vec<Diagnostic>,
+    /// The last lines of the log, at most 4 KiB.
+    pub log_tail: String,
+    /// Where the whole log lies in the artifact store.
+    pub log: Option<String>,
+}
+
+/// How a pull request changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PullChange {
+    /// Opened or reopened.
+    Opened,
+    /// Its head moved.
+    Pushed,
+    /// Its title, base or anything else that is not its head changed.
+    Edited,
+    /// Closed or merged.
+    Closed,
+}
+
+/// Which version a promotion asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromotionTarget {
+    /// This version.
+    Version(VersionId),
+    /// The version that the channel pointed to before its last move.
+    Previous,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event")]
+pub enum Event {
+    // --- a repository -------------------------------------------------------------------------------------------
+    /// A branch or tag was moved, made or deleted.
+    PushReceived {
+        /// The full reference: `refs/heads/main`.
+        reference: String,
+        /// Where it pointed before; none when it is new.
+        before: Option<CommitSha>,
+        /// Where it points now; none when it was deleted.
+        after: Option<CommitSha>,
+        /// The branch that merged work lives on.
+        default_branch: String,
+        /// Who pushed.
+        pusher: String,
+    },
+    /// The push was looked at.
+    PushInspected {
+        /// The full reference.
+        reference: String,
+        /// The new commit.
+        commit: CommitSha,
+        /// The branch that merged work lives on.
+        default_branch: String,
+        /// Models that the push touched.
+        models: Vec<TouchedModel>,
+        /// Manifests that cannot be read.
+        faults: Vec<Diagnostic>,
+    },
+
+    // --- a model ------------------------------------------------------------------------------------------------
+    /// Somebody wants this commit of the model as a version.
+    BuildRequested {
+        /// What to build.
+        source: SourceRef,
+        /// Whether the commit is one that others can check out.
+        tree: super::version::Tree,
+        /// Channels to move to the version once it is there, with the reason to note.
+        channels: Vec<(ChannelName, String)>,
+        /// Who waits for the outcome.
+        waiter: Option<Key>,
+    },
+    /// A build ended.
+    BuildFinished {
+        /// What was built.
+        source: SourceRef,
+        /// How it ended.
+        outcome: BuildOutcome,
+    },
+    /// The registry holds the version now and its channels point to it.
+    VersionRegistered {
+        /// What was built.
+        source: SourceRef,
+        /// The version.
+        version: Box<Version>,
+    },
+    /// Somebody wants a channel moved.
+    PromotionRequested {
+        /// The channel.
+        channel: ChannelName,
+        /// Where to.
+        target: PromotionTarget,
+        /// Who.
+        by: String,
+    },
+
+    // --- a pull request -----------------------------------------------------------------------------------------
+    /// The forge told of a pull request.
+    PullChanged {
+        /// The pull request as it is now.
+        snapshot: Box<PullSnapshot>,
+        /// What changed.
+        change: PullChange,
+    },
+    /// The pull request's change was looked at.
+    PullInspected {
+        /// The head that was looked at.
+        head: CommitSha,
+        /// Models that the pull request changes.
+        models: Vec<TouchedModel>,
+        /// Sweep files that it adds or changes.
+        sweeps: Vec<ChangedSweep>,
+        /// Manifests that cannot be read.
+        faults: Vec<Diagnostic>,
+    },
+    /// A build that this pull request waits for ended.
+    BuildSettled {
+        /// The model.
+        model: ModelName,
+        /// The commit.
+        commit: CommitSha,
+        /// The version, or why there is none.
+        result: Result<VersionId, BuildFailure>,
+    },
+    /// Somebody commented.
+    CommentCreated {
+        /// The comment's number on the forge.
+        comment: i64,
+        /// Who wrote it.
+        author: User,
+        /// Its text.
+        body: String,
+    },
+    /// A command's author was looked up.
+    CommandChecked {
+        /// The command.
+        command: Command,
+        /// Who gave it.
+        author: User,
+        /// Why it is not allowed; none when it is.
+        denied: Option<String>,
+    },
+    /// A sweep file was planned.
+    SweepPlanned {
+        /// The sweep file's path.
+        path: String,
+        /// The head that it was planned for.
+        head: CommitSha,
+        /// The plan, or what is wrong.
+        result: Result<Box<PlanSummary>, Faults>,
+    },
+    /// One of this pull request's sweeps has moved on.
+    SweepAdvanced {
+        /// The sweep.
+        sweep: SweepId,
+        /// Its state now, in short.
+        report: Box<super::sweep::state::SweepReport>,
+    },
+
+    // --- a sweep ------------------------------------------------------------------------------------------------
+    /// A planned sweep was told to start.
+    SweepStarted {
+        /// What it will do.
+        plan: Box<PlanSummary>,
+        /// The pull request that asked for it; none on a laptop.
+        pull: Option<PullRef>,
+        /// Who started it.
+        by: String,
+        /// Which runs to do again.
+        retry: Retry,
+    },
+    /// The executor has the jobs of a round.
+    JobsSubmitted {
+        /// The round, from 1.
+        round: u32,
+        /// The jobs.
+        jobs: Vec<JobHandle>,
+        /// Runs of this round.
+        runs: u64,
+        /// Runs of the plan whose result was known when the round began.
+        known: u64,
+    },
+    /// A round could not be started, by the user's doing or by a rule.
+    StartRefused {
+        /// The round.
+        round: u32,
+        /// Why.
+        reason: String,
+    },
+    /// Records came in.
+    RunsObserved {
+        /// The round.
+        round: u32,
+        /// All runs of the round so far.
+        counts: RoundCounts,
+        /// The first failures of the round; at most 50.
+        failures: Vec<RunFailure>,
+        /// Whether every job of the round has ended.
+        ended: bool,
+    },
+    /// The analysis is written.
+    AnalysisWritten {
+        /// The round that it was written after.
+        round: u32,
+        /// The analysis in short.
+        summary: Box<AnalysisSummary>,
+    },
+    /// Somebody wants the sweep stopped.
+    CancelRequested {
+        /// Who or what.
+        by: String,
+    },
+
+    // --- the instance -------------------------------------------------------------------------------------------
+    /// Time passed: compare what we know with what is.
+    Ticked,
+
+    // --- any key ------------------------------------------------------------------------------------------------
+    /// An effect failed for good, by our fault; the key must not wait for its answer.
+    EffectFailed {
+        /// The effect's name and subject, for people.
+        effect: String,
+        /// Which part of the key's state waited for it: a model's commit, a sweep's path or round.
+        subject: String,
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+impl Event {
+    /// The event's name, for logs and the queue table.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::PushReceived { .. } => "PushReceived",
+            Self::PushInspected { .. } => "PushInspected",
+            Self::BuildRequested { .. } => "BuildRequested",
+            Self::BuildFinished { .. } => "BuildFinished",
+            Self::VersionRegistered { .. } => "VersionRegistered",
+            Self::PromotionRequested { .. } => "PromotionRequested",
+            Self::PullChanged { .. } => "PullChanged",
+            Self::PullInspected { .. } => "PullInspected",
+            Self::BuildSettled { .. } => "BuildSettled",
+            Self::CommentCreated { .. } => "CommentCreated",
+            Self::CommandChecked { .. } => "CommandChecked",
+            Self::SweepPlanned { .. } => "SweepPlanned",
+            Self::SweepAdvanced { .. } => "SweepAdvanced",
+            Self::SweepStarted { .. } => "SweepStarted",
+            Self::JobsSubmitted { .. } => "JobsSubmitted",
+            Self::StartRefused { .. } => "StartRefused",
+            Self::RunsObserved { .. } => "RunsObserved",
+            Self::AnalysisWritten { .. } => "AnalysisWritten",
+            Self::CancelRequested { .. } => "CancelRequested",
+            Self::Ticked => "Ticked",
+            Self::EffectFailed { .. } => "EffectFailed",
+        }
+    }
+}
+
+/// An event for a key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Keyed {
+    /// What it is about.
+    pub key: Key,
+    /// What happened.
+    pub event: Event,
+}

@@ -1,0 +1,1 @@
+//! Designs: how points are generated.

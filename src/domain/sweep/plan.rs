@@ -1,0 +1,122 @@
+//! What a sweep would do: the plan, its digest and its counts.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::{CommitSha, Digest, ModelName, SweepId, SweepName, VersionId};
+
+/// How many runs a plan has, and of what kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanCounts {
+    /// Points that the design generates, before `where` and `exclude`.
+    pub generated: u64,
+    /// Points that `where` or `exclude` rejected.
+    pub rejected: u64,
+    /// Points that equal another point and are kept once.
+    pub repeated: u64,
+    /// Runs of the plan, the baseline's included.
+    pub runs: u64,
+    /// Runs whose result is known already.
+    pub reused: u64,
+}
+
+impl PlanCounts {
+    /// Runs that have to be executed.
+    #[must_use]
+    pub fn new_runs(&self) -> u64 {
+        self.runs - self.reused
+    }
+}
+
+/// One parameter that the sweep moves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedParameter {
+    /// Its name.
+    pub name: String,
+    /// How many different values it takes.
+    pub levels: u64,
+    /// What the file declares, in short: `range 1600 .. 3500 step 100`.
+    pub declared: String,
+    /// The unit that the manifest gives it; empty when there is none.
+    pub unit: String,
+}
+
+/// Limits that a sweep file sets for its own execution.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunLimits {
+    /// Most runs at once.
+    pub max_parallel: Option<u32>,
+    /// Stop starting runs once more than this share (0 to 1) or number has failed.
+    pub max_failures: Option<MaxFailures>,
+    /// Most that the sweep may cost, in USD.
+    pub budget_usd: Option<f64>,
+}
+
+/// When too many failures stop a sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaxFailures {
+    /// More than this many runs.
+    Count(u64),
+    /// More than this share of the plan's runs, 0 to 1.
+    Share(f64),
+}
+
+/// What policy says of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "verdict")]
+pub enum Verdict {
+    /// Somebody with write permission may start it.
+    NeedsCommand,
+    /// It may not run as it is.
+    Refused {
+        /// Why, one sentence part each.
+        reasons: Vec<String>,
+    },
+}
+
+/// A plan in short: everything a person needs to decide, bounded whatever the number of runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanSummary {
+    /// The sweep's id.
+    pub id: SweepId,
+    /// The sweep's name.
+    pub name: SweepName,
+    /// The sweep file's path.
+    pub file: String,
+    /// The digest over everything that the plan decides.
+    pub digest: Digest,
+    /// The model.
+    pub model: ModelName,
+    /// How the file names the version: `production`, `pr-3`, a commit.
+    pub reference: String,
+    /// The version that the reference meant when the plan was made.
+    pub version: VersionId,
+    /// The version's commit.
+    pub model_commit: CommitSha,
+    /// What runs.
+    pub executable: Digest,
+    /// The pull request's head commit that the plan was made for; none on a laptop.
+    pub head: Option<CommitSha>,
+    /// The design's name: `grid`, `points`.
+    pub design: String,
+    /// Parameters that move, in the manifest's order.
+    pub moved: Vec<MovedParameter>,
+    /// Parameters held at another value than their default, with that value.
+    pub fixed: Vec<(String, String)>,
+    /// The baseline's moved parameters with their values; empty without a baseline.
+    pub baseline: Vec<(String, String)>,
+    /// Counts.
+    pub counts: PlanCounts,
+    /// First points, values in the order of `moved`; at most 5.
+    pub sample: Vec<Vec<String>>,
+    /// Outputs that the sweep asks for, first one first; empty means all.
+    pub outputs: Vec<String>,
+    /// Limits.
+    pub limits: RunLimits,
+    /// Estimated wall time in milliseconds, from earlier runs of this model.
+    pub estimate_ms: Option<u64>,
+    /// What policy says.
+    pub verdict: Verdict,
+    /// Things worth knowing that stop nothing.
+    pub notes: Vec<String>,
+}

@@ -1,0 +1,7 @@
+//! One file for each outside thing.
+
+pub mod artifacts;
+pub mod builder;
+pub mod executor;
+pub mod forge;
+pub mod source;
