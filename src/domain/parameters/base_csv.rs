@@ -162,16 +162,34 @@ mod tests {
 
     #[test]
     fn values_are_what_they_look_like() {
-        insta::assert_snapshot!(kinds("RATE,0.1\r\nSTANDARD, 1500\r\nLOSS,-5\r\n\r\nBIG,1e6\nFLAG,.TRUE.\nRATES1:   ,1,2.5\nNAME,abc\nDOT,1.\n"), @"");
+        insta::assert_snapshot!(kinds("RATE,0.1\r\nSTANDARD, 1500\r\nLOSS,-5\r\n\r\nBIG,1e6\nFLAG,.TRUE.\nRATES1:   ,1,2.5\nNAME,abc\nDOT,1.\n"), @r"
+        RATE Ok(Float)
+        STANDARD Ok(Int)
+        LOSS Ok(Int)
+        BIG Ok(Float)
+        FLAG Ok(Bool)
+        RATES1 Ok(List)
+        NAME Ok(String)
+        DOT Ok(Float)
+        ");
     }
 
     #[test]
     fn an_empty_cell_is_a_fault_and_never_shifts_the_rest() {
-        insta::assert_snapshot!(kinds("A,1\nGAP,1,,3\nPADDED,1,,\nEMPTY\n,5\nA,2\n"), @"");
+        insta::assert_snapshot!(kinds("A,1\nGAP,1,,3\nPADDED,1,,\nEMPTY\n,5\nA,2\n"), @r"
+        base.csv:2:7: value 2 of `GAP` is empty (hint: write every value; remove commas at the end of the row)
+        base.csv:3:10: value 2 of `PADDED` is empty (hint: write every value; remove commas at the end of the row)
+        base.csv:4:1: `EMPTY` has no value (hint: write `NAME,value`)
+        base.csv:5:1: the row has no name (hint: write `NAME,value`)
+        base.csv:6:1: `A` is given twice (hint: it is first given in line 1)
+        ");
     }
 
     #[test]
     fn a_spelling_that_deceives_is_a_fault() {
-        insta::assert_snapshot!(kinds("A,0777\nB,nan\n"), @"");
+        insta::assert_snapshot!(kinds("A,0777\nB,nan\n"), @r#"
+        A Err("`0777` begins with a zero")
+        B Err("`nan` is not a finite number")
+        "#);
     }
 }

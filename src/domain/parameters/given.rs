@@ -279,27 +279,27 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_told_with_its_place() {
-        insta::assert_snapshot!(read(&parameter(ParameterType::Float), "'1500'"), @"");
-        insta::assert_snapshot!(read(&parameter(ParameterType::Float), ".inf"), @"");
-        insta::assert_snapshot!(read(&parameter(ParameterType::Float), "[1, 2]"), @"");
-        insta::assert_snapshot!(read(&parameter(ParameterType::Int), "2.5"), @"");
-        insta::assert_snapshot!(read(&parameter(ParameterType::Int), "0777"), @"");
-        insta::assert_snapshot!(read(&parameter(ParameterType::Bool), "no"), @"");
-        insta::assert_snapshot!(read(&parameter(ParameterType::String), "~"), @"");
-        insta::assert_snapshot!(read(&parameter(ParameterType::List), "1"), @"");
-        insta::assert_snapshot!(read(&parameter(ParameterType::List), "[1_000]"), @"");
-        insta::assert_snapshot!(read(&parameter(ParameterType::List), "[.nan]"), @"");
-        insta::assert_snapshot!(read(&parameter(ParameterType::List), "[[1]]"), @"");
+        insta::assert_snapshot!(read(&parameter(ParameterType::Float), "'1500'"), @r#"f.yaml:1:1: `P` is of type float, found the text "1500" (hint: remove the quotes)"#);
+        insta::assert_snapshot!(read(&parameter(ParameterType::Float), ".inf"), @"f.yaml:1:1: `.inf` is not a finite number");
+        insta::assert_snapshot!(read(&parameter(ParameterType::Float), "[1, 2]"), @"f.yaml:1:1: `P` is of type float, found a list");
+        insta::assert_snapshot!(read(&parameter(ParameterType::Int), "2.5"), @"f.yaml:1:1: `P` is a whole number; 2.5 is none");
+        insta::assert_snapshot!(read(&parameter(ParameterType::Int), "0777"), @"f.yaml:1:1: `0777` begins with a zero (hint: write `777`; some readers take a leading zero for an octal number)");
+        insta::assert_snapshot!(read(&parameter(ParameterType::Bool), "no"), @"f.yaml:1:1: `P` is of type bool, found `no` (hint: write `true` or `false`)");
+        insta::assert_snapshot!(read(&parameter(ParameterType::String), "~"), @"f.yaml:1:1: `P` is of type string, found nothing");
+        insta::assert_snapshot!(read(&parameter(ParameterType::List), "1"), @"f.yaml:1:1: `P` is of type list, found `1` (hint: write a list: `[...]`)");
+        insta::assert_snapshot!(read(&parameter(ParameterType::List), "[1_000]"), @"f.yaml:1:1: `1_000` is not a number (hint: write `1000`)");
+        insta::assert_snapshot!(read(&parameter(ParameterType::List), "[.nan]"), @"f.yaml:1:1: `.nan` is not a finite number");
+        insta::assert_snapshot!(read(&parameter(ParameterType::List), "[[1]]"), @"f.yaml:1:1: a list's items are plain values, found a list in `P`");
     }
 
     #[test]
     fn bounds_and_choices_name_the_value_and_the_bound() {
         let bounded = Parameter { min: Some(0.0), max: Some(1.0), unit: "USD".into(), ..parameter(ParameterType::Float) };
-        insta::assert_snapshot!(read(&bounded, "1.5"), @"");
-        insta::assert_snapshot!(read(&bounded, "-1"), @"");
+        insta::assert_snapshot!(read(&bounded, "1.5"), @"f.yaml:1:1: `P` is 1.5, above its maximum 1 USD");
+        insta::assert_snapshot!(read(&bounded, "-1"), @"f.yaml:1:1: `P` is -1, below its minimum 0 USD");
         assert_eq!(read(&bounded, "1"), "Float(1.0)");
         let chosen = Parameter { choices: vec![Value::Text("none".into()), Value::Text("join".into())], ..parameter(ParameterType::String) };
-        insta::assert_snapshot!(read(&chosen, "leave"), @"");
+        insta::assert_snapshot!(read(&chosen, "leave"), @"f.yaml:1:1: `P` may not be `leave` (hint: choose one of `none`, `join`)");
     }
 
     #[test]

@@ -130,8 +130,22 @@ fn visible(character: char) -> impl Iterator<Item = char> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::domain::diagnostic::Faults;
+
+    /// Faults as a person sees them: the message, the line and a caret under the place.
+    pub(crate) fn picture(faults: &Faults) -> String {
+        let mut picture = String::new();
+        for fault in &faults.0 {
+            picture.push_str(&format!("{fault}\n"));
+            if fault.line > 0 {
+                let indent = " ".repeat(fault.column as usize - 1);
+                picture.push_str(&format!("| {}\n| {indent}{}\n", fault.excerpt, "^".repeat(fault.length as usize)));
+            }
+        }
+        picture
+    }
 
     #[test]
     fn lines_end_in_any_of_the_three_ways() {

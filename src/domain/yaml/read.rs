@@ -301,9 +301,9 @@ macro_rules! record {
         }
         $( later { $( $word:literal => $hint:literal, )* } )?
     ) => {
-        $(#[$meta])*
         #[derive(Debug, Clone, schemars::JsonSchema)]
         #[schemars(deny_unknown_fields)]
+        $(#[$meta])*
         pub(crate) struct $name {
             $( $(#[$field_meta])* pub(crate) $field: $type, )*
         }

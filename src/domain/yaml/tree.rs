@@ -145,12 +145,14 @@ impl<'t> Builder<'t> {
             Some("a text with `: ` in it needs quotes; otherwise check the indentation")
         } else if info.contains("unexpected character") || info.contains("percent") {
             Some("put a text that begins with a special character in quotes")
+        } else if info.contains("illegal placement") {
+            Some("is a `[` or `{` above this line left open?")
         } else if info.contains("expected key") || info.contains("indentation") {
             Some("check the indentation of this line and the one before it")
         } else {
             None
         };
-        self.source.fault(place, format!("not valid YAML: {}", shown(&info)), hint.map(str::to_owned))
+        self.source.fault(place, format!("not valid YAML: {}", shown(&error.info())), hint.map(str::to_owned))
     }
 
     fn document(&mut self) -> Result<Node, Diagnostic> {
@@ -343,24 +345,24 @@ mod tests {
 
     #[test]
     fn what_surprises_is_refused() {
-        insta::assert_snapshot!(faults("a: !!python/object 1\n"), @"");
-        insta::assert_snapshot!(faults("a: &x {b: 1}\nc:\n  <<: *x\n"), @"");
-        insta::assert_snapshot!(faults("a: 1\n---\nb: 2\n"), @"");
-        insta::assert_snapshot!(faults("%YAML 1.1\n---\na: 1\n"), @"");
-        insta::assert_snapshot!(faults("# nothing\n"), @"");
-        insta::assert_snapshot!(faults("{a: 1}: 2\n"), @"");
-        insta::assert_snapshot!(faults("a: &x [*x]\n"), @"");
+        insta::assert_snapshot!(faults("a: !!python/object 1\n"), @"f.yaml:1:20: YAML tags (`!...`) are not used here (hint: leave the tag away; the declared type decides)");
+        insta::assert_snapshot!(faults("a: &x {b: 1}\nc:\n  <<: *x\n"), @"f.yaml:3:3: merge keys (`<<`) are not used here (hint: write the keys out)");
+        insta::assert_snapshot!(faults("a: 1\n---\nb: 2\n"), @"f.yaml:2:1: a second document begins here (hint: keep one)");
+        insta::assert_snapshot!(faults("%YAML 1.1\n---\na: 1\n"), @"f.yaml:1:1: not valid YAML: yaml directives are disallowed");
+        insta::assert_snapshot!(faults("# nothing\n"), @"f.yaml: the file is empty");
+        insta::assert_snapshot!(faults("{a: 1}: 2\n"), @"f.yaml:1:1: a key must be a plain word (hint: put a text with `{` or `[` in quotes)");
+        insta::assert_snapshot!(faults("a: &x [*x]\n"), @"f.yaml:1:8: this alias stands within the value that it names");
     }
 
     #[test]
     fn broken_yaml_says_where() {
-        insta::assert_snapshot!(faults("a: b: c\n"), @"");
-        insta::assert_snapshot!(faults("a:\n\t- b\n"), @"");
-        insta::assert_snapshot!(faults("a: [1, 2\nb: 3\n"), @"");
-        insta::assert_snapshot!(faults("a: *nowhere\n"), @"");
-        insta::assert_snapshot!(faults("a: @home\n"), @"");
-        insta::assert_snapshot!(faults("a: 'x\n"), @"");
-        insta::assert_snapshot!(faults("a:\n    b: 1\n  c: 2\n"), @"");
+        insta::assert_snapshot!(faults("a: b: c\n"), @"f.yaml:1:5: not valid YAML: mapping values are not allowed in this context (hint: a text with `: ` in it needs quotes; otherwise check the indentation)");
+        insta::assert_snapshot!(faults("a:\n\t- b\n"), @"f.yaml:2:2: not valid YAML: tabs disallowed within this context (block indentation) (hint: indent with spaces, never with tabs)");
+        insta::assert_snapshot!(faults("a: [1, 2\nb: 3\n"), @"f.yaml:2:2: not valid YAML: illegal placement of ':' indicator");
+        insta::assert_snapshot!(faults("a: *nowhere\n"), @"f.yaml:1:4: not valid YAML: while parsing node, found unknown anchor (hint: put a text that begins with `*` or `&` in quotes)");
+        insta::assert_snapshot!(faults("a: @home\n"), @"f.yaml:1:4: not valid YAML: unexpected character: '@' (hint: put a text that begins with a special character in quotes)");
+        insta::assert_snapshot!(faults("a: 'x\n"), @"f.yaml:2:1: not valid YAML: invalid indentation in multiline quoted scalar (hint: check the indentation of this line and the one before it)");
+        insta::assert_snapshot!(faults("a:\n    b: 1\n  c: 2\n"), @"f.yaml:3:3: not valid YAML: while parsing a block mapping, did not find expected key (hint: check the indentation of this line and the one before it)");
     }
 
     #[test]
@@ -370,10 +372,10 @@ mod tests {
             let uses = vec![format!("*a{}", level - 1); 10].join(", ");
             bomb.push_str(&format!("a{level}: &a{level} [{uses}]\n"));
         }
-        insta::assert_snapshot!(faults(&bomb), @"");
-        insta::assert_snapshot!(faults(&"[".repeat(10_000)), @"");
-        insta::assert_snapshot!(faults(&"- ".repeat(10_000)), @"");
-        insta::assert_snapshot!(faults(&"x".repeat(MAX_TEXT + 1)), @"");
-        insta::assert_snapshot!(faults(&format!("[{}]", "1,".repeat(MAX_NODES + 1))), @"");
+        insta::assert_snapshot!(faults(&bomb), @"f.yaml:6:10: more than 200000 values in one file");
+        insta::assert_snapshot!(faults(&"[".repeat(10_000)), @"f.yaml:1:33: not valid YAML: recursion limit exceeded");
+        insta::assert_snapshot!(faults(&"- ".repeat(10_000)), @"f.yaml:1:65: not valid YAML: recursion limit exceeded");
+        insta::assert_snapshot!(faults(&"x".repeat(MAX_TEXT + 1)), @"f.yaml: the file has 1048577 bytes; at most 1048576 are read");
+        insta::assert_snapshot!(faults(&format!("[{}]", "1,".repeat(MAX_NODES + 1))), @"f.yaml:1:400000: more than 200000 values in one file");
     }
 }
