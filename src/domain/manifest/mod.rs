@@ -3,13 +3,24 @@
 //! These are the checked values that the rest of the program works with. They serialise to one canonical JSON form,
 //! from which hashes are taken.
 
+mod check;
+mod expectations;
+mod parameters;
+mod paths;
+mod quantities;
+mod raw;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::ModelName;
+use super::diagnostic::Faults;
+use super::ids::{Digest, ModelName};
 use super::parameters::{Parameter, Value};
+use super::yaml::Files;
+
+pub(super) use raw::RawManifest;
 
 /// A model's manifest, read and checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +47,44 @@ pub struct Manifest {
     pub outputs: Outputs,
     /// What must hold before a build becomes a version.
     pub tests: Vec<Test>,
+}
+
+impl Manifest {
+    /// Reads the manifest that lies at `path`; `files` are the files of the same commit.
+    ///
+    /// # Errors
+    /// Every fault that was found, in the manifest or in a file that it names.
+    pub fn parse(path: &str, text: &str, files: &dyn Files) -> Result<Self, Faults> {
+        check::manifest(path, text, files)
+    }
+
+    /// The hash of a manifest's text, as versions record it.
+    #[must_use]
+    pub fn hash(text: &str) -> Digest {
+        Digest::of(text)
+    }
+
+    /// What of the manifest decides a run's outcome, as canonical JSON (sorted keys). Limits that decide only whether a
+    /// run finishes (time, resources) and the checks on its outputs are not part of it.
+    #[must_use]
+    pub fn execution(&self) -> serde_json::Value {
+        let mut files = self.outputs.files.clone();
+        files.sort();
+        serde_json::json!({
+            "command": self.run.command,
+            "files": files,
+            "network": self.run.network,
+            "params": self.run.params,
+            "summarize": self.run.summarize,
+            "summary": self.outputs.summary,
+        })
+    }
+
+    /// The parameter called `name`, with its place in the manifest's order.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<(usize, &Parameter)> {
+        self.parameters.iter().enumerate().find(|(_, parameter)| parameter.name == name)
+    }
 }
 
 /// Where a model's source lies.
