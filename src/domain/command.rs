@@ -101,12 +101,7 @@ impl Command {
     /// bare prefix asks for help.
     #[must_use]
     pub fn parse_comment(body: &str) -> Vec<Self> {
-        own_lines(body)
-            .into_iter()
-            .filter_map(command_text)
-            .map(parse_command)
-            .take(MOST_COMMANDS)
-            .collect()
+        own_lines(body).into_iter().filter_map(command_text).map(parse_command).take(MOST_COMMANDS).collect()
     }
 }
 
@@ -364,7 +359,11 @@ mod tests {
     #[test]
     fn mistyped_verbs_get_a_suggestion() {
         check_unknown("/modelship rnu", "rnu", Some("run"));
-        check_unknown("/modelship Cancle standard-deduction", "Cancle standard-deduction", Some("cancel standard-deduction"));
+        check_unknown(
+            "/modelship Cancle standard-deduction",
+            "Cancle standard-deduction",
+            Some("cancel standard-deduction"),
+        );
         check_unknown("/modelship stop", "stop", Some("cancel"));
         check_unknown("/modelship frobnicate", "frobnicate", None);
         check_unknown("/modelship xx", "xx", None);
