@@ -1,6 +1,6 @@
 //! Makes what users and models wrote harmless within Markdown, and keeps a comment within the forge's limit.
 //!
-//! Every text that this program did not write itself passes through [`text`], [`code`], [`cell_code`] or [`block`]
+//! Every text that this program did not write itself passes through [`text`], [`code`] or [`block`]
 //! before it becomes part of a comment. After that it cannot call people or other pull requests, open or close an
 //! element, leave its table cell or pose as one of our markers.
 
@@ -31,19 +31,26 @@ pub fn text(raw: &str) -> String {
         if index % 2 == 0 {
             escaped.push_str(&prose(part));
         } else {
-            escaped.push_str(&cell_code(part));
+            escaped.push_str(&code(part));
         }
     }
     escaped
 }
 
-/// `raw` as one line of code. Not for table cells: see [`cell_code`].
+/// `raw` as one line of code, in a sentence or in a table cell.
+///
+/// A pipe ends a cell even within backticks, so texts with one become an HTML element with every sign written as an
+/// entity.
 #[must_use]
 pub fn code(raw: &str) -> String {
-    let line = hide_comments(&one_line(raw));
+    let line = one_line(raw);
     if line.trim().is_empty() {
         return "*empty*".to_owned();
     }
+    if line.contains('|') {
+        return html_code(&line);
+    }
+    let line = hide_comments(&line);
     let ticks = "`".repeat(longest_run(&line, '`') + 1);
     if line.starts_with(['`', ' ']) || line.ends_with(['`', ' ']) {
         format!("{ticks} {line} {ticks}")
@@ -52,15 +59,7 @@ pub fn code(raw: &str) -> String {
     }
 }
 
-/// `raw` as one line of code within a table.
-///
-/// A pipe ends a cell even within backticks, so such texts become an HTML element with every sign written as an entity.
-#[must_use]
-pub fn cell_code(raw: &str) -> String {
-    let line = one_line(raw);
-    if !line.contains(['|', '\\', '`']) {
-        return code(&line);
-    }
+fn html_code(line: &str) -> String {
     let mut escaped = String::from("<code>");
     for c in line.chars() {
         if c.is_ascii_punctuation() {
@@ -333,7 +332,7 @@ mod tests {
         assert_eq!(text("`RATE` is 1.5, above its maximum 1"), "`RATE` is 1.5, above its maximum 1");
         assert_eq!(text("no file output_file.csv in model/"), "no file output_file.csv in model/");
         assert_eq!(code("range 1600 .. 3500 step 100"), "`range 1600 .. 3500 step 100`");
-        assert_eq!(cell_code("a|b"), "<code>a&#124;b</code>");
+        assert_eq!(code("a|b"), "<code>a&#124;b</code>");
         assert_eq!(block("", "one\ntwo\n"), "```\none\ntwo\n```\n");
     }
 
@@ -359,7 +358,7 @@ mod tests {
             ["<img src=x onerror=alert(1)>", "<!-- modelship:sweep/x -->", "</details>", "a & b &lt; c", "<b"]
         {
             assert_eq!(seen(&text(hostile)), hostile);
-            for escaped in [text(hostile), code(hostile), cell_code(hostile), block("text", hostile)] {
+            for escaped in [text(hostile), code(hostile), block("text", hostile)] {
                 assert!(!escaped.contains("<!--"), "{escaped}");
             }
         }
@@ -418,7 +417,7 @@ mod tests {
 
         #[test]
         fn no_text_leaves_its_cell(raw in "[`|<>@#1a\\\\_*\\n\\r \\-:]{0,40}") {
-            let table = format!("| a | b | c |\n|---|---|---|\n| {} | {} | last |\n", text(&raw), cell_code(&raw));
+            let table = format!("| a | b | c |\n|---|---|---|\n| {} | {} | last |\n", text(&raw), code(&raw));
             let cells = events(&table).iter().filter(|event| matches!(event, Event::End(TagEnd::TableCell))).count();
             prop_assert_eq!(cells, 6);
             prop_assert!(events(&table).iter().any(|event| *event == Event::Text("last".into())), "{}", table);
