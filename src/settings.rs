@@ -222,7 +222,7 @@ impl Settings {
         Rules {
             comment_interval: self.comment_interval,
             promote_direct_pushes: self.promote_direct_pushes,
-            public_url: self.server.public_url.clone(),
+            artifacts_url: None,
         }
     }
 }

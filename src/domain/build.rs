@@ -9,7 +9,7 @@ use super::effect::Effect;
 use super::event::{BuildFailure, BuildOrigin, BuildOutcome, Event, Key};
 use super::forge::CommitState;
 use super::ids::{ChannelName, CommitSha, ModelName, VersionId};
-use super::version::{SourceRef, Tree, Version};
+use super::version::{BuiltVersion, SourceRef, Tree, Version};
 
 /// What is known of a model's builds. Only builds under way are kept; ended ones live in the registry.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -242,7 +242,7 @@ impl Builds<'_> {
             return Some(format!("no build of {} is under way", source.commit.short()));
         };
         for request in &build.requests {
-            self.settle(request, source, Ok(version.id.clone()));
+            self.settle(request, source, Ok(version.into()));
         }
         let tests = version.tests.len();
         let noun = if tests == 1 { "test" } else { "tests" };
@@ -281,7 +281,7 @@ impl Builds<'_> {
         None
     }
 
-    fn settle(&mut self, request: &BuildRequest, source: &SourceRef, result: Result<VersionId, BuildFailure>) {
+    fn settle(&mut self, request: &BuildRequest, source: &SourceRef, result: Result<BuiltVersion, BuildFailure>) {
         if let Some(waiter) = &request.waiter {
             self.decision.tell(
                 waiter.clone(),

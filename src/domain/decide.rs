@@ -51,8 +51,9 @@ pub struct Rules {
     pub comment_interval: Duration,
     /// Does a push straight to the default branch move `production`? A model's first version always does.
     pub promote_direct_pushes: bool,
-    /// Where the server is reached by people; none when there is no server.
-    pub public_url: Option<String>,
+    /// Where people find files of the artifact store; none where no server shows them, and then comments name the files'
+    /// keys.
+    pub artifacts_url: Option<String>,
 }
 
 /// An effect to be done, and when.

@@ -16,7 +16,7 @@ use super::sweep::analysis::AnalysisSummary;
 use super::sweep::plan::PlanSummary;
 use super::sweep::record::FailureClass;
 use super::sweep::state::{JobHandle, Retry, RoundCounts, RunFailure};
-use super::version::{SourceRef, Version};
+use super::version::{BuiltVersion, SourceRef, Version};
 
 /// What an event is about. Events of one key never overtake one another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -268,7 +268,7 @@ pub enum Event {
         /// The commit.
         commit: CommitSha,
         /// The version, or why there is none.
-        result: Result<VersionId, BuildFailure>,
+        result: Result<BuiltVersion, BuildFailure>,
     },
     /// Somebody commented.
     CommentCreated {

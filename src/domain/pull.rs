@@ -11,11 +11,11 @@ use super::diagnostic::{Diagnostic, Faults};
 use super::effect::Effect;
 use super::event::{BuildFailure, BuildOrigin, ChangedSweep, Event, Key, SweepRequest, TouchedModel};
 use super::forge::{CommentRef, HeadOrigin, PullSnapshot, PullStatus, User};
-use super::ids::{CommitSha, ModelName, PullRef, SweepId, SweepName, Time, VersionId};
+use super::ids::{CommitSha, ModelName, PullRef, SweepId, SweepName, Time};
 use super::report;
 use super::sweep::plan::{PlanSummary, Verdict};
 use super::sweep::state::{Retry, SweepPhase, SweepReport};
-use super::version::{SourceRef, Tree};
+use super::version::{BuiltVersion, SourceRef, Tree};
 
 /// What is known of a pull request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ pub enum PullBuild {
     /// It is registered.
     Ready {
         /// The version.
-        version: VersionId,
+        version: BuiltVersion,
     },
     /// It failed.
     Failed {
@@ -223,7 +223,7 @@ impl Thread<'_> {
             Event::CommentCreated { comment, author, body } => self.comment(*comment, author, body),
             Event::CommandChecked { comment, command, author, denied } => {
                 match denied {
-                    Some(reason) => self.reply(*comment, &report::command_denied(command, author, reason)),
+                    Some(reason) => self.reply(*comment, &report::command_denied(command, &author.login, reason)),
                     None => self.obey(*comment, command, author),
                 }
                 None
@@ -261,7 +261,7 @@ impl Thread<'_> {
         &mut self,
         model: &ModelName,
         commit: &CommitSha,
-        result: &Result<VersionId, BuildFailure>,
+        result: &Result<BuiltVersion, BuildFailure>,
     ) -> Option<String> {
         let Some(entry) = self.state.models.get_mut(model).filter(|entry| entry.source.commit == *commit) else {
             return Some(format!("the pull request does not wait for {model} at {}", commit.short()));
@@ -291,7 +291,7 @@ impl Thread<'_> {
         if self.state.models.is_empty() && self.state.faults.is_empty() {
             return;
         }
-        let body = report::build_comment(&self.state);
+        let body = report::models_comment(&self.state);
         self.decision.ask(Due {
             effect: Effect::UpsertComment { pull: self.at.pull.clone(), marker: "models".to_owned(), body },
             not_before: None,
@@ -360,7 +360,7 @@ impl Thread<'_> {
         let started = matches!(sweep.phase, PullSweepPhase::Started { .. });
         let own_version = match own.map(|model| &model.build) {
             None => None,
-            Some(PullBuild::Ready { version }) => Some(version.clone()),
+            Some(PullBuild::Ready { version }) => Some(version.id.clone()),
             Some(PullBuild::Building) => {
                 if !started {
                     self.set_phase(path, PullSweepPhase::WaitingForBuild);
@@ -442,9 +442,9 @@ impl Thread<'_> {
             sweep.phase = PullSweepPhase::Started { report: Box::new(report.clone()) };
         }
         self.show(&path);
-        if matches!(report.phase, SweepPhase::Succeeded { .. } | SweepPhase::Incomplete { .. }) {
+        let links = report::Links { base_url: self.at.rules.artifacts_url.clone() };
+        if let Some(body) = report::final_comment(report, &links) {
             let marker = format!("result/{}/{}", report.plan.id, report.round);
-            let body = report::final_comment(report, self.at.rules.public_url.as_deref());
             self.decision.ask(Effect::PostComment { pull: self.at.pull.clone(), marker, body });
         }
         None
@@ -483,7 +483,7 @@ impl Thread<'_> {
         for command in commands {
             match &command {
                 Command::Help => self.reply(comment, &report::help()),
-                Command::Status => self.reply(comment, &report::status_comment(&self.state)),
+                Command::Status => self.reply(comment, &report::pull_status(&self.state, self.at.now)),
                 Command::Unknown { text, suggestion } => {
                     self.reply(comment, &report::unknown_command(text, suggestion.as_deref()));
                 }
@@ -602,8 +602,9 @@ impl Thread<'_> {
 
     /// Brings the sweep's own comment up to date. Edits come at most once an interval; the newest text wins.
     fn show(&mut self, path: &str) {
-        let Some(sweep) = self.state.sweeps.get_mut(path) else { return };
-        let body = report::sweep_comment(sweep, &self.state.snapshot, self.at.now);
+        let PullState { sweeps, models, .. } = &mut self.state;
+        let Some(sweep) = sweeps.get_mut(path) else { return };
+        let body = report::sweep_comment(sweep, models, self.at.now);
         let urgent = match &sweep.phase {
             PullSweepPhase::Started { report } => report.phase.is_terminal(),
             PullSweepPhase::Invalid { .. }

@@ -6,7 +6,7 @@ use super::numbers::{duration, plural};
 use super::{Align, table, value};
 use crate::domain::event::BuildFailure;
 use crate::domain::ids::{ChannelName, CommitSha, ModelName};
-use crate::domain::version::Version;
+use crate::domain::version::BuiltVersion;
 
 /// How much of a failed build's log the comment shows.
 const LOG_LINES: usize = 30;
@@ -31,14 +31,14 @@ pub enum BuildProgress<'a> {
     /// It is a version now.
     Passed {
         /// The version.
-        version: &'a Version,
+        version: &'a BuiltVersion,
         /// The channel that points to it.
         channel: &'a ChannelName,
     },
     /// It is none.
     Failed(&'a BuildFailure),
-    /// A newer push took its place.
-    Superseded,
+    /// It comes from a fork: nothing of it is built.
+    Untrusted,
 }
 
 /// The comment on all models that a pull request builds.
@@ -76,7 +76,7 @@ fn outcome(progress: &BuildProgress<'_>) -> String {
             )
         }
         BuildProgress::Failed(failure) => format!("❌ failed in {}", value(&failure.stage)),
-        BuildProgress::Superseded => "a newer push took its place".to_owned(),
+        BuildProgress::Untrusted => "🔒 not built: the change comes from a fork".to_owned(),
     }
 }
 
@@ -100,37 +100,20 @@ fn failure_text(model: &ModelName, failure: &BuildFailure) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::super::tests::{commit, model};
     use super::*;
     use crate::domain::diagnostic::Diagnostic;
-    use crate::domain::ids::{Digest, ObjectId, PullNumber, Repository, RepositoryName, Time, VersionId};
-    use crate::domain::version::{PassedTest, SourceRef, Tree};
+    use crate::domain::ids::{PullNumber, VersionId};
+    use crate::domain::version::PassedTest;
 
-    fn version() -> Version {
-        Version {
+    fn version() -> BuiltVersion {
+        BuiltVersion {
             id: VersionId::parse("9c31fe20a4b7d815").unwrap(),
-            model: model(),
-            source: SourceRef {
-                repository: Repository { id: 1, name: RepositoryName::parse("urban/hub").unwrap() },
-                commit: commit('a'),
-                manifest: "config/urban/simple-tax.yaml".to_owned(),
-            },
-            tree: Tree::Committed,
-            source_tree: ObjectId::parse("b".repeat(40)).unwrap(),
-            executable: Digest::of("x"),
-            builder: "process".to_owned(),
-            manifest: Digest::of("m"),
-            manifest_text: String::new(),
-            inputs: BTreeMap::new(),
-            toolchain: Vec::new(),
             tests: vec![
                 PassedTest { name: "base case".to_owned(), duration_ms: 900 },
                 PassedTest { name: "unit tests".to_owned(), duration_ms: 350 },
             ],
             build_ms: 4_200,
-            registered_at: Time(0),
         }
     }
 

@@ -16,9 +16,11 @@ mod plan;
 mod progress;
 mod results;
 mod status;
+mod thread;
 
 pub use build::{BuildLine, BuildProgress, build_comment};
 pub use command::{NothingToRun, command_denied, help, nothing_to_run, unknown_command};
+pub use thread::{models_comment, nothing_to_do, pull_status, sweep_comment};
 pub use comparison::comparison_text;
 pub use faults::{excerpt, faults_comment};
 pub use plan::{plan_comment, waiting_comment};

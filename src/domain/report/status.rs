@@ -30,6 +30,8 @@ pub enum SweepProgress<'a> {
         /// At this commit.
         commit: &'a CommitSha,
     },
+    /// It cannot be planned; the reason.
+    Blocked(&'a str),
     /// It is being planned.
     Planning,
     /// It is planned and not started.
@@ -67,6 +69,7 @@ fn standing(progress: &SweepProgress<'_>, now: Time) -> String {
         SweepProgress::Waiting { model, commit } => {
             format!("⏳ waits for {} at {}", value(&model.to_string()), value(commit.short()))
         }
+        SweepProgress::Blocked(reason) => format!("❌ {}", text(reason)),
         SweepProgress::Planning => "⏳ is being planned".to_owned(),
         SweepProgress::Planned(plan) => match &plan.verdict {
             Verdict::NeedsCommand => format!("planned: {}, not started", plural(plan.counts.runs, "run")),
