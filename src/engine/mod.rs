@@ -20,13 +20,16 @@ use tokio_util::sync::CancellationToken;
 
 pub use clock::Clock;
 pub use outside::{Hosting, Outside};
-pub use planning::{PlanOrder, Planned, read_plan};
+pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
 
 use crate::domain::decide::{Decision, Rules, State, decide};
 use crate::domain::effect::{Effect, Lane};
 use crate::domain::event::{Event, Key, Keyed};
 use crate::domain::ids::Time;
-use crate::store::{Beat, ClaimedEffect, ClaimedEvent, CommitDecision, Lease, NewEffect, Owner, StateRow, Store, StoreError};
+use crate::store::queue::{
+    Beat, ClaimedEffect, ClaimedEvent, CommitDecision, Lease, Leases, NewEffect, NewState, Owner,
+};
+use crate::store::{Store, StoreError};
 
 /// How long is a claimed task ours without a heartbeat?
 const LEASE: Duration = Duration::from_secs(30);
@@ -48,6 +51,7 @@ pub struct Engine {
     owner: Owner,
     outside: Arc<Outside>,
     wake: Notify,
+    beat: Notify,
     running: Mutex<HashMap<i64, (Lease, CancellationToken)>>,
 }
 
@@ -83,6 +87,7 @@ impl Engine {
             owner: Owner::new(uuid::Uuid::new_v4().to_string()),
             outside: Arc::new(outside),
             wake: Notify::new(),
+            beat: Notify::new(),
             running: Mutex::new(HashMap::new()),
         })
     }
@@ -126,7 +131,7 @@ impl Engine {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn recover(&self) -> Result<()> {
-        let freed = self.store.release_leases(self.now()).await?;
+        let freed = self.store.release_leases(Leases::All).await?;
         if freed > 0 {
             tracing::info!(task.count = freed, "took up {freed} tasks that an earlier process had left");
         }
@@ -182,8 +187,8 @@ impl Engine {
         let state: Option<State> = match state.as_deref().map(serde_json::from_str).transpose() {
             Ok(state) => state,
             Err(error) => {
-                tracing::error!(key = %keyed.key, error = %error, "the state in the database cannot be read");
-                None
+                self.give_up_event(&lease, &keyed, &format!("the state of `{}` cannot be read: {error}", keyed.key)).await;
+                return;
             }
         };
         let decision = decide(&keyed.key, state.as_ref(), &keyed.event, &self.rules, now);
@@ -196,17 +201,25 @@ impl Engine {
                 "decided"
             ),
         }
-        let commit = match commit_of(&keyed.key, decision) {
+        let commit = match commit_of(decision) {
             Ok(commit) => commit,
             Err(error) => {
-                tracing::error!(key = %keyed.key, error = %error, "the decision cannot be kept");
+                self.give_up_event(&lease, &keyed, &format!("{error:#}")).await;
                 return;
             }
         };
         match self.store.commit_decision(&lease, commit, now).await {
             Ok(()) => self.wake(),
-            Err(StoreError::LeaseLost) => tracing::warn!(key = %keyed.key, "somebody else decided this event"),
+            Err(StoreError::LeaseLost { .. }) => tracing::warn!(key = %keyed.key, "somebody else decided this event"),
             Err(error) => tracing::error!(key = %keyed.key, error = %error, "the decision could not be kept"),
+        }
+    }
+
+    /// An event that cannot be decided by our own fault is kept for a person to look at; its key goes on.
+    async fn give_up_event(&self, lease: &Lease, keyed: &Keyed, why: &str) {
+        tracing::error!(key = %keyed.key, event = keyed.event.name(), error = why, "the event was given up");
+        if let Err(error) = self.store.fail_event(lease, why).await {
+            tracing::error!(key = %keyed.key, error = %error, "the event could not be given up");
         }
     }
 
@@ -238,13 +251,16 @@ impl Engine {
     }
 
     async fn perform_one(&self, claim: ClaimedEffect) {
-        let ClaimedEffect { lease, effect, attempts } = claim;
+        let ClaimedEffect { lease, effect, attempts, cancelled } = claim;
         let cancel = CancellationToken::new();
-        self.running().insert(lease.task, (lease.clone(), cancel.clone()));
+        if cancelled {
+            cancel.cancel();
+        }
+        self.running().insert(lease.task(), (lease.clone(), cancel.clone()));
         let name = effect.name();
         let started = self.now();
         let result = perform::perform(self, &effect, &cancel).await;
-        self.running().remove(&lease.task);
+        self.running().remove(&lease.task());
         let now = self.now();
         let duration_ms = u64::try_from(now.since(started).as_millis()).unwrap_or(u64::MAX);
         let outcome = match result {
@@ -256,7 +272,7 @@ impl Engine {
         };
         match outcome {
             Ok(()) => {}
-            Err(StoreError::LeaseLost) => tracing::warn!(effect = name, "somebody else took this effect over"),
+            Err(StoreError::LeaseLost { .. }) => tracing::warn!(effect = name, "somebody else took this effect over"),
             Err(error) => tracing::error!(effect = name, error = %error, "the outcome could not be kept"),
         }
         self.wake();
@@ -302,7 +318,7 @@ impl Engine {
                     Ok(beats) => {
                         let running = self.running();
                         for (lease, beat) in leases.iter().zip(beats) {
-                            if let (Beat::Lost | Beat::Cancelled, Some((_, token))) = (beat, running.get(&lease.task)) {
+                            if let (Beat::Lost | Beat::Cancelled, Some((_, token))) = (beat, running.get(&lease.task())) {
                                 token.cancel();
                             }
                         }
@@ -312,6 +328,7 @@ impl Engine {
             }
             tokio::select! {
                 () = tokio::time::sleep(HEARTBEAT) => {}
+                () = self.beat.notified() => {}
                 () = stop.cancelled() => {}
             }
         }
@@ -330,15 +347,6 @@ impl Engine {
         }
     }
 
-    /// Cancels effects of this process that are under way; others hear of it by their heartbeat.
-    fn cancel_running(&self, chosen: impl Fn(&Lease) -> bool) {
-        for (lease, token) in self.running().values() {
-            if chosen(lease) {
-                token.cancel();
-            }
-        }
-    }
-
     fn running(&self) -> std::sync::MutexGuard<'_, HashMap<i64, (Lease, CancellationToken)>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -352,10 +360,9 @@ impl Engine {
     }
 }
 
-fn commit_of(key: &Key, decision: Decision) -> Result<CommitDecision> {
+fn commit_of(decision: Decision) -> Result<CommitDecision> {
     let state = match &decision.next {
-        Some(state) => Some(StateRow {
-            key: key.to_string(),
+        Some(state) => Some(NewState {
             kind: state.kind().to_owned(),
             json: serde_json::to_string(state).context("a state cannot be written as JSON")?,
         }),
@@ -366,5 +373,6 @@ fn commit_of(key: &Key, decision: Decision) -> Result<CommitDecision> {
         .into_iter()
         .map(|due| NewEffect { effect: due.effect, not_before: due.not_before, coalesce: due.coalesce })
         .collect();
-    Ok(CommitDecision { state, events: decision.events, effects, ignored: decision.ignored })
+    let outcome = decision.ignored.map_or_else(String::new, |reason| format!("ignored: {reason}"));
+    Ok(CommitDecision { state, events: decision.events, effects, outcome })
 }

@@ -23,7 +23,8 @@ use crate::domain::version::Version;
 use crate::domain::yaml::Files;
 use crate::edge::artifacts::{ArtifactKey, Artifacts};
 use crate::edge::source::Source;
-use crate::store::Found;
+use crate::store::registry::Found;
+use crate::store::runs::RunOutcome;
 
 /// How many runs are looked up at once?
 pub(super) const CHUNK: usize = 2_000;
@@ -73,25 +74,33 @@ pub(super) struct PointLine {
 }
 
 /// Reads files of one commit for the parsers.
-pub(super) struct FilesAt<'a> {
+pub struct FilesAt<'a> {
     source: &'a Source,
     commit: &'a CommitSha,
 }
 
 impl<'a> FilesAt<'a> {
-    pub(super) fn new(source: &'a Source, commit: &'a CommitSha) -> Self {
+    /// Reads from `source` at `commit`.
+    #[must_use]
+    pub fn new(source: &'a Source, commit: &'a CommitSha) -> Self {
         Self { source, commit }
     }
 
     /// Reads and checks the manifest at `path`; gives its text too.
-    pub(super) fn manifest(&self, path: &str) -> Result<(Manifest, String), Faults> {
+    ///
+    /// # Errors
+    /// The file's faults, also when there is no such file.
+    pub fn manifest(&self, path: &str) -> Result<(Manifest, String), Faults> {
         let text = self.required(path)?;
         let manifest = Manifest::parse(path, &text, self)?;
         Ok((manifest, text))
     }
 
     /// Reads and checks the sweep file at `path`.
-    pub(super) fn sweep(&self, path: &str) -> Result<SweepSpec, Faults> {
+    ///
+    /// # Errors
+    /// The file's faults, also when there is no such file.
+    pub fn sweep(&self, path: &str) -> Result<SweepSpec, Faults> {
         SweepSpec::parse(path, &self.required(path)?)
     }
 
@@ -217,7 +226,7 @@ impl Engine {
             }
             let ids: Vec<_> = chunk.into_iter().map(|point| point.run).collect();
             let found = self.store.known_runs(&ids).await?;
-            known += u64::try_from(found.values().filter(|run| run.succeeded()).count()).unwrap_or(0);
+            known += u64::try_from(found.values().filter(|run| run.outcome == RunOutcome::Succeeded).count()).unwrap_or(0);
         }
     }
 
@@ -226,9 +235,7 @@ impl Engine {
         let Some(mean) = self.store.mean_wall_ms(&planned.summary.model).await? else { return Ok(None) };
         let slots = u64::from(self.outside.slots);
         let parallel = planned.summary.limits.max_parallel.map_or(slots, |most| u64::from(most).min(slots)).max(1);
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
-        let total = (planned.summary.counts.new_runs() as f64 * mean / parallel as f64).ceil() as u64;
-        Ok(Some(total))
+        Ok(Some(planned.summary.counts.new_runs().saturating_mul(mean).div_ceil(parallel)))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::domain::sweep::record::Record;
 use crate::edge::artifacts::{ArtifactKey, Artifacts};
 use crate::engine::planning::{CHUNK, PointLine, PointReader, Planned, points_key, read_plan};
 use crate::engine::{Engine, Failure};
-use crate::store::KnownRun;
+use crate::store::runs::KnownRun;
 
 /// Joins inputs and outputs of every run of the plan.
 pub(super) async fn write(engine: &Engine, plan: &PlanSummary, round: u32) -> Reports {
@@ -109,9 +109,9 @@ fn read_records(artifacts: &Artifacts, known: &HashMap<RunId, KnownRun>) -> anyh
     }
     let mut records = HashMap::with_capacity(known.len());
     for (place, mut runs) in by_place {
-        runs.sort_by_key(|(_, run)| run.offset);
+        runs.sort_by_key(|(_, run)| run.byte_offset);
         let key = ArtifactKey::parse(&format!("{place}/records.jsonl"))?;
-        let pieces: Vec<_> = runs.iter().map(|(_, run)| (run.offset, run.length)).collect();
+        let pieces: Vec<_> = runs.iter().map(|(_, run)| (run.byte_offset, run.byte_length)).collect();
         for ((run, _), bytes) in runs.iter().zip(artifacts.read_pieces(&key, &pieces)?) {
             let record: Record = serde_json::from_slice(&bytes)
                 .with_context(|| format!("the record of run {} in `{place}` cannot be read", run.short()))?;

@@ -43,14 +43,12 @@ pub(super) async fn model(
 /// Stops the build of that commit, here or wherever it is under way.
 pub(super) async fn cancel(engine: &Engine, model: &ModelName, source: &SourceRef) -> Reports {
     let key = Key::Model(model.clone()).to_string();
-    let stopped = engine.store().cancel_effects("BuildModel", &key, source.commit.as_str(), engine.now()).await?;
-    for task in &stopped.leased {
-        engine.cancel_running(|lease| lease.task == *task);
-    }
-    if stopped.pending == 0 {
+    let cancelled = engine.store().cancel_effects("BuildModel", &key, source.commit.as_str()).await?;
+    engine.beat.notify_one();
+    if cancelled.removed == 0 {
         return Ok(Vec::new());
     }
-    // It had not begun: nobody else will report its end.
+    // It had not begun, so nobody else reports its end.
     let event = Event::BuildFinished { source: source.clone(), outcome: BuildOutcome::Cancelled };
     Ok(vec![Keyed { key: Key::Model(model.clone()), event }])
 }

@@ -13,13 +13,13 @@ use crate::domain::ids::{PullRef, RunId, SweepId};
 use crate::domain::sweep::decide::FAILURES_KEPT;
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::record::{FailureClass, Outcome, Record};
-use crate::domain::sweep::state::{JobHandle, Retry, RunFailure};
+use crate::domain::sweep::state::{JobHandle, Retry, RoundCounts, RunFailure};
 use crate::edge::artifacts::ArtifactKey;
 use crate::edge::executor::JobStatus;
 use crate::engine::planning::{CHUNK, PointReader, Planned, points_key, read_plan};
 use crate::engine::{Engine, Failure};
 use crate::runner::{CONTRACT, JobSpec, SliceLine};
-use crate::store::{IndexedRun, NewJob};
+use crate::store::runs::{IndexedRun, KnownRun, RunFilter, RunOutcome};
 
 /// How long at most is waited for news of jobs before telling how they stand?
 const NEWS: Duration = Duration::from_millis(400);
@@ -69,8 +69,7 @@ pub(super) async fn submit(
         let executor = outside.executor.clone();
         let token = blocking(move || executor.submit(&spec)).await?;
         let handle = JobHandle { place: place.as_str().to_owned(), token };
-        let job = NewJob { sweep: &plan.id, round, model: &plan.model, handle: &handle };
-        engine.store().add_job(&job, engine.now()).await?;
+        engine.store().add_jobs(&plan.id, round, &plan.model, std::slice::from_ref(&handle), engine.now()).await?;
         jobs.push(handle);
     }
     let event = Event::JobsSubmitted { round, jobs, runs: slice.runs, known: slice.succeeded, failed: slice.failed };
@@ -125,9 +124,11 @@ async fn write_slice(engine: &Engine, planned: &Planned, retry: Retry, key: &Art
         let known = engine.store().known_runs(&ids).await?;
         for point in chunk {
             match known.get(&point.run) {
-                Some(run) if run.succeeded() => slice.succeeded += 1,
-                Some(run) if retry == Retry::Missing && run.sweep == planned.summary.id => {
-                    *slice.failed.entry(run.class.unwrap_or(FailureClass::ModelError)).or_default() += 1;
+                Some(KnownRun { outcome: RunOutcome::Succeeded, .. }) => slice.succeeded += 1,
+                Some(KnownRun { outcome: RunOutcome::Failed(class), sweep, .. })
+                    if retry == Retry::Missing && *sweep == planned.summary.id =>
+                {
+                    *slice.failed.entry(*class).or_default() += 1;
                 }
                 Some(_) | None => {
                     let parameters = names.iter().cloned().zip(point.values).collect();
@@ -157,11 +158,11 @@ pub(super) async fn watch(engine: &Engine, sweep: &SweepId, round: u32, jobs: &[
     let ended = statuses.iter().all(|status| !matches!(status, JobStatus::Running));
     if ended {
         for job in jobs {
-            engine.store().mark_job_ended(&job.place, engine.now()).await?;
+            engine.store().mark_job_ended(&job.place).await?;
         }
     }
     let counts = engine.store().round_counts(sweep, round).await?;
-    let failures = failures(engine, sweep, round, jobs, &counts).await?;
+    let failures = failures(engine, sweep, jobs, &counts).await?;
     let event = Event::RunsObserved { round, counts, failures, ended };
     Ok(vec![Keyed { key: Key::Sweep(sweep.clone()), event }])
 }
@@ -186,7 +187,7 @@ async fn read_records(engine: &Engine, sweep: &SweepId, round: u32, job: &JobHan
         })
         .await?;
         let to = offset + u64::try_from(end).context("more records than a file can hold")?;
-        engine.store().index_records(&job.place, offset, to, &rows, engine.now()).await?;
+        engine.store().index_records(&job.place, offset..to, &rows, engine.now()).await?;
         tracing::debug!(sweep.id = %sweep, round, run.count = rows.len(), "indexed records");
     }
 }
@@ -207,11 +208,17 @@ fn index(bytes: &[u8], offset: u64, own: &HashSet<RunId>) -> Vec<IndexedRun> {
         let length = u64::try_from(line.len()).unwrap_or(0);
         match serde_json::from_slice::<Record>(line) {
             Ok(record) if own.contains(&record.run) => {
-                let class = match &record.outcome {
-                    Outcome::Succeeded => None,
-                    Outcome::Failed { class, .. } => Some(*class),
+                let outcome = match &record.outcome {
+                    Outcome::Succeeded => RunOutcome::Succeeded,
+                    Outcome::Failed { class, .. } => RunOutcome::Failed(*class),
                 };
-                rows.push(IndexedRun { run: record.run, class, offset: at, length, wall_ms: record.wall_ms });
+                rows.push(IndexedRun {
+                    run: record.run,
+                    outcome,
+                    byte_offset: at,
+                    byte_length: length,
+                    wall_ms: record.wall_ms,
+                });
             }
             Ok(record) => tracing::error!(run.id = %record.run, "a job left a record of a run that is not its own"),
             Err(error) => tracing::error!(error = %error, "a job left a line that is no record"),
@@ -225,14 +232,14 @@ fn index(bytes: &[u8], offset: u64, own: &HashSet<RunId>) -> Vec<IndexedRun> {
 async fn failures(
     engine: &Engine,
     sweep: &SweepId,
-    round: u32,
     jobs: &[JobHandle],
-    counts: &crate::domain::sweep::state::RoundCounts,
+    counts: &RoundCounts,
 ) -> Result<Vec<RunFailure>, Failure> {
     if counts.failed_total() == 0 {
         return Ok(Vec::new());
     }
-    let failed = engine.store().failed_runs(sweep, round, FAILURES_KEPT).await?;
+    let most = u32::try_from(FAILURES_KEPT).unwrap_or(u32::MAX);
+    let failed = engine.store().runs_of_sweep(sweep, RunFilter::Failed, most).await?;
     let planned = read_plan(&engine.outside().artifacts, sweep)?;
     let artifacts = engine.outside().artifacts.clone();
     let wanted: HashSet<RunId> = failed.iter().map(|run| run.run.clone()).collect();
@@ -246,7 +253,7 @@ async fn failures(
     for run in failed {
         let key = ArtifactKey::parse(&format!("{}/records.jsonl", run.place)).context("a job has no valid place")?;
         let reader = artifacts.clone();
-        let bytes = blocking(move || reader.read_range(&key, run.offset, run.length)).await?.unwrap_or_default();
+        let bytes = blocking(move || reader.read_range(&key, run.byte_offset, run.byte_length)).await?.unwrap_or_default();
         let record: Record = serde_json::from_slice(&bytes).context("an indexed record cannot be read")?;
         let Outcome::Failed { class, message, log_tail } = record.outcome else { continue };
         let moved = &planned.summary.moved;

@@ -77,8 +77,8 @@ async fn pulls(
             comments(forge, &key, &known, events).await?;
         }
     }
-    for (_, json) in engine.store().states("pull").await? {
-        let Ok(State::Pull(known)) = serde_json::from_str::<State>(&json) else { continue };
+    for row in engine.store().states("pull").await? {
+        let Ok(State::Pull(known)) = serde_json::from_str::<State>(&row.json) else { continue };
         let pull = &known.snapshot.pull;
         let listed = open.iter().any(|snapshot| snapshot.pull == *pull);
         if pull.repository.id == repository.id && known.snapshot.status == PullStatus::Open && !listed {

@@ -6,6 +6,7 @@ use crate::domain::ids::{ChannelName, ModelName};
 use crate::domain::version::Version;
 use crate::engine::{Engine, Failure};
 use crate::store::StoreError;
+use crate::store::registry::MoveRequest;
 
 /// Writes a version into the registry and moves its channels.
 pub(super) async fn register(engine: &Engine, version: &Version, channels: &[(ChannelName, String)]) -> Reports {
@@ -14,7 +15,7 @@ pub(super) async fn register(engine: &Engine, version: &Version, channels: &[(Ch
             let event = Event::VersionRegistered { source: version.source.clone(), version: Box::new(version.clone()) };
             Ok(vec![Keyed { key: Key::Model(version.model.clone()), event }])
         }
-        Err(error @ StoreError::Conflict { .. }) => Err(Failure::Never(error.into())),
+        Err(error @ StoreError::Conflict(_)) => Err(Failure::Never(error.into())),
         Err(error) => Err(error.into()),
     }
 }
@@ -31,9 +32,16 @@ pub(super) struct Move<'a> {
 /// Moves a channel, or says why not.
 pub(super) async fn move_channel(engine: &Engine, wanted: Move<'_>) -> Reports {
     let Move { request, model, channel, target, reason } = wanted;
-    let result = match engine.store().move_channel(model, channel, target, reason, engine.now()).await {
+    let order = MoveRequest {
+        model: model.clone(),
+        channel: channel.clone(),
+        target: target.clone(),
+        reason: reason.to_owned(),
+        token: request.to_owned(),
+    };
+    let result = match engine.store().move_channel(&order, engine.now()).await {
         Ok(moved) => Ok(moved.version),
-        Err(error @ StoreError::Conflict { .. }) => Err(error.to_string()),
+        Err(error @ StoreError::Conflict(_)) => Err(error.to_string()),
         Err(error) => return Err(error.into()),
     };
     let event = Event::PromotionAnswered { request: request.to_owned(), channel: channel.clone(), result };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::Row;
 
-use super::{Beat, Lease, Leases};
+use super::{Beat, CancelledEffects, Lease, Leases};
 use crate::domain::ids::Time;
 use crate::store::{Result, Store};
 
@@ -64,24 +64,25 @@ impl Store {
         Ok(freed)
     }
 
-    /// Cancels the effects of this name, key and subject, and returns how many there were. Those that nobody has taken
-    /// are removed without an answer; the workers of the others are told by their next heartbeat.
+    /// Cancels the effects of this name, key and subject. Those that nobody has taken are removed without an answer; the
+    /// workers of the others are told by their next heartbeat.
     ///
     /// # Errors
     /// When the database fails; then none is cancelled.
-    pub async fn cancel_effects(&self, name: &str, key: &str, subject: &str) -> Result<u64> {
+    pub async fn cancel_effects(&self, name: &str, key: &str, subject: &str) -> Result<CancelledEffects> {
         let mut transaction = self.write().await?;
-        let mut cancelled = 0;
-        for statement in [
+        let mut affected = [0; 2];
+        for (affected, statement) in affected.iter_mut().zip([
             "DELETE FROM tasks
              WHERE key = $1 AND kind = 'effect' AND name = $2 AND subject = $3 AND status = 'pending'",
             "UPDATE tasks SET cancelled = 1
              WHERE key = $1 AND kind = 'effect' AND name = $2 AND subject = $3 AND status = 'leased'",
-        ] {
+        ]) {
             let query = sqlx::query(statement).bind(key).bind(name).bind(subject);
-            cancelled += query.execute(&mut *transaction).await?.rows_affected();
+            *affected = query.execute(&mut *transaction).await?.rows_affected();
         }
         transaction.commit().await?;
-        Ok(cancelled)
+        let [removed, under_way] = affected;
+        Ok(CancelledEffects { removed, under_way })
     }
 }
