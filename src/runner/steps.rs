@@ -1,0 +1,142 @@
+//! What one run needs to start: a fresh directory, its steps with every placeholder filled in, its environment.
+
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::domain::sweep::record::FailureClass;
+
+use super::command::{Fill, base_environment, resolve_program};
+use super::parameters::{Delivery, deliver};
+use super::run::{Failure, Trouble};
+use super::spec::{JobSpec, SliceLine};
+use super::tree::remove_tree;
+use super::{JOB_MARKER, RUN_MARKER, SEED_VARIABLE};
+
+/// The steps of every run of a job, with their programs looked up once where that is possible.
+pub(super) struct Steps<'a> {
+    spec: &'a JobSpec,
+    command: Prepared<'a>,
+    summarize: Option<Prepared<'a>>,
+}
+
+/// One run, ready to start.
+pub(super) struct ReadyRun<'a> {
+    /// The command, then `summarize` if there is one.
+    pub(super) steps: Vec<ReadyStep<'a>>,
+    /// The environment of both.
+    pub(super) environment: Vec<(OsString, OsString)>,
+}
+
+/// One step of one run.
+pub(super) struct ReadyStep<'a> {
+    /// How messages call it.
+    pub(super) name: &'static str,
+    pub(super) program: Cow<'a, Path>,
+    pub(super) arguments: Vec<OsString>,
+}
+
+impl<'a> Steps<'a> {
+    pub(super) fn new(spec: &'a JobSpec) -> Self {
+        let summarize = spec.run.summarize.as_deref().map(|argv| Prepared::new("`summarize`", argv, spec));
+        Self { spec, command: Prepared::new("the command", &spec.run.command, spec), summarize }
+    }
+
+    /// Writes the run's parameter file into `room` and gets its steps and environment ready.
+    ///
+    /// # Errors
+    /// That the run cannot start, or ours.
+    pub(super) fn ready(&self, line: &SliceLine, room: &Room) -> Result<ReadyRun<'_>, Trouble> {
+        let spec = self.spec;
+        let mut environment = base_environment(&spec.search_path, &room.path, spec.run.resources.milli_cpus);
+        environment.extend(spec.environment.iter().map(|(name, value)| (name.into(), value.into())));
+        let (mut params, mut extra) = (None, Vec::new());
+        match deliver(spec.run.params, &line.parameters).map_err(cannot_start)? {
+            Delivery::File { name, text } => {
+                let path = room.path.join(name);
+                fs_err::write(&path, text).context("failed to write a parameter file")?;
+                params = Some(path);
+            }
+            Delivery::Arguments(arguments) => extra = arguments,
+            Delivery::Environment(variables) => {
+                environment.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
+            }
+        }
+        environment.push((JOB_MARKER.into(), spec.place.clone().into()));
+        environment.push((RUN_MARKER.into(), line.run.as_str().into()));
+        if let Some(seed) = line.seed {
+            environment.push((SEED_VARIABLE.into(), seed.to_string().into()));
+        }
+        let fill = Fill { model: &spec.model, params: params.as_deref(), outputs: Some(&room.outputs) };
+        let mut command = self.command.ready(&fill, spec).map_err(cannot_start)?;
+        command.arguments.extend(extra.into_iter().map(OsString::from));
+        let mut steps = vec![command];
+        if let Some(summarize) = &self.summarize {
+            steps.push(summarize.ready(&fill, spec).map_err(cannot_start)?);
+        }
+        Ok(ReadyRun { steps, environment })
+    }
+}
+
+fn cannot_start(message: String) -> Failure {
+    Failure::new(FailureClass::CannotStart, message)
+}
+
+/// One command of the manifest.
+struct Prepared<'a> {
+    name: &'static str,
+    argv: &'a [String],
+    /// None when where the program lies differs from run to run.
+    program: Option<Result<PathBuf, String>>,
+}
+
+impl<'a> Prepared<'a> {
+    fn new(name: &'static str, argv: &'a [String], spec: &JobSpec) -> Self {
+        let first = argv.first().map_or("", String::as_str);
+        // Only `{model}` is the same for all runs.
+        let fill = Fill { model: &spec.model, params: None, outputs: None };
+        let program = fill.apply(first).ok().map(|first| resolve_program(&first, &spec.model, &spec.search_path));
+        Self { name, argv, program }
+    }
+
+    fn ready(&self, fill: &Fill<'_>, spec: &JobSpec) -> Result<ReadyStep<'_>, String> {
+        let (first, rest) = self.argv.split_first().ok_or_else(|| format!("{} is empty", self.name))?;
+        let program = match &self.program {
+            Some(Ok(program)) => Cow::Borrowed(program.as_path()),
+            Some(Err(message)) => return Err(message.clone()),
+            None => Cow::Owned(resolve_program(&fill.apply(first)?, &spec.model, &spec.search_path)?),
+        };
+        let arguments = rest.iter().map(|argument| fill.apply(argument)).collect::<Result<_, _>>()?;
+        Ok(ReadyStep { name: self.name, program, arguments })
+    }
+}
+
+/// A run's fresh directory. Removed when the run is over, however it is over.
+pub(super) struct Room {
+    /// Holds the parameter file and serves as home and for temporary files.
+    pub(super) path: PathBuf,
+    /// The working directory, empty at first.
+    pub(super) work: PathBuf,
+    /// `{outputs}`.
+    pub(super) outputs: PathBuf,
+}
+
+impl Room {
+    pub(super) fn make(scratch: &Path, number: u64) -> anyhow::Result<Self> {
+        let path = scratch.join(number.to_string());
+        let room = Self { work: path.join("work"), outputs: path.join("outputs"), path };
+        for directory in [&room.path, &room.work, &room.outputs] {
+            fs_err::create_dir(directory).context("failed to make a run's directory")?;
+        }
+        Ok(room)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed with the job's scratch directory.
+        let _ = remove_tree(&self.path);
+    }
+}
