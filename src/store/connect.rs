@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyPool, Executor};
+use sqlx::{AnyPool, ConnectOptions, Connection, Executor};
 
 use super::{Result, StoreError};
 
@@ -37,6 +37,10 @@ async fn connect_sqlite(path: &Path) -> Result<(AnyPool, AnyPool)> {
         fs_err::create_dir_all(folder).map_err(|error| StoreError::Unavailable(sqlx::Error::Io(error)))?;
     }
     let options: AnyConnectOptions = sqlite_url(path).parse()?;
+    // A pool tries again and again; whether the file can be opened at all is to be known at once.
+    let mut first = options.connect().await?;
+    first.execute(SQLITE_WRITER).await?;
+    first.close().await?;
     let pool = |settings: &'static str, connections: u32| {
         AnyPoolOptions::new()
             .max_connections(connections)
@@ -51,7 +55,7 @@ async fn connect_sqlite(path: &Path) -> Result<(AnyPool, AnyPool)> {
                 })
             })
     };
-    let writer = pool(SQLITE_WRITER, 1).connect_with(options.clone()).await?;
+    let writer = pool(SQLITE_WRITER, 1).connect_lazy_with(options.clone());
     let reader = pool(SQLITE_READER, READERS).connect_lazy_with(options);
     Ok((writer, reader))
 }

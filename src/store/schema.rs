@@ -23,6 +23,7 @@ pub(super) async fn migrate(connection: &mut AnyConnection) -> Result<()> {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
     let migrator = Migrator::with_migrations(MIGRATIONS.into_iter().map(migration).collect());
-    migrator.run(connection).await?;
+    // `run` gives a future that cannot move between threads (`Acquire` is not general enough).
+    migrator.run_direct(None, connection, false).await?;
     Ok(())
 }
