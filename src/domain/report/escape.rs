@@ -184,7 +184,8 @@ fn prose(line: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '_' if within_word(previous) && within_word(next) => escaped.push('_'),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '$' => escaped.extend(['\\', c]),
-            '-' | '+' | '=' | '#' if index == 0 => escaped.extend(['\\', c]),
+            // A list, a line under a title, or a title; not a sign before a number.
+            '-' | '+' | '=' | '#' if index == 0 && !within_word(next) => escaped.extend(['\\', c]),
             '.' | ')' if index > 0 && line[..index].bytes().all(|byte| byte.is_ascii_digit()) => {
                 escaped.extend(['\\', c])
             }

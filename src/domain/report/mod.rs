@@ -19,7 +19,7 @@ mod status;
 
 pub use build::{BuildLine, BuildProgress, build_comment};
 pub use command::{NothingToRun, command_denied, help, nothing_to_run, unknown_command};
-pub use comparison::comparison_text;
+pub use comparison::{comparison_text, percent};
 pub use faults::{excerpt, faults_comment};
 pub use plan::{plan_comment, waiting_comment};
 pub use progress::progress_comment;
