@@ -516,7 +516,7 @@ fn analyses_of_two_versions_are_compared_point_by_point() {
     | `STANDARD` | `revenue, production` | `revenue, pr-2` | `difference` | `share` |
     |--:|--:|--:|--:|--:|
     | 1500 | 1,000.5 | 1,000.5 | 0 | 0 % |
-    | 1600 | 990\.25 | 990\.25 | 0 | 0 % |
+    | 1600 | 990.25 | 990.25 | 0 | 0 % |
     | 1900 | 980 | 1,029 | 49 | +5 % |
     ");
 }
