@@ -78,7 +78,7 @@ fn evenly_spaced(points: &[(f64, f64)]) -> bool {
 }
 
 /// At most `most` points, evenly taken, the first and the last among them.
-pub(crate) fn thin(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
+fn thin(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
     if points.len() <= most {
         return points.to_vec();
     }

@@ -88,10 +88,10 @@ pub enum NothingToRun<'a> {
 /// The answer to a command that finds nothing to do.
 #[must_use]
 pub fn nothing_to_run(command: &Command, why: NothingToRun<'_>) -> String {
-    let command = value(&format!("{PREFIX} {command}"));
+    let typed = value(&format!("{PREFIX} {command}"));
     let body = match why {
         NothingToRun::NoSweep => format!(
-            "{command} found nothing: this pull request adds or changes no sweep file. Sweeps are declared in \
+            "{typed} found nothing: this pull request adds or changes no sweep file. Sweeps are declared in \
              `sweeps/<name>.yaml`.\n"
         ),
         NothingToRun::NoSuchSweep { asked, known } => {
@@ -106,7 +106,7 @@ pub fn nothing_to_run(command: &Command, why: NothingToRun<'_>) -> String {
                     "This pull request has no sweep {}. Did you mean {}?\n\n{}",
                     value(asked.as_str()),
                     value(name.as_str()),
-                    command_block(&Command::Run { sweep: Some(name.clone()) })
+                    command_block(&for_sweep(command, name))
                 ),
                 None => {
                     format!("This pull request has no sweep {}; it has {}.\n", value(asked.as_str()), names.join(", "))
@@ -118,10 +118,22 @@ pub fn nothing_to_run(command: &Command, why: NothingToRun<'_>) -> String {
                 .iter()
                 .map(|(name, reason)| format!("- {}: {}\n", value(name.as_str()), text(reason)))
                 .collect();
-            format!("{command} found nothing to do:\n\n{}", lines.join(""))
+            format!("{typed} found nothing to do:\n\n{}", lines.join(""))
         }
     };
     fit(&body, COMMENT_LIMIT)
+}
+
+/// The same command for the sweep `name`.
+fn for_sweep(command: &Command, name: &SweepName) -> Command {
+    let sweep = Some(name.clone());
+    match command {
+        Command::Run { .. } => Command::Run { sweep },
+        Command::Plan { .. } => Command::Plan { sweep },
+        Command::Cancel { .. } => Command::Cancel { sweep },
+        Command::Retry { .. } => Command::Retry { sweep },
+        Command::Status | Command::Help | Command::Unknown { .. } => command.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -178,11 +190,12 @@ mod tests {
         let names = [sweep_name("standard-deduction"), sweep_name("top-rate")];
         insta::assert_snapshot!(nothing_to_run(&run, NothingToRun::NoSweep), @"`/modelship run` found nothing: this pull request adds or changes no sweep file. Sweeps are declared in `sweeps/<name>.yaml`.");
         let asked = sweep_name("standart-deduction");
-        insta::assert_snapshot!(nothing_to_run(&run, NothingToRun::NoSuchSweep { asked: &asked, known: &names }), @r"
+        let retry = Command::Retry { sweep: Some(asked.clone()) };
+        insta::assert_snapshot!(nothing_to_run(&retry, NothingToRun::NoSuchSweep { asked: &asked, known: &names }), @r"
         This pull request has no sweep `standart-deduction`. Did you mean `standard-deduction`?
 
         ```
-        /modelship run standard-deduction
+        /modelship retry standard-deduction
         ```
         ");
         let asked = sweep_name("other");

@@ -48,7 +48,7 @@ pub fn comparison_text(comparison: &Comparison) -> String {
 
 /// A share as a percentage with its sign: `+1.25 %`.
 #[must_use]
-pub(crate) fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     let sign = if share > 0.0 { "+" } else { "" };
     format!("{sign}{} %", number(share * 100.0))
 }
@@ -138,7 +138,7 @@ mod tests {
 
         | `STANDARD` | `revenue, production` | `revenue, pr-2` | `difference` | `share` |
         |--:|--:|--:|--:|--:|
-        | 1600 | 393,020,000,000 | 391,786,000,000 | \-1,234,570,000 | \-0.314 % |
+        | 1600 | 393,020,000,000 | 391,786,000,000 | -1,234,570,000 | -0.314 % |
         ");
     }
 

@@ -184,10 +184,9 @@ fn prose(line: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '_' if within_word(previous) && within_word(next) => escaped.push('_'),
             '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '~' | '$' => escaped.extend(['\\', c]),
-            '-' | '+' | '=' | '#' if index == 0 => escaped.extend(['\\', c]),
-            '.' | ')' if index > 0 && line[..index].bytes().all(|byte| byte.is_ascii_digit()) => {
-                escaped.extend(['\\', c])
-            }
+            // A list, a line under a title, or a title; not a sign before a number.
+            '-' | '+' | '=' | '#' if index == 0 && !within_word(next) => escaped.extend(['\\', c]),
+            '.' | ')' if numbers_a_list(&line[..index], next) => escaped.extend(['\\', c]),
             _ => escaped.push(c),
         }
         if breaks_after(&line[..index + c.len_utf8()], next) {
@@ -196,6 +195,11 @@ fn prose(line: &str) -> String {
         previous = Some(c);
     }
     escaped
+}
+
+/// Whether a point or bracket between `before` and `next` would begin a numbered list.
+fn numbers_a_list(before: &str, next: Option<char>) -> bool {
+    !before.is_empty() && before.bytes().all(|byte| byte.is_ascii_digit()) && next.is_none_or(char::is_whitespace)
 }
 
 /// Whether GitHub would make a link or a mention of what continues `before` with `next`.

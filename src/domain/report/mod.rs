@@ -20,13 +20,13 @@ mod thread;
 
 pub use build::{BuildLine, BuildProgress, build_comment};
 pub use command::{NothingToRun, command_denied, help, nothing_to_run, unknown_command};
-pub use thread::{models_comment, nothing_to_do, pull_status, sweep_comment};
-pub use comparison::comparison_text;
+pub use comparison::{comparison_text, percent};
 pub use faults::{excerpt, faults_comment};
 pub use plan::{plan_comment, waiting_comment};
 pub use progress::progress_comment;
 pub use results::{Links, cancelled_comment, final_comment, stopped_comment};
 pub use status::{SweepLine, SweepProgress, status_comment};
+pub use thread::{models_comment, nothing_to_do, pull_status, sweep_comment};
 
 use escape::{clip, code};
 

@@ -34,7 +34,7 @@ pub fn progress_comment(report: &SweepReport, now: Time) -> String {
             format!("### Sweep {name} was cancelled\n\n{}\nBy {}.\n", bar(report), text(by))
         }
         SweepPhase::Stopped { reason } => {
-            format!("### Sweep {name} ❌ stopped\n\n{}\n{}\n", bar(report), text(reason))
+            format!("### Sweep {name} ❌ stopped\n\n{}\n**Why:** {}\n", bar(report), text(reason))
         }
     };
     fit(&body, COMMENT_LIMIT)
@@ -214,7 +214,7 @@ mod tests {
 
         `████████████████████████` **21 of 21 runs**
 
-        the executor is gone
+        **Why:** the executor is gone
         ");
     }
 }

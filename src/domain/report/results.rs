@@ -87,7 +87,7 @@ pub fn cancelled_comment(report: &SweepReport, by: &str) -> String {
 #[must_use]
 pub fn stopped_comment(report: &SweepReport, reason: &str) -> String {
     let body = format!(
-        "### Sweep {} ❌ stopped\n\n{}\n\n{} of {} are done and kept. To try the rest again:\n\n{}\n{}",
+        "### Sweep {} ❌ stopped\n\n**Why:** {}\n\n{} of {} are done and kept. To try the rest again:\n\n{}\n{}",
         value(report.plan.name.as_str()),
         text(reason),
         count(report.succeeded),
@@ -297,8 +297,8 @@ mod tests {
         | `STANDARD` | `revenue` | `revenue_difference` |
         |--:|--:|--:|
         | 1,500 | 394,520,000,000 | 0 |
-        | 1,600 | 393,020,000,000 | \-1,499,690,000 |
-        | 1,700 | 391,011,000,000 | \-3,508,580,000 |
+        | 1,600 | 393,020,000,000 | -1,499,690,000 |
+        | 1,700 | 391,011,000,000 | -3,508,580,000 |
 
         </details>
 
@@ -340,8 +340,8 @@ mod tests {
         | `STANDARD` | `revenue` | `revenue_difference` |
         |--:|--:|--:|
         | 1,500 | 394,520,000,000 | 0 |
-        | 1,600 | 393,020,000,000 | \-1,499,690,000 |
-        | 1,700 | 391,011,000,000 | \-3,508,580,000 |
+        | 1,600 | 393,020,000,000 | -1,499,690,000 |
+        | 1,700 | 391,011,000,000 | -3,508,580,000 |
 
         </details>
 
@@ -379,7 +379,7 @@ mod tests {
         insta::assert_snapshot!(final_comment(&stopped, &links()).unwrap(), @r"
         ### Sweep `standard-deduction` ❌ stopped
 
-        too many failures: `6` of `21` runs failed, more than the allowed 5 %
+        **Why:** too many failures: `6` of `21` runs failed, more than the allowed 5 %
 
         7 of 21 runs are done and kept. To try the rest again:
 

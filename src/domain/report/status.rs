@@ -89,7 +89,7 @@ fn started(report: &SweepReport, now: Time) -> String {
     match &report.phase {
         SweepPhase::Submitting => format!("⏳ starts, {runs}"),
         SweepPhase::Running { .. } => {
-            format!("⏳ runs since {}: {} of {runs}{failed}", age(now), count(finished(report)))
+            format!("⏳ running for {}: {} of {runs}{failed}", age(now), count(finished(report)))
         }
         SweepPhase::Analysing => format!("⏳ {runs} ended{failed}; the analysis is being written"),
         SweepPhase::Succeeded { .. } => format!("✅ {runs} done in {}", age(report.ended_at.unwrap_or(now))),
@@ -128,7 +128,7 @@ mod tests {
         | `standard-deduction` | ❌ 2 faults to repair |
         | `standard-deduction` | ⏳ waits for `urban/simple-tax` at `aaaaaaaaaa` |
         | `standard-deduction` | planned: 21 runs, not started |
-        | `standard-deduction` | ⏳ runs since 1 min 15 s: 10 of 21 runs, failed: 1 timeout |
+        | `standard-deduction` | ⏳ running for 1 min 15 s: 10 of 21 runs, failed: 1 timeout |
         | `standard-deduction` | ✅ 21 runs done in 12 s |
 
         ### Models that this pull request changes
