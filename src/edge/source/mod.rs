@@ -87,6 +87,15 @@ impl Source {
         self.git.workdir().map(Path::to_path_buf)
     }
 
+    /// The path that the remote `origin` points to, when it is a directory of this machine.
+    #[must_use]
+    pub fn origin_path(&self) -> Option<PathBuf> {
+        let remote = self.git.find_remote("origin").ok()?;
+        let url = remote.url().ok()?;
+        let path = PathBuf::from(url.strip_prefix("file://").unwrap_or(url));
+        path.is_absolute().then_some(path)
+    }
+
     /// The commit that `name` stands for. Tried in this order: `HEAD`, a full commit id, a full reference (`refs/...`),
     /// a branch, a tag, a branch of `origin`, the first 4 or more characters of a commit id. git's operators (`~`, `^`,
     /// `@{...}`, `:/text`) are not understood: `name` may come from a file in a pull request.
