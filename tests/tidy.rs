@@ -40,7 +40,10 @@ const IMPURE: &[&str] = &[
     "std::net",
     "std::process",
     "std::thread",
-    "std::sync",
+    "std::sync::Mutex",
+    "std::sync::RwLock",
+    "std::sync::mpsc",
+    "std::sync::atomic",
     "std::time::SystemTime",
     "std::time::Instant",
 ];
@@ -77,9 +80,16 @@ const PLACES: &[(&[&str], &[&str], &str)] = &[
     (&["Uuid", "now_v7"], IDS, "makes an id"),
 ];
 
-/// The engine decides when; the others supervise processes, show progress, or stand in for a whole forge.
-const CLOCKS: &[&str] =
-    &["src/engine/", "src/runner/", "src/edge/executor/", "src/edge/builder/", "src/edge/forge/local", "src/cli/"];
+/// The engine decides when; the others supervise processes or connections, show progress, or stand in for a whole forge.
+const CLOCKS: &[&str] = &[
+    "src/engine/",
+    "src/runner/",
+    "src/edge/executor/",
+    "src/edge/builder/",
+    "src/edge/forge/local",
+    "src/server/connections.rs",
+    "src/cli/",
+];
 
 const IDS: &[&str] = &["src/engine/", "src/edge/forge/local"];
 
@@ -145,9 +155,12 @@ fn check(file: &str, source: &str) -> Vec<Offence> {
             found.push((1, format!("`{part}` says nothing about what is inside")));
         }
     }
+    let tests = first_line_of_tests(file, &tokens);
     for path in paths(&tokens) {
-        let wrong = [wrong_crate, wrong_place, wrong_import, wrong_environment, wrong_file_system, impure];
-        found.extend(wrong.iter().filter_map(|rule| rule(file, &path.names)).map(|what| (path.line, what)));
+        let always = [wrong_crate, wrong_import, wrong_environment];
+        let outside_tests = [wrong_place, wrong_file_system, impure];
+        let rules = always.iter().chain(outside_tests.iter().filter(|_| path.line < tests));
+        found.extend(rules.filter_map(|rule| rule(file, &path.names)).map(|what| (path.line, what)));
     }
     found.extend(wrong_tokens(file, &tokens));
     found.sort();
@@ -232,7 +245,7 @@ fn wrong_tokens(file: &str, tokens: &[Token]) -> Vec<(usize, String)> {
             "async" | "await" if file.starts_with("src/domain/") => {
                 found.push((token.line, format!("`{}` in `domain/`, which is pure", token.text)));
             }
-            "cfg" | "cfg_attr" if names_test(&tokens[at + 1..]) && !follows(TEST_MODULE) => {
+            "cfg" | "cfg_attr" if names_test(&tokens[at + 1..]) && !begins_tests(&tokens[at + 1..]) => {
                 found.push((token.line, "only `mod tests` may be there for tests alone".to_owned()));
             }
             _ => {}
@@ -241,8 +254,22 @@ fn wrong_tokens(file: &str, tokens: &[Token]) -> Vec<(usize, String)> {
     found
 }
 
-/// What follows `cfg` where a test module begins.
-const TEST_MODULE: &[&str] = &["(", "test", ")", "]", "mod", "tests"];
+/// Where the unit tests of a file begin; they may wait for something with a deadline, and set scenes by any means.
+fn first_line_of_tests(file: &str, tokens: &[Token]) -> usize {
+    if file.ends_with("/tests.rs") || file.contains("/tests/") {
+        return 0;
+    }
+    let begin = |at: &usize| tokens[*at].text == "cfg" && begins_tests(&tokens[at + 1..]);
+    (0..tokens.len()).find(begin).map_or(usize::MAX, |at| tokens[at].line)
+}
+
+/// Whether these tokens, which follow `cfg`, begin a test module.
+fn begins_tests(tokens: &[Token]) -> bool {
+    let texts: Vec<_> = tokens.iter().take(10).map(|token| token.text.as_str()).collect();
+    let module = texts.strip_prefix(["(", "test", ")", "]"].as_slice()).unwrap_or_default();
+    let module = module.strip_prefix(["pub", "(", "crate", ")"].as_slice()).unwrap_or(module);
+    module.starts_with(&["mod", "tests"])
+}
 
 /// Whether the parenthesis that begins here names `test`.
 fn names_test(tokens: &[Token]) -> bool {
@@ -453,6 +480,9 @@ fn a_line_in_the_wrong_room_is_found() {
         ("src/engine/mod.rs", "#[cfg(not(test))]\nmod tests {}", "only `mod tests`"),
         ("src/engine/mod.rs", "#[cfg(all(test, unix))] mod tests {}", "only `mod tests`"),
         ("src/engine/mod.rs", "if cfg!(test) { return; }", "only `mod tests`"),
+        ("src/domain/build.rs", "#[cfg(test)] mod tests { use crate::engine; }", "may not use `engine`"),
+        ("src/domain/build.rs", "use std::sync::{Arc, Mutex};", "which is pure"),
+        ("src/store/mod.rs", "#[cfg(test)] fn tests() { sleep() }", "only `mod tests`"),
         ("src/engine/mod.rs", "#[allow(dead_code)] fn f() {}", "#[expect("),
         ("src/engine/mod.rs", "#![allow(dead_code)]", "#[expect("),
         ("src/engine/mod.rs", "fn f() { todo!() }", "`todo!`"),
@@ -476,6 +506,9 @@ fn a_line_in_its_room_is_left_alone() {
         ("src/engine/mod.rs", "let s = \"use sqlx::Row; \\\" std::env::var\"; let r = r#\"\"std::env::var\"\"#;"),
         ("src/engine/mod.rs", "fn f<'a>(x: &'a str, c: char) { if c == '\"' || c == '\\'' { sqlx_like(x) } }"),
         ("src/engine/mod.rs", "#[cfg(test)]\nmod tests { use super::*; }"),
+        ("src/store/mod.rs", "#[cfg(test)] pub(crate) mod tests { fn f() { std::thread::sleep(d) } }"),
+        ("src/edge/source/tests.rs", "std::fs::write(p, t); let end = Instant::now() + wait;"),
+        ("src/domain/yaml/mod.rs", "use std::sync::{Arc, LazyLock};"),
         ("src/engine/mod.rs", "#[cfg(unix)] fn f() {}  #[tokio::test] async fn g() {}"),
         ("src/engine/mod.rs", "let version = env!(\"CARGO_PKG_VERSION\"); self.sleep(); allow(x);"),
         ("src/settings.rs", "let value = std::env::var(name);"),
