@@ -71,7 +71,8 @@ impl LocalForge {
             .context(|| "failed to set up the HTTP client".to_owned())?;
         let mut results: Vec<DeliveryResult> = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
-            let silent = matches!(results.last(), Some(DeliveryResult { outcome: DeliveryOutcome::Unanswered { .. }, .. }));
+            let silent =
+                matches!(results.last(), Some(DeliveryResult { outcome: DeliveryOutcome::Unanswered { .. }, .. }));
             let outcome = if silent {
                 DeliveryOutcome::Unanswered { reason: "not tried, as the one before was not answered".to_owned() }
             } else {

@@ -97,9 +97,8 @@ impl LocalForge {
         let repository = record.by_id(&pull.repository)?.repository.clone();
         let mut file: PullFile = self.pull_file(&repository, pull.number)?;
         let now = self.now();
-        let ours = |comment: &&mut Comment| {
-            comment.author.id == app_account().id && comment.marker.as_deref() == Some(marker)
-        };
+        let ours =
+            |comment: &&mut Comment| comment.author.id == app_account().id && comment.marker.as_deref() == Some(marker);
         let id = match file.comments.iter_mut().find(ours) {
             Some(comment) if if_there == IfThere::Keep || comment.body == body => return Ok(comment.id),
             Some(comment) => {

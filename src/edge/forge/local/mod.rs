@@ -168,12 +168,8 @@ impl LocalForge {
             return Err(refused(format!("there is a local forge in `{}` already", root.display())));
         }
         forge.write_secret().context(doing)?;
-        let mut record = Record {
-            url,
-            next_id: app_account().id + 1,
-            owners: BTreeMap::new(),
-            repositories: Vec::new(),
-        };
+        let mut record =
+            Record { url, next_id: app_account().id + 1, owners: BTreeMap::new(), repositories: Vec::new() };
         forge.write_members(&lock, &BTreeMap::new())?;
         let founder = accounts::os_login();
         forge.set_permission(&lock, &mut record, &founder, Permission::Admin)?;

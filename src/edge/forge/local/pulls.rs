@@ -131,7 +131,8 @@ impl LocalForge {
             }
             desk.needs_write_or_authorship("reopen")?;
             let PullFile { head_branch, base_branch, .. } = desk.file.clone();
-            let head = desk.source.branch(&head_branch)?.filter(|_| matches!(desk.source.branch(&base_branch), Ok(Some(_))));
+            let head =
+                desk.source.branch(&head_branch)?.filter(|_| matches!(desk.source.branch(&base_branch), Ok(Some(_))));
             let head = head.ok_or_else(|| refused(format!("`{head_branch}` or `{base_branch}` is gone")))?;
             let twin = |other: &PullFile| {
                 other.status == PullStatus::Open && other.head_branch == head_branch && other.base_branch == base_branch
@@ -168,8 +169,7 @@ impl LocalForge {
                 email: format!("{}@localhost", desk.actor.login),
                 at: file.updated_at,
             };
-            let commit =
-                desk.source.merge_commit(&base, &head, &message, &by).map_err(LocalForgeError::Merge)?;
+            let commit = desk.source.merge_commit(&base, &head, &message, &by).map_err(LocalForgeError::Merge)?;
             file.head = head;
             file.status = PullStatus::Merged;
             file.merge_commit = Some(commit.clone());

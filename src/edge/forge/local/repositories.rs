@@ -58,7 +58,10 @@ impl LocalForge {
     /// [`LocalForgeError::Refused`] when `executable` is not an absolute path.
     pub fn install_hook(&self, name: &RepositoryName, executable: &Path) -> Result<()> {
         if !executable.is_absolute() {
-            return Err(refused(format!("the hook needs an absolute path to modelship, not `{}`", executable.display())));
+            return Err(refused(format!(
+                "the hook needs an absolute path to modelship, not `{}`",
+                executable.display()
+            )));
         }
         let hooks = self.path_of(name, "git").join("hooks");
         let path = hooks.join("post-receive");
