@@ -258,6 +258,12 @@ impl World {
         }
     }
 
+    /// Whether a process of this world runs a program of that name.
+    pub fn is_running(&self, program: &str) -> bool {
+        let root = self.root.path().to_str().unwrap();
+        processes_below(root).iter().any(|(_, command)| command.split(' ').next().unwrap_or_default().ends_with(program))
+    }
+
     fn story_so_far(&self) -> String {
         let mut told = String::new();
         for number in 1..4 {
