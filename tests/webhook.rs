@@ -1,5 +1,7 @@
 //! The receiver through its real door: HTTP against the running server, with a stateful inbox behind it.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it finds a fault")]
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -8,7 +8,7 @@ use warp::http::StatusCode;
 use warp::reply::{Reply as _, Response};
 use warp::{Filter, Rejection};
 
-use super::{App, ask, failure};
+use super::{App, Refusal, ask};
 use crate::domain::ids::{ModelName, SweepId};
 use crate::domain::sweep::state::SweepReport;
 use crate::domain::version::ChannelMove;
@@ -49,17 +49,17 @@ pub(super) fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error
 async fn models(app: Arc<App>) -> Response {
     match ask(&app, app.context.registry.models()).await {
         Ok(models) => warp::reply::json(&json!({ "models": models })).into_response(),
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.into(),
     }
 }
 
 async fn versions(owner: String, title: String, app: Arc<App>) -> Response {
-    let unknown = || failure(StatusCode::NOT_FOUND, "there is no such model");
+    let unknown = || Refusal(StatusCode::NOT_FOUND, "there is no such model").into();
     let Ok(model) = ModelName::new(&owner, &title) else { return unknown() };
     match ask(&app, app.context.registry.versions(model.clone())).await {
         Ok(Some(versions)) => warp::reply::json(&json!({ "model": model, "versions": versions })).into_response(),
         Ok(None) => unknown(),
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.into(),
     }
 }
 
@@ -69,17 +69,17 @@ async fn sweeps(app: Arc<App>) -> Response {
             let sweeps: Vec<Value> = sweeps.iter().map(|entry| public(&entry.id, &entry.report)).collect();
             warp::reply::json(&json!({ "sweeps": sweeps })).into_response()
         }
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.into(),
     }
 }
 
 async fn sweep(id: String, app: Arc<App>) -> Response {
-    let unknown = || failure(StatusCode::NOT_FOUND, "there is no such sweep");
+    let unknown = || Refusal(StatusCode::NOT_FOUND, "there is no such sweep").into();
     let Ok(id) = SweepId::parse(id) else { return unknown() };
     match ask(&app, app.context.registry.sweep(id.clone())).await {
         Ok(Some(report)) => warp::reply::json(&public(&id, &report)).into_response(),
         Ok(None) => unknown(),
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.into(),
     }
 }
 

@@ -150,7 +150,7 @@ fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infallib
         .unify()
         .or(pages::routes(app))
         .unify()
-        .recover(|rejection: Rejection| async move { Ok::<_, Infallible>(refusal(&rejection)) })
+        .recover(|rejection: Rejection| async move { Ok::<_, Infallible>(Response::from(refusal(&rejection))) })
         .unify()
         .map(|mut response: Response| {
             let headers = response.headers_mut();
@@ -161,28 +161,34 @@ fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infallib
 }
 
 /// The answer when no route took the request.
-fn refusal(rejection: &Rejection) -> Response {
+fn refusal(rejection: &Rejection) -> Refusal {
     if rejection.is_not_found() {
-        return failure(StatusCode::NOT_FOUND, "there is nothing here");
+        return Refusal(StatusCode::NOT_FOUND, "there is nothing here");
     }
     if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-        return failure(StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method");
+        return Refusal(StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method");
     }
-    failure(StatusCode::BAD_REQUEST, "this request cannot be read")
+    Refusal(StatusCode::BAD_REQUEST, "this request cannot be read")
 }
 
-fn failure(status: StatusCode, message: &str) -> Response {
-    let body = serde_json::json!({ "error": message });
-    warp::reply::with_status(warp::reply::json(&body), status).into_response()
+/// Why a request is not served. A fixed sentence, so that nothing of ours can slip into it.
+#[derive(Debug, Clone, Copy)]
+struct Refusal(StatusCode, &'static str);
+
+impl From<Refusal> for Response {
+    fn from(Refusal(status, message): Refusal) -> Self {
+        let body = serde_json::json!({ "error": message });
+        warp::reply::with_status(warp::reply::json(&body), status).into_response()
+    }
 }
 
 /// Waits for the database, not for ever. Logs why it does not answer, as nobody else gets to know.
-async fn ask<T>(app: &App, answer: BoxFuture<'_, Result<T, Unavailable>>) -> Result<T, Response> {
+async fn ask<T>(app: &App, answer: BoxFuture<'_, Result<T, Unavailable>>) -> Result<T, Refusal> {
     let reason = match tokio::time::timeout(app.context.limits.database, answer).await {
         Ok(Ok(answer)) => return Ok(answer),
         Ok(Err(Unavailable(error))) => format!("{error:#}"),
         Err(_) => format!("no answer within {:?}", app.context.limits.database),
     };
     tracing::error!(reason, "the database does not answer");
-    Err(failure(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer; try again later"))
+    Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer; try again later"))
 }

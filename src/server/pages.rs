@@ -8,7 +8,7 @@ use warp::reply::{Reply as _, Response};
 use warp::{Filter, Rejection};
 
 use super::api::{ModelEntry, SweepEntry};
-use super::{App, ask};
+use super::{App, Refusal, ask};
 use crate::domain::sweep::state::SweepPhase;
 
 /// What a page may load: nothing, but its own style.
@@ -23,7 +23,7 @@ pub(super) fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error
             async move {
                 match ask(&app, app.context.registry.ready()).await {
                     Ok(()) => answer("ready"),
-                    Err(refusal) => refusal,
+                    Err(refusal) => refusal.into(),
                 }
             }
         })
@@ -31,7 +31,7 @@ pub(super) fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error
     let app = Arc::clone(app);
     let index = warp::path::end().and(warp::get()).then(move || {
         let app = Arc::clone(&app);
-        async move { index(&app).await.unwrap_or_else(|refusal| refusal) }
+        async move { index(&app).await.unwrap_or_else(Response::from) }
     });
     alive.or(ready).unify().or(index).unify()
 }
@@ -40,7 +40,7 @@ fn answer(status: &str) -> Response {
     warp::reply::json(&serde_json::json!({ "status": status })).into_response()
 }
 
-async fn index(app: &App) -> Result<Response, Response> {
+async fn index(app: &App) -> Result<Response, Refusal> {
     let models = ask(app, app.context.registry.models()).await?;
     let sweeps = ask(app, app.context.registry.sweeps()).await?;
     let page = warp::reply::html(render(&models, &sweeps));

@@ -16,7 +16,7 @@ use warp::reply::{Reply as _, Response};
 use warp::{Buf, Filter, Rejection};
 
 use super::payload::{self, Ignored};
-use super::{App, ask, failure};
+use super::{App, Refusal, ask};
 use crate::domain::event::Key;
 use crate::domain::ids::Digest;
 
@@ -52,7 +52,7 @@ pub(super) fn route(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error 
         .and(warp::body::stream())
         .then(move |headers: HeaderMap, body| {
             let app = Arc::clone(&app);
-            async move { receive(&app, &headers, body).await.unwrap_or_else(|refusal| refusal) }
+            async move { receive(&app, &headers, body).await.unwrap_or_else(Response::from) }
         })
 }
 
@@ -60,16 +60,16 @@ async fn receive<B: Buf>(
     app: &App,
     headers: &HeaderMap,
     body: impl Stream<Item = Result<B, warp::Error>> + Send,
-) -> Result<Response, Response> {
+) -> Result<Response, Refusal> {
     check_form(headers)?;
     let limits = &app.context.limits;
     let read = Body::read(headers, body, limits.body_bytes, &app.memory);
     let body = tokio::time::timeout(limits.body, read)
         .await
-        .unwrap_or_else(|_| Err(failure(StatusCode::REQUEST_TIMEOUT, "the body took too long")))?;
+        .unwrap_or_else(|_| Err(Refusal(StatusCode::REQUEST_TIMEOUT, "the body took too long")))?;
     if !app.context.secrets.verify(headers, &body.bytes) {
         tracing::warn!("a webhook without a valid signature was refused");
-        return Err(failure(StatusCode::UNAUTHORIZED, "the signature is missing or wrong"));
+        return Err(Refusal(StatusCode::UNAUTHORIZED, "the signature is missing or wrong"));
     }
     let (id, event) = names(headers)?;
     if event == "ping" {
@@ -98,7 +98,7 @@ async fn receive<B: Buf>(
         Accepted::Repeated => (StatusCode::ACCEPTED, "repeated"),
         Accepted::Conflicting => {
             tracing::warn!(delivery.id = id, delivery.event = event, "a delivery came again with another body");
-            return Err(failure(StatusCode::CONFLICT, "a delivery of this id was taken with another body"));
+            return Err(Refusal(StatusCode::CONFLICT, "a delivery of this id was taken with another body"));
         }
     };
     tracing::info!(delivery.id = id, delivery.event = event, "delivery {word}");
@@ -111,13 +111,13 @@ fn ignored(id: &str, event: &str, reason: &str) -> Response {
 }
 
 /// Plain JSON and nothing else.
-fn check_form(headers: &HeaderMap) -> Result<(), Response> {
+fn check_form(headers: &HeaderMap) -> Result<(), Refusal> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let kind = text(CONTENT_TYPE).unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let plain = text(CONTENT_ENCODING).is_none_or(|encoding| encoding.eq_ignore_ascii_case("identity"))
         && headers.get_all(CONTENT_TYPE).iter().count() <= 1;
     if !kind.eq_ignore_ascii_case("application/json") || !plain {
-        return Err(failure(
+        return Err(Refusal(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "send plain JSON: set the webhook's content type to `application/json`",
         ));
@@ -126,7 +126,7 @@ fn check_form(headers: &HeaderMap) -> Result<(), Response> {
 }
 
 /// The delivery's id and the event's name.
-fn names(headers: &HeaderMap) -> Result<(String, String), Response> {
+fn names(headers: &HeaderMap) -> Result<(String, String), Refusal> {
     let one = |name: &str| {
         let mut given = headers.get_all(name).iter();
         let (Some(value), None) = (given.next(), given.next()) else { return None };
@@ -134,13 +134,13 @@ fn names(headers: &HeaderMap) -> Result<(String, String), Response> {
     };
     let is_uuid = |text: &&str| text.len() == 36 && uuid::Uuid::try_parse(text).is_ok();
     let Some(id) = one("x-github-delivery").filter(is_uuid) else {
-        return Err(failure(StatusCode::BAD_REQUEST, "the header `X-GitHub-Delivery` must be one UUID"));
+        return Err(Refusal(StatusCode::BAD_REQUEST, "the header `X-GitHub-Delivery` must be one UUID"));
     };
     let is_word = |text: &&str| {
         (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
     };
     let Some(event) = one("x-github-event").filter(is_word) else {
-        return Err(failure(StatusCode::BAD_REQUEST, "the header `X-GitHub-Event` must be one event's name"));
+        return Err(Refusal(StatusCode::BAD_REQUEST, "the header `X-GitHub-Event` must be one event's name"));
     };
     Ok((id.to_ascii_lowercase(), event.to_owned()))
 }
@@ -157,8 +157,8 @@ impl Body {
         stream: impl Stream<Item = Result<B, warp::Error>>,
         limit: usize,
         memory: &Arc<Semaphore>,
-    ) -> Result<Self, Response> {
-        let too_large = || failure(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
+    ) -> Result<Self, Refusal> {
+        let too_large = || Refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
         let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         if announced.is_some_and(|length| length > limit) {
             return Err(too_large());
@@ -166,7 +166,7 @@ impl Body {
         let mut body = Self { bytes: Vec::new(), held: None };
         let mut stream = pin!(stream);
         while let Some(chunk) = stream.next().await {
-            let mut chunk = chunk.map_err(|_| failure(StatusCode::BAD_REQUEST, "the body broke off before its end"))?;
+            let mut chunk = chunk.map_err(|_| Refusal(StatusCode::BAD_REQUEST, "the body broke off before its end"))?;
             while chunk.has_remaining() {
                 let part = chunk.chunk();
                 if body.bytes.len() + part.len() > limit {
@@ -182,10 +182,10 @@ impl Body {
     }
 
     /// Takes `length` more bytes of the common memory, or gives up at once: to wait would hold what is held.
-    fn hold(&mut self, memory: &Arc<Semaphore>, length: usize) -> Result<(), Response> {
+    fn hold(&mut self, memory: &Arc<Semaphore>, length: usize) -> Result<(), Refusal> {
         let more = u32::try_from(length).ok().and_then(|length| Arc::clone(memory).try_acquire_many_owned(length).ok());
         let Some(more) = more else {
-            return Err(failure(StatusCode::SERVICE_UNAVAILABLE, "too many large requests at once; try again later"));
+            return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, "too many large requests at once; try again later"));
         };
         match &mut self.held {
             Some(held) => held.merge(more),

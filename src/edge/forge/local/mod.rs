@@ -255,6 +255,3 @@ impl LocalForge {
         (self.clock)()
     }
 }
-
-#[cfg(test)]
-mod tests;
