@@ -4,6 +4,7 @@
 //! tighten them. This is the only place that reads the environment. Secrets come from the environment or from files that
 //! only their owner can read, and are never printed.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -79,6 +80,10 @@ pub struct ProcessSettings {
     pub builds: u32,
     /// The program that runs jobs.
     pub runner: PathBuf,
+    /// `PATH` of models' commands; this program's own unless the file says otherwise.
+    pub search_path: String,
+    /// Variables that build commands see: where package managers find their registries and proxies.
+    pub build_environment: BTreeMap<String, String>,
 }
 
 /// Which repositories may use `process`.
@@ -149,11 +154,21 @@ struct ProcessFile {
     slots: Option<u32>,
     builds: Option<u32>,
     trusted: Option<Vec<RepositoryName>>,
+    search_path: Option<String>,
+    build_environment: Vec<String>,
 }
 
 /// The name of the state directory within a repository, and of the settings file within that.
 const STATE_DIRECTORY: &str = ".modelship";
 const SETTINGS_FILE: &str = "settings.yaml";
+
+/// Variables of this program that builds see too: how package managers reach their registries. None holds a secret of
+/// ours.
+const BUILD_VARIABLES: &[&str] = &["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"];
+
+/// The same, by how names begin or end.
+const BUILD_PREFIX: &str = "PIP_";
+const BUILD_SUFFIX: &str = "_PROXY";
 
 impl Settings {
     /// Reads settings for the directory `cwd`: flags over environment over file over what suits a laptop.
@@ -207,6 +222,12 @@ impl Settings {
                 trusted: file.process.trusted.map_or(Trusted::All, Trusted::Only),
                 builds: file.process.builds.unwrap_or(1).max(1),
                 runner: runner_path()?,
+                search_path: file
+                    .process
+                    .search_path
+                    .or_else(|| variable("PATH"))
+                    .unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned()),
+                build_environment: build_environment(&file.process.build_environment),
             },
             promote_direct_pushes: file.promote_direct_pushes,
             comment_interval: duration("comment_interval", file.comment_interval, Duration::from_secs(1))?,
@@ -257,6 +278,17 @@ pub fn current_directory() -> Result<PathBuf> {
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The variables that builds see, `named` ones among them.
+fn build_environment(named: &[String]) -> BTreeMap<String, String> {
+    let passed = |name: &str| {
+        BUILD_VARIABLES.contains(&name)
+            || name.starts_with(BUILD_PREFIX)
+            || name.to_ascii_uppercase().ends_with(BUILD_SUFFIX)
+            || named.iter().any(|wanted| wanted == name)
+    };
+    std::env::vars().filter(|(name, value)| passed(name) && !value.is_empty()).collect()
 }
 
 /// The secrets of `MODELSHIP_WEBHOOK_SECRET`, one a line.

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::session::InstanceLock;
 use crate::engine::{Clock, Engine, Outside};
-use crate::server::{self, ServerContext};
+use crate::server::{self, AllowedRepositories, Instance, Limits, ServerContext, WebhookSecrets};
 use crate::settings::{ForgeSettings, Settings};
 use crate::store::Store;
 
@@ -44,12 +44,21 @@ pub(crate) async fn serve(settings: Settings) -> Result<()> {
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
     tracing::info!(address = %address, "modelship {} serves http://{address}", env!("CARGO_PKG_VERSION"));
-    let context = ServerContext::new(Arc::clone(&engine), secrets, settings.server.repositories.clone());
-    let (served, worked) = tokio::join!(
+    let instance = Arc::new(Instance(Arc::clone(&engine)));
+    let context = ServerContext {
+        secrets: WebhookSecrets::new(secrets).context("there is no secret to verify webhooks with; set MODELSHIP_WEBHOOK_SECRET")?,
+        repositories: match settings.server.repositories.as_slice() {
+            [] => AllowedRepositories::Any,
+            ids => AllowedRepositories::Only(ids.iter().copied().collect()),
+        },
+        inbox: Arc::clone(&instance) as _,
+        registry: instance,
+        limits: Limits::default(),
+    };
+    let ((), worked) = tokio::join!(
         server::serve(listener, context, stop.clone().cancelled_owned()),
         engine.run(Some(settings.reconcile_every), &stop),
     );
-    served?;
     worked?;
     engine.store().close().await;
     tracing::info!("stopped");

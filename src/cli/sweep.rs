@@ -18,7 +18,7 @@ use crate::domain::report::{comparison_text, numbers};
 use crate::domain::sweep::analysis::AnalysisSummary;
 use crate::domain::sweep::plan::{PlanSummary, Verdict};
 use crate::domain::sweep::state::{Retry, SweepPhase, SweepReport, SweepState};
-use crate::edge::artifacts::ArtifactKey;
+use crate::edge::artifacts::directory::ArtifactKey;
 use crate::edge::source::Source;
 use crate::engine::{Engine, FilesAt, PlanOrder, Planned};
 use crate::settings::{self, Settings};

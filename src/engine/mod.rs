@@ -104,6 +104,11 @@ impl Engine {
         &self.outside
     }
 
+    /// The outside, for work in other threads.
+    fn share_outside(&self) -> Arc<Outside> {
+        Arc::clone(&self.outside)
+    }
+
     /// What time it is.
     #[must_use]
     pub fn now(&self) -> Time {
@@ -134,6 +139,16 @@ impl Engine {
         let freed = self.store.release_leases(Leases::All).await?;
         if freed > 0 {
             tracing::info!(task.count = freed, "took up {freed} tasks that an earlier process had left");
+        }
+        let outside = self.share_outside();
+        let ended = tokio::task::spawn_blocking(move || {
+            let runs = outside.executor.reap_orphans().context("cannot look for runs that nobody watches")?;
+            let builds = outside.builder.end_leftovers().context("cannot look for builds that nobody watches")?;
+            anyhow::Ok(runs + builds)
+        });
+        let ended = ended.await.context("looking for left processes panicked")??;
+        if ended > 0 {
+            tracing::info!(process.count = ended, "ended {ended} processes that nobody watched");
         }
         Ok(())
     }

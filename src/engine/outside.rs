@@ -6,9 +6,9 @@ use anyhow::{Context as _, Result};
 
 use crate::domain::effect::Lane;
 use crate::domain::ids::{Repository, RepositoryName};
-use crate::edge::artifacts::Artifacts;
-use crate::edge::builder::{BuilderSettings, ProcessBuilder};
-use crate::edge::executor::{ProcessExecutor, ProcessSettings};
+use crate::edge::artifacts::directory::Artifacts;
+use crate::edge::builder::process::{BuilderSettings, ProcessBuilder};
+use crate::edge::executor::process::{ProcessExecutor, ProcessSettings};
 use crate::edge::forge::local::LocalForge;
 use crate::settings::{ForgeSettings, Settings, Trusted};
 
@@ -45,6 +45,8 @@ pub struct Outside {
     pub max_runs: u64,
     /// Most builds at once.
     builds: u32,
+    /// `PATH` of models' commands.
+    pub search_path: String,
     /// Where jobs and builds may write for a while.
     pub scratch: PathBuf,
 }
@@ -55,8 +57,7 @@ impl Outside {
     /// # Errors
     /// When a directory cannot be made or the forge cannot be opened.
     pub fn open(settings: &Settings) -> Result<Self> {
-        let scratch = settings.state.join("scratch");
-        fs_err::create_dir_all(&scratch)?;
+        fs_err::create_dir_all(settings.state.join("scratch"))?;
         let hosting = match &settings.forge {
             ForgeSettings::Laptop { repository } => {
                 Hosting::Laptop { path: repository.clone(), repository: laptop_repository(repository)? }
@@ -65,19 +66,26 @@ impl Outside {
                 LocalForge::open(root, super::system_time).with_context(|| format!("cannot open the local forge in `{}`", root.display()))?,
             ),
         };
+        let artifacts = Artifacts::open(&settings.artifacts)?;
+        let state = fs_err::canonicalize(&settings.state)?;
+        let scratch = state.join("scratch");
         Ok(Self {
             hosting,
-            artifacts: Artifacts::open(&settings.artifacts)?,
             builder: ProcessBuilder::new(BuilderSettings {
-                models_dir: settings.state.join("models"),
+                models_dir: state.join("models"),
                 scratch: scratch.clone(),
-            })?,
+                search_path: settings.process.search_path.clone(),
+                environment: settings.process.build_environment.clone(),
+            }),
             executor: ProcessExecutor::new(ProcessSettings {
                 runner: settings.process.runner.clone(),
+                artifacts: artifacts.root().to_path_buf(),
                 scratch: scratch.clone(),
-                slots_dir: settings.state.join("slots"),
+                slots_dir: state.join("slots"),
                 slots: settings.process.slots,
-            })?,
+            }),
+            artifacts,
+            search_path: settings.process.search_path.clone(),
             trusted: settings.process.trusted.clone(),
             slots: settings.process.slots,
             max_runs: settings.max_runs,

@@ -21,7 +21,7 @@ use crate::domain::sweep::points::{PlanHasher, Role, RunIdentity};
 use crate::domain::sweep::spec::SweepSpec;
 use crate::domain::version::Version;
 use crate::domain::yaml::Files;
-use crate::edge::artifacts::{ArtifactKey, Artifacts};
+use crate::edge::artifacts::directory::{ArtifactKey, Artifacts};
 use crate::edge::source::Source;
 use crate::store::registry::Found;
 use crate::store::runs::RunOutcome;
@@ -175,8 +175,9 @@ impl Engine {
         let artifacts = self.outside.artifacts.clone();
         let stored = planned.clone();
         tokio::task::spawn_blocking(move || {
-            artifacts.import(&points_key(&stored.summary.id)?, &points)?;
-            artifacts.write(&plan_key(&stored.summary.id)?, &serde_json::to_vec_pretty(&stored)?)
+            artifacts.adopt(&points_key(&stored.summary.id)?, &points)?;
+            artifacts.write(&plan_key(&stored.summary.id)?, &serde_json::to_vec_pretty(&stored)?)?;
+            anyhow::Ok(())
         })
         .await
         .context("keeping the plan panicked")??;

@@ -6,6 +6,7 @@
 
 mod api;
 mod connections;
+mod instance;
 mod pages;
 pub mod payload;
 mod signature;
@@ -29,6 +30,7 @@ use crate::domain::sweep::state::SweepReport;
 use crate::domain::version::Version;
 
 pub use api::{ModelEntry, SweepEntry};
+pub use instance::Instance;
 pub use signature::{NoSecret, WebhookSecrets};
 pub use webhook::{Accepted, Delivery};
 

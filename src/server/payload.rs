@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::domain::event::{Event, Key, Keyed, PullChange};
-use crate::domain::forge::{HeadOrigin, PullSnapshot, PullStatus, User};
-use crate::domain::ids::{CommitSha, PullNumber, PullRef, Repository, RepositoryName};
+use crate::domain::forge::{CommentRef, HeadOrigin, PullSnapshot, PullStatus, User};
+use crate::domain::ids::{CommitSha, PullNumber, PullRef, Repository, RepositoryName, Time};
 
 /// Why a delivery means nothing to us.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -244,6 +244,7 @@ struct IssueBody {
 #[derive(Deserialize)]
 struct CommentBody {
     id: i64,
+    created_at: Option<String>,
     body: Option<String>,
     user: Option<Account>,
 }
@@ -264,11 +265,18 @@ fn issue_comment(body: IssueCommentBody) -> Result<Keyed> {
     }
     let pull = PullRef { repository, number: PullNumber(body.issue.number) };
     let event = Event::CommentCreated {
-        comment: body.comment.id,
+        comment: CommentRef { id: body.comment.id, created_at: moment(body.comment.created_at.as_deref()) },
         author: author.into(),
         body: clean(body.comment.body.unwrap_or_default()),
     };
     Ok(Keyed { key: Key::Pull(pull), event })
+}
+
+/// When something was written, as the forge says it: `2026-11-20T22:04:05Z`. The distant past when it does not say, so
+/// that a command without a time never counts as newer than a plan.
+fn moment(text: Option<&str>) -> Time {
+    let parsed = text.and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
+    Time(parsed.map_or(0, |moment| moment.timestamp_millis()))
 }
 
 /// Text as a database can keep it: PostgreSQL refuses NUL.

@@ -1,6 +1,7 @@
 //! The analysis: every point of the plan with what its run left.
 
 use std::collections::HashMap;
+use std::io::{BufReader, Read as _, Seek as _};
 use anyhow::Context as _;
 
 use super::{Reports, blocking};
@@ -10,7 +11,7 @@ use crate::domain::ids::RunId;
 use crate::domain::sweep::analysis::AnalysisSummary;
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::record::{FailureClass, Outcome, Record};
-use crate::edge::artifacts::{ArtifactKey, Artifacts};
+use crate::edge::artifacts::directory::{ArtifactKey, Artifacts};
 use crate::engine::planning::{CHUNK, PointLine, PointReader, Planned, points_key, read_plan};
 use crate::engine::{Engine, Failure};
 use crate::runner::checks::check_outputs;
@@ -63,7 +64,7 @@ async fn write_in(engine: &Engine, planned: &Planned, scratch: &std::path::Path)
     for (file, path) in summary.files.iter().zip([csv, parquet]) {
         let key = ArtifactKey::parse(&file.key).context("an analysis has no valid key")?;
         let artifacts = artifacts.clone();
-        blocking(move || Ok(artifacts.import(&key, &path)?)).await?;
+        blocking(move || Ok(artifacts.adopt(&key, &path)?)).await?;
     }
     Ok(summary)
 }
@@ -131,12 +132,17 @@ fn read_records(artifacts: &Artifacts, known: &HashMap<RunId, KnownRun>) -> anyh
     for (place, mut runs) in by_place {
         runs.sort_by_key(|(_, run)| run.byte_offset);
         let key = ArtifactKey::parse(&format!("{place}/records.jsonl"))?;
-        let pieces: Vec<_> = runs.iter().map(|(_, run)| (run.byte_offset, run.byte_length)).collect();
-        for ((run, _), bytes) in runs.iter().zip(artifacts.read_pieces(&key, &pieces)?) {
+        let mut file = BufReader::with_capacity(1 << 20, artifacts.reader(&key)?);
+        for (run, known) in runs {
+            // Records lie in the order in which they are read, so a short step keeps what is buffered.
+            let here = file.stream_position()?;
+            file.seek_relative(i64::try_from(known.byte_offset)? - i64::try_from(here)?)?;
+            let mut bytes = vec![0; usize::try_from(known.byte_length)?];
+            file.read_exact(&mut bytes)?;
             let record: Record = serde_json::from_slice(&bytes)
                 .with_context(|| format!("the record of run {} in `{place}` cannot be read", run.short()))?;
-            anyhow::ensure!(record.run == **run, "the index says that run {} lies in `{place}`, but another does", run.short());
-            records.insert((*run).clone(), record);
+            anyhow::ensure!(record.run == *run, "the index says that run {} lies in `{place}`, but another does", run.short());
+            records.insert(run.clone(), record);
         }
     }
     Ok(records)

@@ -13,7 +13,7 @@ use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::ids::{Digest, ModelName, VersionId};
 use crate::domain::manifest::{BuildBy, Manifest, Source};
 use crate::domain::version::{SourceRef, Tree, Version};
-use crate::edge::artifacts::ArtifactKey;
+use crate::edge::artifacts::directory::ArtifactKey;
 use crate::edge::builder::{BuildError, BuildRequest, TestError, TestRequest};
 use crate::edge::source::Source as Repository;
 use crate::engine::planning::FilesAt;

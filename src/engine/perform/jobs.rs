@@ -1,7 +1,7 @@
 //! Runs handed to the executor, watched, and ended.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io::{BufWriter, Write as _};
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ use crate::domain::sweep::decide::FAILURES_KEPT;
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::record::{FailureClass, Outcome, Record};
 use crate::domain::sweep::state::{JobHandle, Retry, RoundCounts, RunFailure};
-use crate::edge::artifacts::ArtifactKey;
-use crate::edge::executor::JobStatus;
+use crate::edge::artifacts::directory::{ArtifactKey, Artifacts};
+use crate::edge::executor::process::JobStatus;
 use crate::engine::planning::{CHUNK, PointReader, Planned, points_key, read_plan};
 use crate::engine::{Engine, Failure};
 use crate::runner::{CONTRACT, JobSpec, SliceLine};
@@ -56,19 +56,18 @@ pub(super) async fn submit(
         let spec = JobSpec {
             contract: CONTRACT,
             place: outside.artifacts.path(&place),
-            scratch: outside.scratch.join("runs"),
+            scratch: outside.scratch.clone(),
             model,
             slice: outside.artifacts.path(&slice_key),
             parallel: plan.limits.max_parallel.map_or(outside.slots, |most| most.min(outside.slots)).max(1),
-            slots: Some(outside.executor.slots()),
+            slots: None,
             run: planned.manifest.run.clone(),
             outputs: planned.manifest.outputs.clone(),
-            search_path: outside.executor.search_path(),
+            search_path: outside.search_path.clone(),
             environment: BTreeMap::new(),
         };
-        let executor = outside.executor.clone();
-        let token = blocking(move || executor.submit(&spec)).await?;
-        let handle = JobHandle { place: place.as_str().to_owned(), token };
+        let outside = engine.share_outside();
+        let handle = blocking(move || outside.executor.submit(&spec)).await?;
         engine.store().add_jobs(&plan.id, round, &plan.model, std::slice::from_ref(&handle), engine.now()).await?;
         jobs.push(handle);
     }
@@ -111,9 +110,8 @@ struct Slice {
 async fn write_slice(engine: &Engine, planned: &Planned, retry: Retry, key: &ArtifactKey) -> Result<Slice, Failure> {
     let artifacts = &engine.outside().artifacts;
     let names: Vec<_> = planned.manifest.parameters.iter().map(|parameter| parameter.name.clone()).collect();
-    let path = artifacts.prepare(key)?;
     let mut reader = PointReader::open(&artifacts.path(&points_key(&planned.summary.id)?))?;
-    let mut writer = BufWriter::with_capacity(1 << 20, fs_err::File::create(path).map_err(anyhow::Error::from)?);
+    let mut writer = artifacts.create(key).map_err(anyhow::Error::from)?;
     let mut slice = Slice { runs: 0, succeeded: 0, failed: BTreeMap::new() };
     loop {
         let chunk = reader.next_chunk(CHUNK)?;
@@ -140,18 +138,16 @@ async fn write_slice(engine: &Engine, planned: &Planned, retry: Retry, key: &Art
             }
         }
     }
-    writer.into_inner().context("the list of runs cannot be written")?.sync_all().map_err(anyhow::Error::from)?;
+    writer.commit().context("the list of runs cannot be written")?;
     Ok(slice)
 }
 
 /// Reads what the jobs have written since last time, and tells how they stand.
 pub(super) async fn watch(engine: &Engine, sweep: &SweepId, round: u32, jobs: &[JobHandle]) -> Reports {
     let outside = engine.outside();
-    let tokens: Vec<_> = jobs.iter().map(|job| job.token.clone()).collect();
-    outside.executor.wait_for_change(&tokens, NEWS).await?;
+    outside.executor.wait_for_change(jobs, NEWS).await?;
     // First how the jobs stand, then what they wrote: what an ended job wrote is complete.
-    let executor = outside.executor.clone();
-    let statuses = blocking(move || executor.status(&tokens)).await?;
+    let statuses = outside.executor.status(jobs);
     for job in jobs {
         read_records(engine, sweep, round, job).await?;
     }
@@ -178,7 +174,7 @@ async fn read_records(engine: &Engine, sweep: &SweepId, round: u32, job: &JobHan
         };
         let offset = known.byte_offset;
         let (reader, key) = (artifacts.clone(), records_key.clone());
-        let bytes = blocking(move || reader.read_range(&key, offset, READ_AT_ONCE)).await?.unwrap_or_default();
+        let bytes = blocking(move || read_from(&reader, &key, offset)).await?;
         let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1) else { return Ok(()) };
         let (reader, key) = (artifacts.clone(), slice_key.clone());
         let rows = blocking(move || {
@@ -189,6 +185,15 @@ async fn read_records(engine: &Engine, sweep: &SweepId, round: u32, job: &JobHan
         let to = offset + u64::try_from(end).context("more records than a file can hold")?;
         engine.store().index_records(&job.place, offset..to, &rows, engine.now()).await?;
         tracing::debug!(sweep.id = %sweep, round, run.count = rows.len(), "indexed records");
+    }
+}
+
+/// What a job has written since `offset`; nothing while it has not written at all.
+fn read_from(artifacts: &Artifacts, key: &ArtifactKey, offset: u64) -> anyhow::Result<Vec<u8>> {
+    match artifacts.read_range(key, offset, READ_AT_ONCE) {
+        Ok(bytes) => Ok(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -253,7 +258,7 @@ async fn failures(
     for run in failed {
         let key = ArtifactKey::parse(&format!("{}/records.jsonl", run.place)).context("a job has no valid place")?;
         let reader = artifacts.clone();
-        let bytes = blocking(move || reader.read_range(&key, run.byte_offset, run.byte_length)).await?.unwrap_or_default();
+        let bytes = blocking(move || Ok(reader.read_range(&key, run.byte_offset, run.byte_length)?)).await?;
         let record: Record = serde_json::from_slice(&bytes).context("an indexed record cannot be read")?;
         let Outcome::Failed { class, message, log_tail } = record.outcome else { continue };
         let moved = &planned.summary.moved;
@@ -286,8 +291,10 @@ fn lines_of(path: &Path, wanted: &HashSet<RunId>) -> anyhow::Result<HashMap<RunI
 /// Ends the jobs and everything that they started.
 pub(super) async fn cancel(engine: &Engine, jobs: &[JobHandle]) -> Reports {
     for job in jobs {
-        let (executor, token) = (engine.outside().executor.clone(), job.token.clone());
-        blocking(move || executor.cancel(&token)).await.with_context(|| format!("cannot end job `{}`", job.place))?;
+        let (outside, handle) = (engine.share_outside(), job.clone());
+        blocking(move || outside.executor.cancel(&handle))
+            .await
+            .with_context(|| format!("cannot end job `{}`", job.place))?;
     }
     Ok(Vec::new())
 }
