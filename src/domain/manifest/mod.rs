@@ -6,7 +6,7 @@
 mod check;
 mod expectations;
 mod parameters;
-mod paths;
+pub(super) mod paths;
 mod quantities;
 mod raw;
 
