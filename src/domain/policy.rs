@@ -217,7 +217,7 @@ mod tests {
     fn a_policy_refuses_what_goes_beyond_it_and_gives_every_reason() {
         let policy = parsed(POLICY).unwrap();
         assert_eq!(refused(&policy, "urban/simple-tax", 500, Some(20.0)), "");
-        insta::assert_snapshot!(refused(&policy, "psl/other", 501, Some(20.5)), @"");
+        insta::assert_snapshot!(refused(&policy, "psl/other", 501, Some(20.5)), @"it has 501 runs; the policy allows 500; the policy does not list the model `psl/other`; its budget is 20.5 USD; the policy allows 20 USD");
         assert!(policy.permits(Permission::Admin) && !policy.permits(Permission::Write));
         assert!(Policy::default().permits(Permission::Write) && !Policy::default().permits(Permission::Read));
     }
@@ -236,7 +236,30 @@ mod tests {
 
     #[test]
     fn faults_of_a_policy_have_their_places() {
-        insta::assert_snapshot!(parsed("max_run: 5\nmax_parallel: 0\nmax_budget: 20\nallow: [read]\nmodels: [simple]\n").unwrap_err(), @"");
-        insta::assert_snapshot!(parsed("max_runs: 5000000\nmax_parallel: 0\nmax_budget: 20\nallow: []\nmodels: [simple]\n").unwrap_err(), @"");
+        insta::assert_snapshot!(parsed("max_run: 5\nmax_parallel: 0\nmax_budget: 20\nallow: [read]\nmodels: [simple]\n").unwrap_err(), @r"
+        config/policy.yaml:1:1: unknown key `max_run` (hint: did you mean `max_runs`?)
+        | max_run: 5
+        | ^^^^^^^
+        config/policy.yaml:4:9: expected `write` or `admin`, found `read`
+        | allow: [read]
+        |         ^^^^
+        ");
+        insta::assert_snapshot!(parsed("max_runs: 5000000\nmax_parallel: 0\nmax_budget: 20\nallow: []\nmodels: [simple]\n").unwrap_err(), @r"
+        config/policy.yaml:1:11: a policy may only tighten: at most 1000000 runs are possible
+        | max_runs: 5000000
+        |           ^^^^^^^
+        config/policy.yaml:2:15: `max_parallel` must be at least 1 and fit into 32 bits
+        | max_parallel: 0
+        |               ^
+        config/policy.yaml:3:13: `20` is not an amount of money (hint: write the amount and its currency: `2 USD`)
+        | max_budget: 20
+        |             ^^
+        config/policy.yaml:4:1: nobody could ever start a sweep (hint: write `[write]` or `[admin]`)
+        | allow: []
+        | ^^^^^
+        config/policy.yaml:5:10: model name `simple` must be written `owner/title`
+        | models: [simple]
+        |          ^^^^^^
+        ");
     }
 }

@@ -269,3 +269,6 @@ pub struct Expectation {
     /// Allowed absolute difference.
     pub absolute: f64,
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use bigdecimal::BigDecimal;
 use bigdecimal::num_traits::{Signed, ToPrimitive, Zero};
 
 use crate::domain::parameters::{Given, Parameter, ParameterType, Value};
@@ -135,7 +136,7 @@ fn range_count(range: &RawRange, place: Place, reader: &mut Reader) -> Option<u6
 fn num_count(num: &Placed<u64>, reader: &mut Reader) -> Option<u64> {
     if num.value < 2 {
         let hint = Some("write at least `num: 2`, or the value itself".to_owned());
-        reader.fault(num.place, format!("{} levels cannot have two ends", num.value), hint);
+        reader.fault(num.place, format!("`num` is {}, but both ends are included", num.value), hint);
         return None;
     }
     Some(num.value)
@@ -254,18 +255,45 @@ fn even(parameter: &Parameter, range: &RawRange, count: u64, place: Place, reade
     calculated(parameter, Ends { start: &range.start, stop: &range.stop, place }, inner, reader)
 }
 
-/// `num` levels in equal proportions.
+/// `num` levels in equal proportions: each is the one before it times the same ratio, which is calculated far more
+/// precisely than a level is kept. No logarithm is taken, so every machine finds the same levels.
 fn proportional(parameter: &Parameter, range: &RawLogRange, count: u64, place: Place, reader: &mut Reader) -> Option<Levels> {
-    let (start, stop) = (range.start.value.float().ln(), range.stop.value.float().ln());
-    let last = count - 1;
-    #[expect(clippy::cast_precision_loss, reason = "a design has far fewer than 2^53 levels")]
-    let inner = (1..last).map(|index| {
-        let share = index as f64 / last as f64;
-        let level = (start * (1.0 - share) + stop * share).exp();
-        // Fourteen digits after the point are fifteen significant ones; a finite float always reads back.
-        exact(&format!("{level:.14e}")).expect("a finite number")
-    });
+    let ratio = ratio(&range.start.value, &range.stop.value, count - 1);
+    let next = |level: &BigDecimal| Some(rounded(level * &ratio));
+    let inner = std::iter::successors(next(&range.start.value.0), next).map(|level| Exact(level).rounded(DIGITS));
+    let inner = inner.take(usize::try_from(count - 2).unwrap_or(usize::MAX));
     calculated(parameter, Ends { start: &range.start, stop: &range.stop, place }, inner, reader)
+}
+
+/// The number whose power `steps` leads from `start` to `stop`, by Newton's method.
+fn ratio(start: &Exact, stop: &Exact, steps: u64) -> BigDecimal {
+    let whole = rounded(&stop.0 / &start.0);
+    #[expect(clippy::cast_precision_loss, reason = "only a first guess")]
+    let guess = ((stop.float().ln() - start.float().ln()) / steps as f64).exp();
+    // Between the smallest and the largest float lie 2100 powers of two; for one step alone the guess may overflow.
+    let mut ratio = exact(&format!("{guess:e}")).map_or_else(|_| whole.clone(), |guess| guess.0);
+    for _ in 0..5 {
+        let excess = (rounded(&whole / power(&ratio, steps)) - 1) / steps;
+        ratio = rounded(&ratio * (excess + 1));
+    }
+    ratio
+}
+
+fn power(base: &BigDecimal, exponent: u64) -> BigDecimal {
+    let (mut power, mut square, mut rest) = (BigDecimal::from(1), base.clone(), exponent);
+    while rest > 0 {
+        if rest % 2 == 1 {
+            power = rounded(&power * &square);
+        }
+        square = rounded(&square * &square);
+        rest /= 2;
+    }
+    power
+}
+
+/// Kept to far more digits than a level has.
+fn rounded(number: BigDecimal) -> BigDecimal {
+    Exact(number).rounded(60).0
 }
 
 fn calculated(parameter: &Parameter, ends: Ends<'_>, inner: impl Iterator<Item = Exact>, reader: &mut Reader) -> Option<Levels> {
@@ -428,6 +456,9 @@ mod tests {
         assert_eq!(shown(float, "{range: {start: 0.05, stop: 0.25, num: 5}}"), "0.05 0.1 0.15 0.2 0.25");
         assert_eq!(shown(float, "{logrange: {start: 0.001, stop: 1000, num: 7}}"), "0.001 0.01 0.1 1 10 100 1000");
         assert_eq!(shown(float, "{logrange: {start: 1, stop: 10, num: 3}}"), "1 3.16227766016838 10");
+        assert_eq!(shown(float, "{logrange: {start: 1e-3, stop: 1e-1, num: 3}}"), "0.001 0.01 0.1");
+        assert_eq!(shown(float, "{logrange: {start: 64, stop: 0.5, num: 8}}"), "64 32 16 8 4 2 1 0.5");
+        assert_eq!(shown(float, "{logrange: {start: 5e-300, stop: 5e3, num: 2}}"), "5e-300 5000");
         assert_eq!(shown(ParameterType::Int, "{range: {start: 5, stop: 20, step: 5}}"), "5 10 15 20");
         assert_eq!(shown(ParameterType::Int, "{range: {start: 1e1, stop: 2e1, num: 3}}"), "10 15 20");
         assert_eq!(shown(float, "{choice: [3e-1, 2]}"), "0.3 2");
@@ -467,35 +498,138 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_range_is_told_with_what_to_write() {
         let float = ParameterType::Float;
-        insta::assert_snapshot!(shown(float, "{range: {start: 1600, stop: 3500, step: 300}}"), @"");
-        insta::assert_snapshot!(shown(float, "{range: {start: 0, stop: 1, step: 0}}"), @"");
-        insta::assert_snapshot!(shown(float, "{range: {start: 0, stop: 1, step: -0.1}}"), @"");
-        insta::assert_snapshot!(shown(float, "{range: {start: 2, stop: 2, step: 1}}"), @"");
-        insta::assert_snapshot!(shown(float, "{range: {start: 0, stop: 1, num: 1}}"), @"");
-        insta::assert_snapshot!(shown(float, "{range: {start: 0, stop: 1}}"), @"");
-        insta::assert_snapshot!(shown(float, "{range: {start: 0, stop: 1, step: 1, num: 2}}"), @"");
-        insta::assert_snapshot!(shown(float, "{range: [0, 1, 0.1]}"), @"");
-        insta::assert_snapshot!(shown(float, "{range: {start: 0, stop: .nan, num: 2}}"), @"");
-        insta::assert_snapshot!(shown(float, "{range: {start: 0, stop: 2e6, step: 1e6}}"), @"");
-        insta::assert_snapshot!(shown(float, "{range: {start: 0, stop: 1e300, step: 1e-300}}"), @"");
-        insta::assert_snapshot!(shown(float, "{range: {start: 1, stop: 1.0000000000000004, step: 0.0000000000000001}}"), @"");
-        insta::assert_snapshot!(shown(float, "{logrange: {start: 0, stop: 3, num: 4}}"), @"");
-        insta::assert_snapshot!(shown(float, "{logrange: {start: 1, stop: 10}}"), @"");
-        insta::assert_snapshot!(shown(float, "{lhs: {samples: 3}}"), @"");
-        insta::assert_snapshot!(shown(float, "{uniform: {min: 0, max: 1}}"), @"");
-        insta::assert_snapshot!(shown(float, "{rnge: {start: 0}}"), @"");
-        insta::assert_snapshot!(shown(float, "[]"), @"");
-        insta::assert_snapshot!(shown(float, "[1, no, {a: 1}]"), @"");
+        insta::assert_snapshot!(shown(float, "{range: {start: 1600, stop: 3500, step: 300}}"), @r"
+        f.yaml:1:41: the step 300 does not divide the way from 1600 to 3500 (hint: write `stop: 3400` or `stop: 3700`)
+        | {range: {start: 1600, stop: 3500, step: 300}}
+        |                                         ^^^
+        ");
+        insta::assert_snapshot!(shown(float, "{range: {start: 0, stop: 1, step: 0}}"), @r"
+        f.yaml:1:35: the step is zero
+        | {range: {start: 0, stop: 1, step: 0}}
+        |                                   ^
+        ");
+        insta::assert_snapshot!(shown(float, "{range: {start: 0, stop: 1, step: -0.1}}"), @r"
+        f.yaml:1:35: the step -0.1 leads away from `stop` (hint: write `step: 0.1`)
+        | {range: {start: 0, stop: 1, step: -0.1}}
+        |                                   ^^^^
+        ");
+        insta::assert_snapshot!(shown(float, "{range: {start: 2, stop: 2, step: 1}}"), @r"
+        f.yaml:1:26: `start` and `stop` are the same (hint: write the value itself: `2`)
+        | {range: {start: 2, stop: 2, step: 1}}
+        |                          ^
+        ");
+        insta::assert_snapshot!(shown(float, "{range: {start: 0, stop: 1, num: 1}}"), @r"
+        f.yaml:1:34: 1 levels cannot have two ends (hint: write at least `num: 2`, or the value itself)
+        | {range: {start: 0, stop: 1, num: 1}}
+        |                                  ^
+        ");
+        insta::assert_snapshot!(shown(float, "{range: {start: 0, stop: 1}}"), @r"
+        f.yaml:1:1: a range needs `step` or `num` (hint: add `step: ...` or `num: ...`)
+        | {range: {start: 0, stop: 1}}
+        | ^
+        ");
+        insta::assert_snapshot!(shown(float, "{range: {start: 0, stop: 1, step: 1, num: 2}}"), @r"
+        f.yaml:1:43: a range has either `step` or `num`, not both
+        | {range: {start: 0, stop: 1, step: 1, num: 2}}
+        |                                           ^
+        ");
+        insta::assert_snapshot!(shown(float, "{range: [0, 1, 0.1]}"), @r"
+        f.yaml:1:2: expected a mapping, found a list (hint: its keys are `start`, `stop`, `step`, `num`)
+        | {range: [0, 1, 0.1]}
+        |  ^^^^^
+        ");
+        insta::assert_snapshot!(shown(float, "{range: {start: 0, stop: .nan, num: 2}}"), @r"
+        f.yaml:1:26: `.nan` is not a finite number
+        | {range: {start: 0, stop: .nan, num: 2}}
+        |                          ^^^^
+        ");
+        insta::assert_snapshot!(shown(float, "{range: {start: 0, stop: 2e6, step: 1e6}}"), @r"
+        f.yaml:1:26: `P` is 2000000, above its maximum 1000000
+        | {range: {start: 0, stop: 2e6, step: 1e6}}
+        |                          ^^^
+        ");
+        insta::assert_snapshot!(shown(float, "{range: {start: 0, stop: 1e300, step: 1e-300}}"), @r"
+        f.yaml:1:39: the range has more levels than can be counted
+        | {range: {start: 0, stop: 1e300, step: 1e-300}}
+        |                                       ^^^^^^
+        ");
+        insta::assert_snapshot!(shown(float, "{range: {start: 1, stop: 1.0000000000000004, step: 0.0000000000000001}}"), @r"
+        f.yaml:1:52: two neighbouring levels are the same number (hint: take a larger step)
+        | {range: {start: 1, stop: 1.0000000000000004, step: 0.0000000000000001}}
+        |                                                    ^^^^^^^^^^^^^^^^^^
+        ");
+        insta::assert_snapshot!(shown(float, "{logrange: {start: 0, stop: 3, num: 4}}"), @r"
+        f.yaml:1:20: 0 is not above zero (hint: the ends of a `logrange` are values, not exponents)
+        | {logrange: {start: 0, stop: 3, num: 4}}
+        |                    ^
+        ");
+        insta::assert_snapshot!(shown(float, "{logrange: {start: 1, stop: 10}}"), @r"
+        f.yaml:1:2: `num` is missing (hint: `num` must be a whole number)
+        | {logrange: {start: 1, stop: 10}}
+        |  ^^^^^^^^
+        ");
+        insta::assert_snapshot!(shown(float, "{lhs: {samples: 3}}"), @r"
+        f.yaml:1:2: unknown generator `lhs` (hint: known here: `range`, `logrange`, `choice`, `value`)
+        | {lhs: {samples: 3}}
+        |  ^^^
+        ");
+        insta::assert_snapshot!(shown(float, "{uniform: {min: 0, max: 1}}"), @r"
+        f.yaml:1:2: generator `uniform` is not part of this release (hint: use `range`, `logrange`, `choice` or a list)
+        | {uniform: {min: 0, max: 1}}
+        |  ^^^^^^^
+        ");
+        insta::assert_snapshot!(shown(float, "{rnge: {start: 0}}"), @r"
+        f.yaml:1:2: unknown generator `rnge` (hint: did you mean `range`?)
+        | {rnge: {start: 0}}
+        |  ^^^^
+        ");
+        insta::assert_snapshot!(shown(float, "[]"), @r"
+        f.yaml:1:1: the list of levels is empty (hint: write at least one level, or leave the parameter away for its default)
+        | []
+        | ^
+        ");
+        insta::assert_snapshot!(shown(float, "[1, no, {a: 1}]"), @r"
+        f.yaml:1:9: expected a value, found a mapping
+        | [1, no, {a: 1}]
+        |         ^
+        ");
     }
 
     #[test]
     fn whole_numbers_stay_whole() {
         let int = ParameterType::Int;
-        insta::assert_snapshot!(shown(int, "{range: {start: 0, stop: 3, step: 1.5}}"), @"");
-        insta::assert_snapshot!(shown(int, "{range: {start: 0, stop: 10, num: 4}}"), @"");
-        insta::assert_snapshot!(shown(int, "{logrange: {start: 1, stop: 10, num: 3}}"), @"");
-        insta::assert_snapshot!(shown(int, "[1, 2.5]"), @"");
-        insta::assert_snapshot!(shown(ParameterType::String, "{range: {start: 0, stop: 3, step: 1}}"), @"");
-        insta::assert_snapshot!(shown(ParameterType::List, "[1, 2]"), @"");
+        insta::assert_snapshot!(shown(int, "{range: {start: 0, stop: 3, step: 1.5}}"), @r"
+        f.yaml:1:35: `P` is a whole number; 1.5 is none
+        | {range: {start: 0, stop: 3, step: 1.5}}
+        |                                   ^^^
+        ");
+        insta::assert_snapshot!(shown(int, "{range: {start: 0, stop: 10, num: 4}}"), @r"
+        f.yaml:1:1: `P` is a whole number; 3.33333333333333 is none
+        | {range: {start: 0, stop: 10, num: 4}}
+        | ^
+        ");
+        insta::assert_snapshot!(shown(int, "{logrange: {start: 1, stop: 10, num: 3}}"), @r"
+        f.yaml:1:1: `P` is a whole number; 3.16227766016838 is none
+        | {logrange: {start: 1, stop: 10, num: 3}}
+        | ^
+        ");
+        insta::assert_snapshot!(shown(int, "[1, 2.5]"), @r"
+        f.yaml:1:5: `P` is a whole number; 2.5 is none
+        | [1, 2.5]
+        |     ^^^
+        ");
+        insta::assert_snapshot!(shown(ParameterType::String, "{range: {start: 0, stop: 3, step: 1}}"), @r"
+        f.yaml:1:17: `P` is of type string, not a number
+        | {range: {start: 0, stop: 3, step: 1}}
+        |                 ^
+        ");
+        insta::assert_snapshot!(shown(ParameterType::List, "[1, 2]"), @r"
+        f.yaml:1:2: `P` is of type list, found `1` (hint: write a list: `[...]`)
+        | [1, 2]
+        |  ^
+        f.yaml:1:5: `P` is of type list, found `2` (hint: write a list: `[...]`)
+        | [1, 2]
+        |     ^
+        ");
     }
 }
