@@ -6,7 +6,7 @@
 mod check;
 mod expectations;
 mod parameters;
-mod paths;
+pub(super) mod paths;
 mod quantities;
 mod raw;
 
@@ -269,3 +269,6 @@ pub struct Expectation {
     /// Allowed absolute difference.
     pub absolute: f64,
 }
+
+#[cfg(test)]
+mod tests;

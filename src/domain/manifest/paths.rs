@@ -7,7 +7,7 @@ const PLACEHOLDERS: [&str; 3] = ["model", "params", "outputs"];
 
 /// Whether a path may name the folder that it is relative to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whole {
+pub(crate) enum Whole {
     /// `.` is fine.
     Allowed,
     /// It must name something within.
@@ -15,7 +15,7 @@ pub(super) enum Whole {
 }
 
 /// `path` with `.` and doubled slashes taken out; it is relative and stays below where it starts.
-pub(super) fn relative(path: &Placed<String>, whole: Whole, reader: &mut Reader) -> Option<String> {
+pub(crate) fn relative(path: &Placed<String>, whole: Whole, reader: &mut Reader) -> Option<String> {
     match clean(&path.value) {
         Ok(clean) if clean == "." && whole == Whole::Refused => {
             reader.fault(path.place, "the path must name a file within the folder", None);
@@ -30,7 +30,7 @@ pub(super) fn relative(path: &Placed<String>, whole: Whole, reader: &mut Reader)
 }
 
 /// The file at `path` within the folder `base`.
-pub(super) fn joined(base: &str, path: &str) -> String {
+pub(crate) fn joined(base: &str, path: &str) -> String {
     if base == "." { path.to_owned() } else { format!("{base}/{path}") }
 }
 
@@ -62,20 +62,20 @@ fn clean(path: &str) -> Result<String, &'static str> {
 
 /// Which placeholders a command may use.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Allowed {
+pub(crate) struct Allowed {
     /// The words that may stand in braces.
-    pub(super) words: &'static [&'static str],
+    pub(crate) words: &'static [&'static str],
     /// Why the others may not.
-    pub(super) reason: &'static str,
+    pub(crate) reason: &'static str,
 }
 
 impl Allowed {
     /// All of them.
-    pub(super) const ALL: Self = Self { words: &PLACEHOLDERS, reason: "" };
+    pub(crate) const ALL: Self = Self { words: &PLACEHOLDERS, reason: "" };
 }
 
 /// Checks a command: it has words, and what stands in braces is a known placeholder.
-pub(super) fn command(
+pub(crate) fn command(
     words: &Placed<Vec<Placed<String>>>,
     allowed: Allowed,
     reader: &mut Reader,

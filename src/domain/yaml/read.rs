@@ -154,7 +154,8 @@ impl<T: Read> Read for Vec<T> {
 
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
         let Kind::Sequence(items) = &node.kind else {
-            Self::mismatch(node, reader);
+            let hint = node.scalar().map(|_| "write a list: `[...]`".to_owned());
+            reader.fault(node.place, format!("expected a list, found {}", node.what()), hint);
             return None;
         };
         let read: Vec<Option<T>> = items.iter().map(|item| T::read(item, reader)).collect();

@@ -348,7 +348,7 @@ mod tests {
         insta::assert_snapshot!(faults("a: !!python/object 1\n"), @"f.yaml:1:20: YAML tags (`!...`) are not used here (hint: leave the tag away; the declared type decides)");
         insta::assert_snapshot!(faults("a: &x {b: 1}\nc:\n  <<: *x\n"), @"f.yaml:3:3: merge keys (`<<`) are not used here (hint: write the keys out)");
         insta::assert_snapshot!(faults("a: 1\n---\nb: 2\n"), @"f.yaml:2:1: a second document begins here (hint: keep one)");
-        insta::assert_snapshot!(faults("%YAML 1.1\n---\na: 1\n"), @"f.yaml:1:1: not valid YAML: yaml directives are disallowed");
+        insta::assert_snapshot!(faults("%YAML 1.1\n---\na: 1\n"), @"f.yaml:1:1: not valid YAML: YAML directives are disallowed");
         insta::assert_snapshot!(faults("# nothing\n"), @"f.yaml: the file is empty");
         insta::assert_snapshot!(faults("{a: 1}: 2\n"), @"f.yaml:1:1: a key must be a plain word (hint: put a text with `{` or `[` in quotes)");
         insta::assert_snapshot!(faults("a: &x [*x]\n"), @"f.yaml:1:8: this alias stands within the value that it names");
@@ -358,7 +358,7 @@ mod tests {
     fn broken_yaml_says_where() {
         insta::assert_snapshot!(faults("a: b: c\n"), @"f.yaml:1:5: not valid YAML: mapping values are not allowed in this context (hint: a text with `: ` in it needs quotes; otherwise check the indentation)");
         insta::assert_snapshot!(faults("a:\n\t- b\n"), @"f.yaml:2:2: not valid YAML: tabs disallowed within this context (block indentation) (hint: indent with spaces, never with tabs)");
-        insta::assert_snapshot!(faults("a: [1, 2\nb: 3\n"), @"f.yaml:2:2: not valid YAML: illegal placement of ':' indicator");
+        insta::assert_snapshot!(faults("a: [1, 2\nb: 3\n"), @"f.yaml:2:2: not valid YAML: illegal placement of ':' indicator (hint: is a `[` or `{` above this line left open?)");
         insta::assert_snapshot!(faults("a: *nowhere\n"), @"f.yaml:1:4: not valid YAML: while parsing node, found unknown anchor (hint: put a text that begins with `*` or `&` in quotes)");
         insta::assert_snapshot!(faults("a: @home\n"), @"f.yaml:1:4: not valid YAML: unexpected character: '@' (hint: put a text that begins with a special character in quotes)");
         insta::assert_snapshot!(faults("a: 'x\n"), @"f.yaml:2:1: not valid YAML: invalid indentation in multiline quoted scalar (hint: check the indentation of this line and the one before it)");
