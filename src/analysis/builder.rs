@@ -22,15 +22,6 @@ const HEAD_ROWS: usize = 10;
 /// How many columns the head of the table has.
 const HEAD_COLUMNS: usize = 8;
 
-/// What a run is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The run that the others are compared with.
-    Baseline,
-    /// A point of the design.
-    Design,
-}
-
 /// One run with what it left.
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {
@@ -105,7 +96,7 @@ impl<C: Write, P: Write + Send> AnalysisBuilder<C, P> {
             self.spec.parameters.len()
         );
         ensure!(
-            row.role == Role::Design || self.counts.rows == 0,
+            !row.role.is_baseline() || self.counts.rows == 0,
             "the baseline's run `{}` must be the first row, not row {}",
             row.run,
             self.counts.rows + 1
@@ -196,7 +187,7 @@ impl<C: Write, P: Write + Send> AnalysisBuilder<C, P> {
         match source {
             Source::RunId => Cell::Text(Cow::Borrowed(row.run.as_str())),
             Source::Role => Cell::Text(Cow::Borrowed(match row.role {
-                Role::Baseline => "baseline",
+                Role::Baseline | Role::Both => "baseline",
                 Role::Design => "design",
             })),
             Source::Status => Cell::Text(Cow::Borrowed(status(row.record))),

@@ -12,7 +12,7 @@ mod delimited;
 mod summary;
 mod typed;
 
-pub use builder::{AnalysisBuilder, AnalysisFiles, Role, Row};
+pub use builder::{AnalysisBuilder, AnalysisFiles, Row};
 pub use columns::{Discovery, MOST_OUTPUTS, OutputColumn, OutputKind, Outputs};
 pub use compare::{Side, compare};
 

@@ -11,7 +11,7 @@ use crate::domain::manifest::Manifest;
 use crate::domain::policy::Policy;
 use crate::domain::report::numbers;
 use crate::domain::schema;
-use crate::domain::sweep::design::{Design, Limits};
+use crate::domain::sweep::points::{Design, Limits};
 use crate::domain::sweep::spec::SweepSpec;
 use crate::domain::yaml::Files;
 use crate::edge::source::Source;
@@ -84,7 +84,7 @@ impl WorkTree {
         let Some(manifest) = self.manifest_of(&spec)? else {
             return Ok(format!("sweep of {} (its manifest is not here)", spec.model));
         };
-        let design = Design::new(&spec, &manifest, self, &Limits { max_runs: MAX_RUNS })?;
+        let design = Design::new(&spec, &manifest, self, Limits { max_runs: MAX_RUNS })?;
         let points = numbers::plural(design.generated(), "point");
         Ok(format!("sweep of {}, {points} by {}", spec.model, design.name()))
     }

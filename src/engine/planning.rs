@@ -14,10 +14,9 @@ use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::ids::{CommitSha, ModelName, Repository, RunId, SweepId, VersionId};
 use crate::domain::manifest::Manifest;
 use crate::domain::parameters::Value;
-use crate::domain::policy::Policy;
-use crate::domain::sweep::design::{Design, Limits};
-use crate::domain::sweep::plan::{PlanCounts, PlanSummary};
-use crate::domain::sweep::points::{PlanHasher, Role, RunIdentity};
+use crate::domain::policy::{Asked, Policy};
+use crate::domain::sweep::points::{Design, PlanHasher, Role, RunIdentity};
+use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::spec::SweepSpec;
 use crate::domain::version::Version;
 use crate::domain::yaml::Files;
@@ -171,7 +170,12 @@ impl Engine {
         };
         planned.summary.counts.reused = self.count_known(&points).await?;
         planned.summary.estimate_ms = self.estimate(&planned).await?;
-        planned.summary.verdict = policy.verdict(&planned.summary);
+        let verdict = policy.verdict(Asked {
+            model: &planned.summary.model,
+            runs: planned.summary.counts.runs,
+            limits: &planned.summary.limits,
+        });
+        planned.summary.verdict = verdict;
         let artifacts = self.outside.artifacts.clone();
         let stored = planned.clone();
         tokio::task::spawn_blocking(move || {
@@ -186,7 +190,7 @@ impl Engine {
 
     /// The version that the file means, and how it says so.
     async fn version_for(&self, spec: &SweepSpec, order: &PlanOrder) -> Result<Result<(Version, String), Faults>> {
-        let fault = |message: String, hint: String| Ok(Err(Faults::from(spec.fault_at_model(message, Some(hint)))));
+        let fault = |message: String, hint: String| Ok(Err(Faults::from(spec.model_fault(message, Some(hint)))));
         if let (None, Some(own)) = (&spec.reference, &order.own_version) {
             let version = self.store.version(own).await?.with_context(|| format!("version `{own}` is not registered"))?;
             let reference = match (&order.head, version.tree) {
@@ -287,23 +291,25 @@ impl Expansion {
             Ok(policy) => policy,
             Err(faults) => return Ok(Err(faults)),
         };
-        let design = match Design::new(&self.spec, &manifest, &files, &Limits { max_runs: self.max_runs }) {
+        let limits = policy.limits(&self.spec.limits());
+        let mut most = policy.design_limits();
+        most.max_runs = most.max_runs.min(self.max_runs);
+        let design = match Design::new(&self.spec, &manifest, &files, most) {
             Ok(design) => design,
             Err(faults) => return Ok(Err(faults)),
         };
         let identity = RunIdentity::new(&self.version.executable, &manifest, &self.version.inputs);
-        let mut hasher = PlanHasher::new(&self.spec, &self.version);
+        let mut hasher = PlanHasher::new(&self.version.manifest, &self.spec.outputs, &limits);
         let mut writer = BufWriter::with_capacity(1 << 20, fs_err::File::create(&self.points)?);
         let mut runs = 0_u64;
         let mut sample = Vec::new();
         let moved = design.moved();
         let shown: Vec<_> =
             moved.iter().filter_map(|moved| manifest.parameters.iter().position(|p| p.name == moved.name)).collect();
-        let mut points = design.points();
-        for point in points.by_ref() {
+        for point in design.points() {
             let run = identity.run_id(&point.values, None);
-            hasher.add(&run);
-            if point.role == Role::Design && sample.len() < 5 {
+            hasher.add(&run, point.role);
+            if point.role.is_design() && sample.len() < 5 {
                 sample.push(shown.iter().map(|at| point.values[*at].to_string()).collect());
             }
             let line = PointLine { index: runs, role: point.role, run, values: point.values };
@@ -311,17 +317,7 @@ impl Expansion {
             writer.write_all(b"\n")?;
             runs += 1;
         }
-        if let Some(faults) = points.faults() {
-            fs_err::remove_file(&self.points)?;
-            return Ok(Err(faults));
-        }
-        let counts = PlanCounts {
-            generated: design.generated(),
-            rejected: points.rejected(),
-            repeated: points.repeated(),
-            runs,
-            reused: 0,
-        };
+        anyhow::ensure!(runs == design.runs(), "the design has {runs} points, though it counted {}", design.runs());
         writer.into_inner().context("the list of points cannot be written")?.sync_all()?;
         let digest = hasher.finish();
         let summary = PlanSummary {
@@ -339,13 +335,13 @@ impl Expansion {
             moved,
             fixed: design.fixed(),
             baseline: design.baseline(),
-            counts,
+            counts: design.counts(),
             sample,
-            outputs: self.spec.outputs().to_vec(),
-            limits: self.spec.limits(),
+            outputs: self.spec.outputs.clone(),
+            limits,
             estimate_ms: None,
             verdict: crate::domain::sweep::plan::Verdict::NeedsCommand,
-            notes: design.notes(),
+            notes: design.notes().to_vec(),
         };
         Ok(Ok((Planned { summary, version: self.version, manifest }, policy)))
     }

@@ -14,7 +14,7 @@ use crate::domain::ids::{Digest, ModelName, VersionId};
 use crate::domain::manifest::{BuildBy, Manifest, Source};
 use crate::domain::version::{SourceRef, Tree, Version};
 use crate::edge::artifacts::directory::ArtifactKey;
-use crate::edge::builder::{BuildError, BuildRequest, TestError, TestRequest};
+use crate::edge::builder::process::{BuildError, BuildRequest, ProcessBuilder, TestError};
 use crate::edge::source::Source as Repository;
 use crate::engine::planning::FilesAt;
 use crate::engine::{Engine, Failure};
@@ -130,8 +130,9 @@ async fn build(
     let mut implied = commands.clone();
     implied.push(manifest.run.command.clone());
     implied.extend(manifest.run.summarize.clone());
-    let toolchain = outside.builder.toolchain(&implied).await;
-    let executable = outside.builder.executable_digest(&source_tree, &commands, &toolchain);
+    let shared = engine.share_outside();
+    let toolchain = blocking(move || shared.builder.toolchain(&implied)).await?;
+    let executable = ProcessBuilder::executable_digest(&source_tree, &commands, &toolchain);
     let manifest_hash = Manifest::hash(&manifest_text);
 
     let known = engine
@@ -181,7 +182,7 @@ async fn make(engine: &Engine, work: Work<'_>, cancel: &CancellationToken) -> Re
     let outside = engine.outside();
     let log_key = ArtifactKey::parse(&format!("builds/{}/{}/build.log", work.manifest.model, work.source.commit))
         .context("a build log has no valid key")?;
-    let log = outside.artifacts.prepare(&log_key)?;
+    let log = outside.artifacts.prepare(&log_key).map_err(anyhow::Error::from)?;
     let failed = |stage: String, message: String, log_tail: String| {
         Ended::Failed(BuildFailure { stage, message, faults: Vec::new(), log_tail, log: Some(log_key.as_str().to_owned()) })
     };
@@ -190,26 +191,25 @@ async fn make(engine: &Engine, work: Work<'_>, cancel: &CancellationToken) -> Re
         digest: work.executable.clone(),
         checkout: Box::new(move |into: &Path| Ok(Repository::open(&git_dir)?.checkout(&commit, &inner, into)?)),
         commands: work.commands,
-        log: log.clone(),
+        log,
         timeout: BUILD_TIMEOUT,
     };
     let built = match outside.builder.build(request, cancel).await {
         Ok(built) => built,
-        Err(BuildError::Failed { command, message, log_tail }) => {
-            return Err(failed("build".to_owned(), format!("`{}` {message}", command.join(" ")), log_tail));
-        }
-        Err(BuildError::Timeout { command, log_tail }) => {
-            return Err(failed("build".to_owned(), format!("`{}` took longer than an hour", command.join(" ")), log_tail));
-        }
         Err(BuildError::Cancelled) => return Err(Ended::Cancelled),
         Err(BuildError::Internal(error)) => return Err(error.into()),
+        Err(error @ (BuildError::Failed { .. } | BuildError::Timeout { .. })) => {
+            return Err(failed("build".to_owned(), error.to_string(), error.log_tail().to_owned()));
+        }
     };
     let mut inputs = BTreeMap::new();
     for name in &work.manifest.inputs {
-        let path = built.dir.join(name);
+        let path = built.dir().join(name);
         let digest = blocking(move || Ok(fs_err::read(path).map(Digest::of).ok())).await?;
         match digest {
-            Some(digest) => inputs.insert(name.clone(), digest),
+            Some(digest) => {
+                inputs.insert(name.clone(), digest);
+            }
             None => {
                 return Err(Ended::faults(Faults::from(Diagnostic::of_file(
                     &work.source.manifest,
@@ -219,15 +219,15 @@ async fn make(engine: &Engine, work: Work<'_>, cancel: &CancellationToken) -> Re
             }
         }
     }
-    let tests = TestRequest { dir: &built.dir, manifest: work.manifest, log: &log };
-    let tests = match outside.builder.run_tests(tests, cancel).await {
+    let tests = match outside.builder.run_tests(built.dir(), work.manifest, cancel).await {
         Ok(tests) => tests,
-        Err(TestError::Failed { test, message, log_tail }) => return Err(failed(test, message, log_tail)),
+        Err(TestError::Failed { name, message, log_tail }) => return Err(failed(name, message, log_tail)),
         Err(TestError::Cancelled) => return Err(Ended::Cancelled),
         Err(TestError::Internal(error)) => return Err(error.into()),
     };
-    let build_ms = built.build_ms;
-    outside.builder.publish(built)?;
+    let build_ms = built.build_ms();
+    let shared = engine.share_outside();
+    blocking(move || shared.builder.publish(built)).await?;
     Ok((inputs, tests, build_ms))
 }
 

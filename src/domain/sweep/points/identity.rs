@@ -87,10 +87,11 @@ impl RunIdentity {
 pub struct PlanHasher(Sha256);
 
 impl PlanHasher {
-    /// Begins with what is common to all runs.
+    /// Begins with what is common to all runs. The executable is part of every run's id; the commit that it was built
+    /// from is none of the plan's business, so that a push which changes neither keeps the plan.
     #[must_use]
-    pub fn new(version: &VersionId, outputs: &[String], limits: &RunLimits) -> Self {
-        let common = serde_json::json!({ "limits": limits, "outputs": outputs, "version": version });
+    pub fn new(manifest: &Digest, outputs: &[String], limits: &RunLimits) -> Self {
+        let common = serde_json::json!({ "limits": limits, "outputs": outputs, "manifest": manifest });
         Self(Sha256::new_with_prefix(format!("modelship plan {CONTRACT}\n{common}\n")))
     }
 

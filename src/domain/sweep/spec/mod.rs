@@ -80,6 +80,12 @@ impl SweepSpec {
         self.model_place
     }
 
+    /// A fault of what the file names as its model.
+    #[must_use]
+    pub fn model_fault(&self, message: impl Into<String>, hint: Option<String>) -> Diagnostic {
+        self.source.diagnostic(self.model_place, message, hint)
+    }
+
     /// The file as it is spelled.
     pub(crate) fn raw(&self) -> &RawSweep {
         &self.raw
