@@ -1,4 +1,4 @@
-//! The process executor and the process builder, with real runners, real builds and real kills.
+//! The process executor, with real runners and real kills.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;

@@ -23,7 +23,6 @@ pub(super) fn judge(name: &str, ended: &Ended, run: &Run, memory: &MemoryWatch) 
     let (class, message) = match ended.how {
         How::Exit(0) => return Ok(()),
         How::Stopped => return Err(Trouble::Stopped),
-        How::Exit(status) => (FailureClass::ModelError, format!("{name} ended with status {status}")),
         How::Timeout => {
             let limit = humantime::format_duration(run.timeout);
             (FailureClass::Timeout, format!("ran longer than its limit of {limit}"))
@@ -38,10 +37,7 @@ pub(super) fn judge(name: &str, ended: &Ended, run: &Run, memory: &MemoryWatch) 
         }
         How::Signal(9) => (FailureClass::Interrupted, format!("{name} was killed from outside (SIGKILL)")),
         How::Signal(15) => (FailureClass::Interrupted, format!("{name} was ended from outside (SIGTERM)")),
-        How::Signal(signal) => {
-            let known = signal_hook::low_level::signal_name(signal).unwrap_or("unknown");
-            (FailureClass::ModelError, format!("{name} was ended by signal {signal} ({known})"))
-        }
+        how @ (How::Exit(_) | How::Signal(_)) => (FailureClass::ModelError, format!("{name} {how}")),
     };
     Err(Failure::new(class, message).into())
 }

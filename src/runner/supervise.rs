@@ -4,6 +4,7 @@
 //! `poll`, never by looking again and again, so that a run of a millisecond costs a millisecond.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -125,6 +126,22 @@ pub enum How {
     OutOfMemory(u64),
     /// [`Stop`] was requested and it was ended.
     Stopped,
+}
+
+impl fmt::Display for How {
+    /// What follows the command's name in a sentence: `ended with status 2`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exit(status) => write!(f, "ended with status {status}"),
+            Self::Signal(signal) => {
+                let name = signal_hook::low_level::signal_name(*signal).unwrap_or("unknown");
+                write!(f, "was ended by signal {signal} ({name})")
+            }
+            Self::Timeout => f.write_str("ran longer than its limit"),
+            Self::OutOfMemory(_) => f.write_str("used more memory than its limit"),
+            Self::Stopped => f.write_str("was stopped"),
+        }
+    }
 }
 
 /// A command that has ended, together with its whole group.
