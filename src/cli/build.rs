@@ -68,7 +68,7 @@ pub(super) async fn make(
     let outcome = session
         .until(async |engine: &Engine| {
             let Some(State::Model(state)) = read(engine, &key).await? else { return Ok(None) };
-            if state.builds.contains_key(&commit) || engine.store().has_events(&key.to_string()).await? {
+            if state.builds.contains_key(&commit) || engine.store().has_tasks(&key.to_string()).await? {
                 return Ok(None);
             }
             if let Some(failed) = state.failures.iter().rev().find(|failed| failed.commit == commit) {

@@ -10,7 +10,7 @@ use super::output::{CliError, Output};
 use super::progress::RunsBar;
 use super::session::Session;
 use super::workspace::{Workspace, from_source};
-use crate::analysis::compare;
+use crate::analysis::{Side, compare};
 use crate::domain::decide::State;
 use crate::domain::event::{Event, Key};
 use crate::domain::ids::{SweepId, VersionId};
@@ -193,18 +193,18 @@ pub(crate) async fn results(settings: Settings, wanted: &SweepResults, output: &
     let csv = csv_path(&session, &report.plan.id)?;
     if let Some(other) = &wanted.against {
         let other = one(&session, other).await?;
-        analysis_of(&other)?;
-        let against = csv_path(&session, &other.plan.id)?;
-        let open = |path: &Path| fs_err::File::open(path).map_err(anyhow::Error::from);
-        let comparison = compare(open(&csv)?, open(&against)?).map_err(|error| CliError::User(format!("{error:#}")))?;
+        let base = Side::new(
+            label(&other),
+            open(&csv_path(&session, &other.plan.id)?)?,
+            &other.plan,
+            analysis_of(&other)?,
+        );
+        let head = Side::new(label(&report), open(&csv)?, &report.plan, analysis);
+        let comparison = compare(base, head).map_err(|error| CliError::User(format!("{error:#}")))?;
         session.close().await?;
         if output.is_json() {
             return output.json(&comparison);
         }
-        output.note(&format!(
-            "{} (version {}) against {} (version {})",
-            report.plan.id, report.plan.version, other.plan.id, other.plan.version
-        ));
         return output.line(&comparison_text(&comparison));
     }
     let rows = read_head(&csv, wanted.head)?;
@@ -334,6 +334,14 @@ fn show_files(report: &SweepReport, analysis: &AnalysisSummary, output: &Output)
     }
     let _ = report;
     Ok(())
+}
+
+fn open(path: &Path) -> Result<fs_err::File, CliError> {
+    fs_err::File::open(path).map_err(|error| CliError::Ours(error.into()))
+}
+
+fn label(report: &SweepReport) -> String {
+    format!("{} (version {})", report.plan.id, report.plan.version)
 }
 
 fn read_head(csv: &Path, most: usize) -> Result<Vec<Vec<String>>, CliError> {

@@ -6,6 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::domain::ids::Time;
 
+/// What the computer's clock says.
+#[must_use]
+pub fn system_time() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
 /// A source of the current time. Tests give one that they can set.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Time + Send + Sync>);
@@ -14,10 +21,7 @@ impl Clock {
     /// The computer's clock.
     #[must_use]
     pub fn system() -> Self {
-        Self::from_fn(|| {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            Time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-        })
+        Self::from_fn(system_time)
     }
 
     /// A clock that tells what `now` tells.

@@ -9,7 +9,7 @@ use crate::domain::ids::{Repository, RepositoryName};
 use crate::edge::artifacts::Artifacts;
 use crate::edge::builder::{BuilderSettings, ProcessBuilder};
 use crate::edge::executor::{ProcessExecutor, ProcessSettings};
-use crate::edge::forge::LocalForge;
+use crate::edge::forge::local::LocalForge;
 use crate::settings::{ForgeSettings, Settings, Trusted};
 
 /// Where repositories are, and whether there are pull requests.
@@ -62,7 +62,7 @@ impl Outside {
                 Hosting::Laptop { path: repository.clone(), repository: laptop_repository(repository)? }
             }
             ForgeSettings::Local { root } => Hosting::Local(
-                LocalForge::open(root).with_context(|| format!("cannot open the local forge in `{}`", root.display()))?,
+                LocalForge::open(root, super::system_time).with_context(|| format!("cannot open the local forge in `{}`", root.display()))?,
             ),
         };
         Ok(Self {

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -194,6 +194,21 @@ pub fn wait_for_end(handle: impl AsFd, timeout: Duration) -> bool {
             Ok(_) if left.is_zero() => return false,
             Ok(_) => {}
             Err(_) => return false,
+        }
+    }
+}
+
+/// Waits at most `timeout` until one of the processes behind `handles` has ended.
+///
+/// # Errors
+/// When the operating system cannot watch them.
+pub fn wait_for_any<'a>(handles: impl IntoIterator<Item = BorrowedFd<'a>>, timeout: Duration) -> io::Result<()> {
+    let mut fds: Vec<_> = handles.into_iter().map(|handle| PollFd::from_borrowed_fd(handle, PollFlags::IN)).collect();
+    let deadline = Instant::now() + timeout;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if poll(&mut fds, Some(left))? > 0 || left.is_zero() {
+            return Ok(());
         }
     }
 }

@@ -327,7 +327,7 @@ mod tests {
             "a,1.5D+03\nb,-2\nc,.5\nd,1e3\ne,+7",
             r#"[("a", Float(1500.0)), ("b", Int(-2)), ("c", Float(0.5)), ("d", Float(1000.0)), ("e", Int(7))]"#,
         );
-        check("s.csv", "a,dad\nb,TRUE", r#"[("a", Text("dad")), ("b", Bool(true))]"#);
+        check("s.csv", "a,dad\nb,TRUE\nc,1e", r#"[("a", Text("dad")), ("b", Bool(true)), ("c", Text("1e"))]"#);
     }
 
     #[test]

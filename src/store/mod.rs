@@ -7,12 +7,12 @@
 //! What the queries may use: TEXT, BIGINT and DOUBLE PRECISION columns, JSON and ids as TEXT, time as milliseconds since
 //! the epoch, flags as 0 and 1, `$1` placeholders, `ON CONFLICT`, `RETURNING`; sums cast to BIGINT.
 
-pub mod connect;
+mod connect;
 pub mod deliveries;
 pub mod error;
 pub mod queue;
 pub mod registry;
-pub mod row;
+mod row;
 pub mod runs;
 mod schema;
 pub mod states;

@@ -40,7 +40,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn state(&self, key: &str) -> Result<Option<String>> {
-        let query = sqlx::query_scalar("SELECT json FROM states WHERE key = $1").bind(key);
+        let query = sqlx::query_scalar("SELECT body FROM states WHERE key = $1").bind(key);
         Ok(query.fetch_optional(&self.reader).await?)
     }
 
@@ -49,7 +49,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn states(&self, kind: &str) -> Result<Vec<StateRow>> {
-        let rows = sqlx::query("SELECT key, kind, json, updated_at FROM states WHERE kind = $1 ORDER BY key")
+        let rows = sqlx::query("SELECT key, kind, body, updated_at FROM states WHERE kind = $1 ORDER BY key")
             .bind(kind)
             .fetch_all(&self.reader)
             .await?;
@@ -58,7 +58,7 @@ impl Store {
                 Ok(StateRow {
                     key: row.text("key")?,
                     kind: row.text("kind")?,
-                    json: row.text("json")?,
+                    json: row.text("body")?,
                     updated_at: row.time("updated_at")?,
                 })
             })

@@ -1,1 +1,3 @@
-//! The artifact store.
+//! Artifacts: what sweeps leave, by key.
+
+pub mod directory;

@@ -1,1 +1,3 @@
-//! Executors.
+//! Executors: where jobs run.
+
+pub mod process;

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use git2::{BranchType, ErrorCode, ObjectType, Oid, Reference, Repository as GitRepository, RepositoryOpenFlags};
 
-use crate::domain::ids::{CommitSha, ObjectId};
+use crate::domain::ids::{CommitSha, ObjectId, Time};
 
 pub use change::{Change, ChangedFile, ManifestFile, TouchedManifest};
 pub use error::SourceError;
@@ -29,6 +29,22 @@ use error::{Context as _, absent};
 
 /// What the functions of this module give.
 pub type Result<T, E = SourceError> = std::result::Result<T, E>;
+
+/// Most characters of each text in a [`CommitNote`].
+const MAX_NOTE: usize = 500;
+
+/// What a commit says about itself. All of it is whatever its author wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitNote {
+    /// The first paragraph of its message, on one line.
+    pub summary: String,
+    /// Its author's name.
+    pub author: String,
+    /// Its author's address.
+    pub email: String,
+    /// When it was committed, as it says.
+    pub at: Time,
+}
 
 /// A git repository, bare or with a work tree.
 pub struct Source {
@@ -85,6 +101,15 @@ impl Source {
     #[must_use]
     pub fn work_tree(&self) -> Option<PathBuf> {
         self.git.workdir().map(Path::to_path_buf)
+    }
+
+    /// The path that the remote `origin` points to, when it is a directory of this machine.
+    #[must_use]
+    pub fn origin_path(&self) -> Option<PathBuf> {
+        let remote = self.git.find_remote("origin").ok()?;
+        let url = remote.url().ok()?;
+        let path = PathBuf::from(url.strip_prefix("file://").unwrap_or(url));
+        path.is_absolute().then_some(path)
     }
 
     /// The commit that `name` stands for. Tried in this order: `HEAD`, a full commit id, a full reference (`refs/...`),
@@ -188,15 +213,20 @@ impl Source {
         Ok(self.merge_base(tip, commit)?.as_ref() == Some(commit))
     }
 
-    /// The first line of the commit's message and its author's name, for people.
+    /// What the commit says about itself, for people.
     ///
     /// # Errors
     /// When the commit is not there.
-    pub fn describe(&self, commit: &CommitSha) -> Result<(String, String)> {
+    pub fn describe(&self, commit: &CommitSha) -> Result<CommitNote> {
         let commit = self.commit(commit)?;
-        let summary = String::from_utf8_lossy(commit.summary_bytes().unwrap_or_default()).into_owned();
-        let author = String::from_utf8_lossy(commit.author().name_bytes()).into_owned();
-        Ok((summary, author))
+        let author = commit.author();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).chars().take(MAX_NOTE).collect();
+        Ok(CommitNote {
+            summary: text(commit.summary_bytes().unwrap_or_default()),
+            author: text(author.name_bytes()),
+            email: text(author.email_bytes()),
+            at: Time(commit.time().seconds().saturating_mul(1000)),
+        })
     }
 
     /// At most `limit` commits that `tip` holds and none of `known` does, newest first.

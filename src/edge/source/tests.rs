@@ -6,7 +6,6 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::domain::ids::Time;
 use crate::domain::version::Tree;
 
 /// A bare repository in a directory of its own.
@@ -168,8 +167,9 @@ fn merge_base_is_the_fork_point_or_nothing() {
     assert_eq!(source.merge_base(&work, &other).unwrap(), None);
     assert!(source.contains(&work, &root).unwrap());
     assert!(!source.contains(&root, &work).unwrap());
-    assert_eq!(source.commits(&work, std::slice::from_ref(&root), 10).unwrap(), [work.clone()]);
-    assert_eq!(source.describe(&work).unwrap(), ("a change".to_owned(), "Ada".to_owned()));
+    assert_eq!(source.commits(&work, &[root], 10).unwrap(), std::slice::from_ref(&work));
+    let note = source.describe(&work).unwrap();
+    assert_eq!((note.summary.as_str(), note.author.as_str(), note.at), ("a change", "Ada", Time(1_700_000_000_000)));
 }
 
 #[test]

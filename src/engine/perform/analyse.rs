@@ -1,20 +1,19 @@
 //! The analysis: every point of the plan with what its run left.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
-
 use anyhow::Context as _;
 
 use super::{Reports, blocking};
-use crate::analysis::{AnalysisBuilder, AnalysisSpec, Row};
+use crate::analysis::{AnalysisBuilder, AnalysisSpec, Discovery, Origin, Row};
 use crate::domain::event::{Event, Key, Keyed};
 use crate::domain::ids::RunId;
-use crate::domain::sweep::analysis::{AnalysisSummary, ArtifactFile};
+use crate::domain::sweep::analysis::AnalysisSummary;
 use crate::domain::sweep::plan::PlanSummary;
-use crate::domain::sweep::record::Record;
+use crate::domain::sweep::record::{FailureClass, Outcome, Record};
 use crate::edge::artifacts::{ArtifactKey, Artifacts};
 use crate::engine::planning::{CHUNK, PointLine, PointReader, Planned, points_key, read_plan};
 use crate::engine::{Engine, Failure};
+use crate::runner::checks::check_outputs;
 use crate::store::runs::KnownRun;
 
 /// Joins inputs and outputs of every run of the plan.
@@ -34,14 +33,14 @@ pub(super) async fn write(engine: &Engine, plan: &PlanSummary, round: u32) -> Re
 async fn write_in(engine: &Engine, planned: &Planned, scratch: &std::path::Path) -> Result<AnalysisSummary, Failure> {
     let artifacts = engine.outside().artifacts.clone();
     let points = artifacts.path(&points_key(&planned.summary.id)?);
-    let spec = AnalysisSpec::of(&planned.summary, &planned.manifest);
+    let spec = spec_of(planned);
 
     // The table's columns must be known before its first row, so the records are read twice.
-    let mut discovery = spec.discover();
-    let mut chunks = Chunks { engine, artifacts: &artifacts, reader: PointReader::open(&points)? };
+    let mut discovery = Discovery::new(&spec);
+    let mut chunks = Chunks { engine, planned, reader: PointReader::open(&points)? };
     while let Some(chunk) = chunks.next().await? {
-        for (_, record) in &chunk {
-            discovery.see(record.as_ref());
+        for record in chunk.iter().filter_map(|(_, record)| record.as_ref()) {
+            discovery.see(record);
         }
     }
 
@@ -49,41 +48,48 @@ async fn write_in(engine: &Engine, planned: &Planned, scratch: &std::path::Path)
     let parquet = scratch.join("analysis.parquet");
     let mut builder = AnalysisBuilder::new(
         spec,
-        discovery,
+        discovery.finish(),
         fs_err::File::create(&csv).map_err(anyhow::Error::from)?,
         fs_err::File::create(&parquet).map_err(anyhow::Error::from)?,
     )?;
-    let mut chunks = Chunks { engine, artifacts: &artifacts, reader: PointReader::open(&points)? };
+    let mut chunks = Chunks { engine, planned, reader: PointReader::open(&points)? };
     while let Some(chunk) = chunks.next().await? {
         for (point, record) in &chunk {
-            builder.push(&Row {
-                index: point.index,
-                role: point.role,
-                run: &point.run,
-                values: &point.values,
-                record: record.as_ref(),
-            })?;
+            let row = Row { role: point.role, run: &point.run, values: &point.values, record: record.as_ref() };
+            builder.push(row)?;
         }
     }
-    let mut summary = builder.finish()?;
-    for (name, path) in [("analysis.csv", csv), ("analysis.parquet", parquet)] {
-        summary.files.push(keep(&artifacts, planned, name, path).await?);
+    let (summary, _) = builder.finish()?;
+    for (file, path) in summary.files.iter().zip([csv, parquet]) {
+        let key = ArtifactKey::parse(&file.key).context("an analysis has no valid key")?;
+        let artifacts = artifacts.clone();
+        blocking(move || Ok(artifacts.import(&key, &path)?)).await?;
     }
     Ok(summary)
 }
 
-async fn keep(artifacts: &Artifacts, planned: &Planned, name: &str, path: PathBuf) -> Result<ArtifactFile, Failure> {
-    let key = ArtifactKey::parse(&format!("sweeps/{}/{name}", planned.summary.id)).context("an analysis has no valid key")?;
-    let bytes = fs_err::metadata(&path).map_err(anyhow::Error::from)?.len();
-    let (artifacts, target) = (artifacts.clone(), key.clone());
-    blocking(move || Ok(artifacts.import(&target, &path)?)).await?;
-    Ok(ArtifactFile { name: name.to_owned(), key: key.as_str().to_owned(), bytes })
+fn spec_of(planned: &Planned) -> AnalysisSpec {
+    let plan = &planned.summary;
+    AnalysisSpec {
+        parameters: planned.manifest.parameters.clone(),
+        moved: plan.moved.iter().map(|moved| moved.name.clone()).collect(),
+        outputs: plan.outputs.clone(),
+        columns: planned.manifest.outputs.columns.clone(),
+        has_baseline: !plan.baseline.is_empty(),
+        place: format!("sweeps/{}", plan.id),
+        origin: Origin {
+            sweep: plan.id.clone(),
+            model: plan.model.clone(),
+            version: plan.version.clone(),
+            plan: plan.digest.clone(),
+        },
+    }
 }
 
 /// The plan's points with their records, a piece at a time.
 struct Chunks<'a> {
     engine: &'a Engine,
-    artifacts: &'a Artifacts,
+    planned: &'a Planned,
     reader: PointReader,
 }
 
@@ -95,9 +101,23 @@ impl Chunks<'_> {
         }
         let ids: Vec<_> = points.iter().map(|point| point.run.clone()).collect();
         let known = self.engine.store().known_runs(&ids).await?;
-        let artifacts = self.artifacts.clone();
+        let artifacts = self.engine.outside().artifacts.clone();
         let mut records = blocking(move || read_records(&artifacts, &known)).await?;
-        Ok(Some(points.into_iter().map(|point| { let record = records.remove(&point.run); (point, record) }).collect()))
+        let joined = points.into_iter().map(|point| {
+            let record = records.remove(&point.run).map(|record| self.checked(record));
+            (point, record)
+        });
+        Ok(Some(joined.collect()))
+    }
+
+    /// What a run must leave is not part of its id, so a reused run may have been held to other rules: today's count.
+    fn checked(&self, mut record: Record) -> Record {
+        if record.outcome == Outcome::Succeeded
+            && let Err(message) = check_outputs(&self.planned.manifest.outputs.columns, &record.outputs)
+        {
+            record.outcome = Outcome::Failed { class: FailureClass::InvalidOutput, message, log_tail: String::new() };
+        }
+        record
     }
 }
 

@@ -8,10 +8,10 @@ use super::{Reports, blocking};
 use crate::domain::command::Command;
 use crate::domain::decide::State;
 use crate::domain::event::{Event, Key, Keyed, PullChange};
-use crate::domain::forge::{PullSnapshot, PullStatus};
+use crate::domain::forge::{CommentRef, PullSnapshot, PullStatus};
 use crate::domain::ids::{CommitSha, Repository};
 use crate::domain::pull::PullState;
-use crate::edge::forge::LocalForge;
+use crate::edge::forge::local::{Comment, LocalForge, app_account};
 use crate::engine::Engine;
 
 /// Tells of every branch and pull request that is not as we knew it.
@@ -91,13 +91,13 @@ async fn pulls(
 /// Commands whose delivery never came.
 async fn comments(forge: &LocalForge, key: &Key, known: &PullState, events: &mut Vec<Keyed>) -> anyhow::Result<()> {
     let (there, pull) = (forge.clone(), known.snapshot.pull.clone());
-    let thread = blocking(move || Ok(there.comments(&pull)?)).await?;
+    let thread = blocking(move || Ok(there.show(&pull)?)).await?.comments;
     let oldest_heard = known.heard.first().copied().unwrap_or(i64::MIN);
     for comment in thread {
         let unheard = comment.id >= oldest_heard && !known.heard.contains(&comment.id);
-        if unheard && !comment.is_ours() && !Command::parse_comment(&comment.body).is_empty() {
-            let event =
-                Event::CommentCreated { comment: comment.reference(), author: comment.author, body: comment.body };
+        if unheard && comment.author != app_account() && !Command::parse_comment(&comment.body).is_empty() {
+            let Comment { id, created_at, author, body, .. } = comment;
+            let event = Event::CommentCreated { comment: CommentRef { id, created_at }, author, body };
             events.push(Keyed { key: key.clone(), event });
         }
     }

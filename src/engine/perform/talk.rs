@@ -7,7 +7,7 @@ use crate::domain::command::Command;
 use crate::domain::event::{Event, Key, Keyed};
 use crate::domain::forge::{CommentRef, CommitState, Permission, User};
 use crate::domain::ids::{CommitSha, PullRef, Repository};
-use crate::edge::forge::LocalForge;
+use crate::edge::forge::local::LocalForge;
 use crate::engine::{Engine, Failure};
 
 /// How a commit fares.

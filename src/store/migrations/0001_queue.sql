@@ -42,7 +42,7 @@ CREATE INDEX tasks_by_coalesce_key ON tasks (coalesce_key, id) WHERE coalesce_ke
 CREATE TABLE states (
     key TEXT NOT NULL PRIMARY KEY,
     kind TEXT NOT NULL,
-    json TEXT NOT NULL,
+    body TEXT NOT NULL,
     updated_at BIGINT NOT NULL
 );
 CREATE INDEX states_by_kind ON states (kind, key);

@@ -45,7 +45,7 @@ impl Store {
         while let Some(row) = sqlx::query(OLDEST_EVENT).bind(now.0).fetch_optional(&mut *transaction).await? {
             let Some(keyed) = readable(&mut transaction, &row).await? else { continue };
             let lease = take(&mut transaction, &row, owner, now.plus(lease)).await?;
-            let state = sqlx::query_scalar("SELECT json FROM states WHERE key = $1")
+            let state = sqlx::query_scalar("SELECT body FROM states WHERE key = $1")
                 .bind(row.text("key")?)
                 .fetch_optional(&mut *transaction)
                 .await?;

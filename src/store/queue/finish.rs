@@ -113,9 +113,9 @@ async fn prove(connection: &mut AnyConnection, lease: &Lease) -> Result<AnyRow> 
 
 async fn write_state(connection: &mut AnyConnection, key: &str, state: NewState, now: Time) -> Result<()> {
     sqlx::query(
-        "INSERT INTO states (key, kind, json, updated_at) VALUES ($1, $2, $3, $4)
+        "INSERT INTO states (key, kind, body, updated_at) VALUES ($1, $2, $3, $4)
          ON CONFLICT (key) DO UPDATE SET
-             kind = excluded.kind, json = excluded.json, updated_at = excluded.updated_at",
+             kind = excluded.kind, body = excluded.body, updated_at = excluded.updated_at",
     )
     .bind(key)
     .bind(state.kind)

@@ -47,6 +47,18 @@ impl Store {
         Ok(depth)
     }
 
+    /// Whether the key has tasks that are neither done nor given up.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_tasks(&self, key: &str) -> Result<bool> {
+        let task = sqlx::query("SELECT id FROM tasks WHERE key = $1 AND status <> 'failed' LIMIT 1")
+            .bind(key)
+            .fetch_optional(&self.reader)
+            .await?;
+        Ok(task.is_some())
+    }
+
     /// Whether nobody works on anything and nothing is due at `now`. Ticks do not count.
     ///
     /// # Errors
