@@ -120,6 +120,9 @@ fn joined_parameters(first: &[String], second: &[String], in_both: impl Fn(&str)
     joined
 }
 
+/// A row's joined parameters, and its outputs as far as they are numbers.
+type Keyed = (Vec<String>, Vec<Option<f64>>);
+
 /// Reads an `analysis.csv`.
 struct Table<R: Read> {
     label: String,
@@ -167,7 +170,7 @@ impl<R: Read> Table<R> {
     }
 
     /// The next row that succeeded: its key and its outputs.
-    fn next(&mut self) -> anyhow::Result<Option<(Vec<String>, Vec<Option<f64>>)>> {
+    fn next(&mut self) -> anyhow::Result<Option<Keyed>> {
         let mut row = csv::StringRecord::new();
         while self
             .reader

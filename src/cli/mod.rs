@@ -6,8 +6,10 @@
 mod arguments;
 mod build;
 mod doctor;
+mod faults;
 mod hook;
 mod init;
+mod markdown;
 mod models;
 mod output;
 mod pr;

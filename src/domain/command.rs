@@ -1,7 +1,7 @@
 //! Commands that people give in comments: `/modelship run`.
 //!
 //! A command counts only in a comment's own words: quotes, code, HTML comments, folded details, lists and links are other
-//! people's words or examples. A CommonMark parser tells them apart, so what counts here is what a reader sees as plain
+//! people's words or examples. A Markdown parser tells them apart, so what counts here is what a reader sees as plain
 //! text. Who may give a command is not decided here.
 
 use std::fmt;

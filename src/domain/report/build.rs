@@ -125,7 +125,7 @@ mod tests {
         let lines = [
             line(BuildProgress::Building),
             line(BuildProgress::Passed { version: &version, channel: &channel }),
-            line(BuildProgress::Superseded),
+            line(BuildProgress::Untrusted),
         ];
         insta::assert_snapshot!(build_comment(&lines), @r"
         ### Models that this pull request changes
@@ -134,7 +134,7 @@ mod tests {
         |:--|:--|:--|
         | `urban/simple-tax` | `aaaaaaaaaa` | ⏳ building |
         | `urban/simple-tax` | `aaaaaaaaaa` | ✅ version `9c31fe20a4b7d815`, built in 4.2 s, 2 tests passed in 1.3 s; channel `pr-3` |
-        | `urban/simple-tax` | `aaaaaaaaaa` | a newer push took its place |
+        | `urban/simple-tax` | `aaaaaaaaaa` | 🔒 not built: the change comes from a fork |
         ");
     }
 

@@ -72,6 +72,7 @@ pub fn excerpt(fault: &Diagnostic) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::with_breaks;
     use super::*;
 
     fn fault(column: u32, length: u32, excerpt: &str) -> Diagnostic {
@@ -144,7 +145,7 @@ mod tests {
     #[test]
     fn a_hostile_excerpt_stays_in_its_block() {
         let body = faults_comment("a", &Faults(vec![fault(1, 3, "``` </details> <!-- marker --> @org")]));
-        insta::assert_snapshot!(body, @r"
+        insta::assert_snapshot!(with_breaks(&body), @r"
         ### Sweep `a`
 
         ❌ **1 fault** to repair; a push plans it again.
@@ -152,7 +153,7 @@ mod tests {
         `sweeps/standard-deduction.yaml:12:1`: unknown key `parametrs`
 
         ````text
-        12 | ``` </details> <​!-- marker --> @org
+        12 | ``` </details> <{break}!-- marker --> @org
            | ^^^
         ````
 

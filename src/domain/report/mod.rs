@@ -94,6 +94,11 @@ mod tests {
         pairs.iter().map(|(name, given)| ((*name).to_owned(), (*given).to_owned())).collect()
     }
 
+    /// `body` with the breaks that nobody sees made visible.
+    pub(super) fn with_breaks(body: &str) -> String {
+        body.replace('\u{200B}', "{break}")
+    }
+
     fn texts(rows: &[&[&str]]) -> Vec<Vec<String>> {
         rows.iter().map(|row| row.iter().map(|text| (*text).to_owned()).collect()).collect()
     }

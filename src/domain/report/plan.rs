@@ -159,7 +159,7 @@ fn limits(limits: &RunLimits) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{commit, model, pairs, plan, sweep_name};
+    use super::super::tests::{commit, model, pairs, plan, sweep_name, with_breaks};
     use super::*;
     use crate::domain::sweep::plan::MovedParameter;
 
@@ -274,14 +274,14 @@ mod tests {
         }];
         plan.fixed = pairs(&[("TEXT", "```\n# title")]);
         plan.sample = vec![vec!["x|y".to_owned()], vec!["z".repeat(500)]];
-        insta::assert_snapshot!(plan_comment(&plan), @r"
+        insta::assert_snapshot!(with_breaks(&plan_comment(&plan)), @r"
         ### Sweep `standard-deduction`
 
         **21 runs** of `urban/simple-tax@production`: 19 new, 2 known already. About **12 s**.
 
         | Parameter | Values | Declared | Unit |
         |:--|--:|:--|:--|
-        | <code>A&#124;B</code> | 2 | <code>choice &#96;x&#96; &#60;&#33;&#45;&#45; marker &#45;&#45;&#62; &#64;org&#47;team &#124; new &#124; row &#124;</code> | &lt;/details&gt; \| fixes #​1 |
+        | <code>A&#124;B</code> | 2 | <code>choice &#96;x&#96; &#60;&#33;&#45;&#45; marker &#45;&#45;&#62; &#64;org&#47;team &#124; new &#124; row &#124;</code> | &lt;/details&gt; \| fixes #{break}1 |
 
         **Baseline:** `STANDARD` = `1500`
 

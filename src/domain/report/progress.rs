@@ -20,8 +20,8 @@ pub fn progress_comment(report: &SweepReport, now: Time) -> String {
     let name = value(report.plan.name.as_str());
     let body = match &report.phase {
         SweepPhase::Submitting => format!("### Sweep {name} starts\n\n{}\n{}", bar(report), footer(report)),
-        SweepPhase::Running { .. } => {
-            format!("### Sweep {name} runs\n\n{}{}\n{}", pace(report, now), failures(report), footer(report))
+        SweepPhase::Running { runs, .. } => {
+            format!("### Sweep {name} runs\n\n{}{}\n{}", pace(report, *runs, now), failures(report), footer(report))
         }
         SweepPhase::Analysing => {
             format!("### Sweep {name} is done running\n\n{}\nThe analysis is being written.\n", bar(report))
@@ -67,11 +67,12 @@ fn bar(report: &SweepReport) -> String {
     format!("`{bar}` **{} of {}**{failed}\n", count(done), plural(runs, "run"))
 }
 
-/// The bar, and how fast it moves.
-fn pace(report: &SweepReport, now: Time) -> String {
+/// The bar, and how fast it moves. `round_runs` are the runs of this round: the others' results were known before.
+fn pace(report: &SweepReport, round_runs: u64, now: Time) -> String {
     let bar = bar(report);
     let elapsed = u64::try_from(now.since(report.started_at).as_millis()).unwrap_or(u64::MAX);
-    let done = finished(report).saturating_sub(report.plan.counts.reused);
+    let known = report.plan.counts.runs.saturating_sub(round_runs);
+    let done = finished(report).saturating_sub(known);
     let left = report.plan.counts.runs.saturating_sub(finished(report));
     if done == 0 || elapsed == 0 {
         return bar;
@@ -155,6 +156,14 @@ mod tests {
     fn nothing_is_promised_before_the_first_run_ended() {
         let body = progress_comment(&report(running(), 2, &[]), Time(1_004_000));
         assert!(!body.contains("left"), "{body}");
+    }
+
+    #[test]
+    fn a_retry_counts_only_what_it_runs_itself() {
+        let mut report = report(SweepPhase::Running { jobs: Vec::new(), runs: 4 }, 19, &[]);
+        report.round = 2;
+        let body = progress_comment(&report, Time(1_004_000));
+        assert!(body.contains("30 a minute, about 4 s left"), "{body}");
     }
 
     #[test]

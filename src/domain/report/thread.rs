@@ -7,7 +7,6 @@ use super::command::{NothingToRun, nothing_to_run};
 use super::faults::{fault_list, faults_comment};
 use super::plan::{plan_comment, waiting_comment};
 use super::progress::progress_comment;
-use super::results::{cancelled_comment, stopped_comment};
 use super::status::{SweepLine, SweepProgress, status_comment};
 use super::{escape, value};
 use crate::domain::command::Command;
@@ -30,15 +29,8 @@ pub fn sweep_comment(sweep: &PullSweep, models: &BTreeMap<ModelName, PullModel>,
         }
         PullSweepPhase::Planning => planning(&sweep.name),
         PullSweepPhase::Planned { plan, .. } => plan_comment(plan),
-        PullSweepPhase::Started { report } => match &report.phase {
-            SweepPhase::Submitting
-            | SweepPhase::Running { .. }
-            | SweepPhase::Analysing
-            | SweepPhase::Succeeded { .. }
-            | SweepPhase::Incomplete { .. } => progress_comment(report, now),
-            SweepPhase::Cancelled { by } => cancelled_comment(report, by),
-            SweepPhase::Stopped { reason } => stopped_comment(report, reason),
-        },
+        // How it ended is told in a comment of its own, which notifies people.
+        PullSweepPhase::Started { report } => progress_comment(report, now),
     }
 }
 
