@@ -14,6 +14,7 @@ use super::typed::TypedWriter;
 use crate::domain::ids::RunId;
 use crate::domain::parameters::Value;
 use crate::domain::sweep::analysis::{AnalysisSummary, ArtifactFile};
+use crate::domain::sweep::points::Role;
 use crate::domain::sweep::record::{Outcome, OutputValue, Record};
 
 /// How many rows the head of the table has.
@@ -158,23 +159,23 @@ impl<C: Write, P: Write + Send> AnalysisBuilder<C, P> {
         if !succeeded {
             self.counts.missing += 1;
         }
-        match (row.role, succeeded) {
-            (Role::Baseline, true) => {
-                for (series, value) in self.series.iter_mut().zip(outputs) {
-                    series.set_baseline(*value);
-                }
+        if !succeeded {
+            self.counts.baseline_failed |= row.role.is_baseline();
+            return;
+        }
+        if row.role.is_baseline() {
+            for (series, value) in self.series.iter_mut().zip(outputs) {
+                series.set_baseline(*value);
             }
-            (Role::Baseline, false) => self.counts.baseline_failed = true,
-            (Role::Design, true) => {
-                self.counts.succeeded += 1;
-                for (series, value) in self.series.iter_mut().zip(outputs) {
-                    series.push(*value);
-                }
-                if let Some(curve) = &mut self.curve {
-                    curve.push(row.values, outputs);
-                }
+        }
+        if row.role.is_design() {
+            self.counts.succeeded += 1;
+            for (series, value) in self.series.iter_mut().zip(outputs) {
+                series.push(*value);
             }
-            (Role::Design, false) => {}
+            if let Some(curve) = &mut self.curve {
+                curve.push(row.values, outputs);
+            }
         }
     }
 

@@ -11,35 +11,35 @@ use crate::domain::ids::{ChannelName, ModelName, RepositoryName};
 /// Publish simulation models from git and run parameter sweeps of them.
 #[derive(Debug, Parser)]
 #[command(name = "modelship", version, max_term_width = 100)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// What applies to every verb.
     #[command(flatten)]
-    pub global: Global,
+    pub(crate) global: Global,
     /// The verb.
     #[command(subcommand)]
-    pub verb: Verb,
+    pub(crate) verb: Verb,
 }
 
 /// What applies to every verb.
 #[derive(Debug, Clone, Args)]
-pub struct Global {
+pub(crate) struct Global {
     /// The settings file [default: settings.yaml in the state directory, if it is there]
     #[arg(long, global = true, value_name = "FILE")]
-    pub settings: Option<PathBuf>,
+    pub(crate) settings: Option<PathBuf>,
     /// Where database, artifacts and built models lie [default: .modelship in the repository]
     #[arg(long, global = true, value_name = "DIR")]
-    pub state: Option<PathBuf>,
+    pub(crate) state: Option<PathBuf>,
     /// How results are printed
     #[arg(long, global = true, value_enum, default_value = "text")]
-    pub output: OutputFormat,
+    pub(crate) output: OutputFormat,
     /// Say more of what is done; twice for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub verbose: u8,
+    pub(crate) verbose: u8,
 }
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
+pub(crate) enum OutputFormat {
     /// Tables and sentences for people
     Text,
     /// One JSON document on standard output
@@ -48,7 +48,7 @@ pub enum OutputFormat {
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
-pub enum Verb {
+pub(crate) enum Verb {
     /// Begin: a model in this folder, a hub of models, or a local forge
     Init(Init),
     /// Check manifests, sweep files and the policy
@@ -100,78 +100,78 @@ pub enum Verb {
 
 /// `modelship init`.
 #[derive(Debug, Args)]
-pub struct Init {
+pub(crate) struct Init {
     /// The model's name; its folder is the current one
     #[arg(value_name = "OWNER/TITLE", required_unless_present_any = ["hub", "forge"])]
-    pub model: Option<ModelName>,
+    pub(crate) model: Option<ModelName>,
     /// Make a hub repository (config, models, sweeps) in this folder instead
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "forge"])]
-    pub hub: Option<PathBuf>,
+    pub(crate) hub: Option<PathBuf>,
     /// Make a local forge (bare repositories with pull requests) in this folder instead
     #[arg(long, value_name = "DIR", conflicts_with = "model")]
-    pub forge: Option<PathBuf>,
+    pub(crate) forge: Option<PathBuf>,
     /// With --forge: the first repository on it
     #[arg(long, value_name = "OWNER/NAME", requires = "forge", default_value = "example/hub")]
-    pub repository: RepositoryName,
+    pub(crate) repository: RepositoryName,
     /// With --forge: the address that the server will listen on
     #[arg(long, value_name = "ADDRESS", requires = "forge", default_value = "127.0.0.1:8080")]
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
 }
 
 /// `modelship validate`.
 #[derive(Debug, Args)]
-pub struct Validate {
+pub(crate) struct Validate {
     /// Files to check [default: every manifest, sweep file and policy of the repository]
-    pub files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
     /// Write the JSON Schemas of all files into this folder instead
     #[arg(long, value_name = "DIR", conflicts_with = "files")]
-    pub schemas: Option<PathBuf>,
+    pub(crate) schemas: Option<PathBuf>,
 }
 
 /// `modelship build` and `modelship test`.
 #[derive(Debug, Args)]
-pub struct Build {
+pub(crate) struct Build {
     /// Models [default: every model of the repository]
     #[arg(value_name = "OWNER/TITLE")]
-    pub models: Vec<ModelName>,
+    pub(crate) models: Vec<ModelName>,
     /// Take the work tree as it is, with changes that no commit holds; such a version cannot be promoted
     #[arg(long)]
-    pub dirty: bool,
+    pub(crate) dirty: bool,
 }
 
 /// `modelship versions`.
 #[derive(Debug, Args)]
-pub struct Versions {
+pub(crate) struct Versions {
     /// The model
     #[arg(value_name = "OWNER/TITLE")]
-    pub model: ModelName,
+    pub(crate) model: ModelName,
     /// Show this version whole: a channel, a version, a commit or a digest
-    pub version: Option<String>,
+    pub(crate) version: Option<String>,
     /// Show where this channel pointed, and why it moved
     #[arg(long, value_name = "CHANNEL", conflicts_with = "version")]
-    pub history: Option<ChannelName>,
+    pub(crate) history: Option<ChannelName>,
 }
 
 /// `modelship promote`.
 #[derive(Debug, Args)]
-pub struct Promote {
+pub(crate) struct Promote {
     /// The model
     #[arg(value_name = "OWNER/TITLE")]
-    pub model: ModelName,
+    pub(crate) model: ModelName,
     /// Where to: a channel, a version, a commit or a digest
     #[arg(required_unless_present = "back")]
-    pub version: Option<String>,
+    pub(crate) version: Option<String>,
     /// The channel that moves
     #[arg(long, value_name = "CHANNEL", default_value = "production")]
-    pub to: ChannelName,
+    pub(crate) to: ChannelName,
     /// Move the channel back to where it pointed before
     #[arg(long, conflicts_with = "version")]
-    pub back: bool,
+    pub(crate) back: bool,
 }
 
 /// `modelship sweep ...`.
 #[derive(Debug, Subcommand)]
-pub enum SweepVerb {
+pub(crate) enum SweepVerb {
     /// Show what a sweep file would run, and run nothing
     Plan(SweepFile),
     /// Run a sweep file here, and wait for its analysis
@@ -187,41 +187,41 @@ pub enum SweepVerb {
 
 /// A sweep file.
 #[derive(Debug, Args)]
-pub struct SweepFile {
+pub(crate) struct SweepFile {
     /// The sweep file
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Take the work tree as it is, with changes that no commit holds
     #[arg(long)]
-    pub dirty: bool,
+    pub(crate) dirty: bool,
 }
 
 /// `modelship sweep run`.
 #[derive(Debug, Args)]
-pub struct SweepRun {
+pub(crate) struct SweepRun {
     /// The file.
     #[command(flatten)]
-    pub file: SweepFile,
+    pub(crate) file: SweepFile,
     /// Do runs that failed again
     #[arg(long)]
-    pub retry_failed: bool,
+    pub(crate) retry_failed: bool,
 }
 
 /// `modelship sweep results`.
 #[derive(Debug, Args)]
-pub struct SweepResults {
+pub(crate) struct SweepResults {
     /// The sweep's id or name
-    pub sweep: String,
+    pub(crate) sweep: String,
     /// Compare with this sweep
     #[arg(long, value_name = "SWEEP")]
-    pub against: Option<String>,
+    pub(crate) against: Option<String>,
     /// How many rows of the table to show
     #[arg(long, default_value_t = 10, value_name = "N")]
-    pub head: usize,
+    pub(crate) head: usize,
 }
 
 /// `modelship pr ...`.
 #[derive(Debug, Subcommand)]
-pub enum PrVerb {
+pub(crate) enum PrVerb {
     /// Open a pull request
     Open {
         /// Its title
@@ -266,22 +266,22 @@ pub enum PrVerb {
 
 /// `modelship serve`.
 #[derive(Debug, Args)]
-pub struct Serve {
+pub(crate) struct Serve {
     /// The address to listen on; port 0 chooses a free one
     #[arg(long, value_name = "ADDRESS")]
-    pub listen: Option<SocketAddr>,
+    pub(crate) listen: Option<SocketAddr>,
     /// Write logs as JSON lines
     #[arg(long)]
-    pub log_json: bool,
+    pub(crate) log_json: bool,
 }
 
 /// `modelship forge-hook`.
 #[derive(Debug, Args)]
-pub struct ForgeHook {
+pub(crate) struct ForgeHook {
     /// The forge's directory.
     #[arg(long)]
-    pub forge: PathBuf,
+    pub(crate) forge: PathBuf,
     /// The repository.
     #[arg(long)]
-    pub repository: RepositoryName,
+    pub(crate) repository: RepositoryName,
 }

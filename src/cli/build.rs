@@ -16,7 +16,7 @@ use crate::domain::diagnostic::Faults;
 use crate::domain::event::{BuildFailure, BuildOrigin, Event, Key};
 use crate::domain::report::numbers;
 use crate::domain::version::Version;
-use crate::edge::builder::{TestError, TestRequest};
+use crate::edge::builder::process::TestError;
 use crate::engine::Engine;
 use crate::settings::Settings;
 
@@ -174,9 +174,7 @@ pub(crate) async fn test(settings: Settings, build: &Build, _cwd: &Path, output:
         let Some(dir) = builder.built(&version.executable) else {
             return Err(CliError::User(format!("version `{}` is no longer built on this machine; build it again", version.id)));
         };
-        let log = session.settings.state.join("scratch").join("test.log");
-        let request = TestRequest { dir: &dir, manifest: &model.manifest, log: &log };
-        match builder.run_tests(request, &CancellationToken::new()).await {
+        match builder.run_tests(&dir, &model.manifest, &CancellationToken::new()).await {
             Ok(tests) => {
                 stage.done(&numbers::plural(u64::try_from(tests.len()).unwrap_or(u64::MAX), "test"));
                 for test in &tests {
@@ -185,11 +183,11 @@ pub(crate) async fn test(settings: Settings, build: &Build, _cwd: &Path, output:
                 }
                 passed.insert(model.model.to_string(), Version { tests, ..version });
             }
-            Err(TestError::Failed { test, message, log_tail }) => {
+            Err(TestError::Failed { name, message, log_tail }) => {
                 failed += 1;
-                stage.failed(&test);
-                rows.push(vec![model.model.to_string(), test.clone(), "failed".to_owned(), String::new()]);
-                output.problem(&format!("{} failed in `{test}`: {message}", model.model));
+                stage.failed(&name);
+                rows.push(vec![model.model.to_string(), name.clone(), "failed".to_owned(), String::new()]);
+                output.problem(&format!("{} failed in `{name}`: {message}", model.model));
                 output.quote(&log_tail);
             }
             Err(TestError::Cancelled) => return Err(CliError::User("the tests were stopped".to_owned())),

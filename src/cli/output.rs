@@ -15,6 +15,7 @@ use serde_json::json;
 use super::arguments::OutputFormat;
 use super::faults::{Surface, render_faults};
 use super::markdown;
+use crate::store::StoreError;
 use crate::domain::diagnostic::Faults;
 use crate::domain::ids::Time;
 use crate::domain::report::escape::visible;
@@ -64,6 +65,17 @@ impl CliError {
 impl From<anyhow::Error> for CliError {
     fn from(error: anyhow::Error) -> Self {
         Self::Ours(error)
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict(_) | StoreError::BadUrl { .. } => Self::User(error.to_string()),
+            StoreError::Unavailable(_) | StoreError::LeaseLost { .. } | StoreError::Corrupt { .. } => {
+                Self::Ours(error.into())
+            }
+        }
     }
 }
 

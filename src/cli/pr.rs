@@ -218,7 +218,7 @@ fn show(thread: &PullThread, output: &Output) -> Result<(), CliError> {
     for comment in &thread.comments {
         output.line("")?;
         output.heading(&format!("{} at {}", comment.author.login, output.moment(comment.created_at)))?;
-        output.line(comment.body.split("\n\n<!-- modelship:").next().unwrap_or_default())?;
+        output.markdown(comment.body.split("\n\n<!-- modelship:").next().unwrap_or_default())?;
     }
     Ok(())
 }

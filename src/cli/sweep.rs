@@ -61,8 +61,9 @@ pub(crate) async fn run(settings: Settings, run: &SweepRun, cwd: &Path, output: 
         Event::SweepStarted { plan: Box::new(plan.clone()), pull: None, by: settings::user_name(), retry };
     session.engine.tell(key.clone(), started).await?;
     let state = follow(&mut session, &key, &plan, before, output).await?;
+    let root = session.engine.outside().artifacts.root().to_path_buf();
     session.close().await?;
-    show_end(&state.report(), output)
+    show_end(&state.report(), &root, output)
 }
 
 /// Waits for the sweep's end with a bar. The first Ctrl-C stops the sweep.
@@ -205,17 +206,17 @@ pub(crate) async fn results(settings: Settings, wanted: &SweepResults, output: &
         if output.is_json() {
             return output.json(&comparison);
         }
-        return output.line(&comparison_text(&comparison));
+        return output.markdown(&comparison_text(&comparison));
     }
-    let rows = read_head(&csv, wanted.head)?;
+    let rows = read_head(&csv, &analysis.head_columns, wanted.head)?;
+    let root = session.engine.outside().artifacts.root().to_path_buf();
     session.close().await?;
     if output.is_json() {
         return output.json(&json!({"report": report, "rows": rows}));
     }
     show_statistics(analysis, output)?;
-    show_rows(analysis, &rows, output)?;
-    show_files(&report, analysis, output)?;
-    Ok(())
+    show_rows(&analysis.head_columns, &rows, output)?;
+    show_files(&root, analysis, output)
 }
 
 fn show_plan(plan: &PlanSummary, output: &Output) -> Result<(), CliError> {
@@ -261,13 +262,13 @@ fn in_short(plan: &PlanSummary) -> String {
     )
 }
 
-fn show_end(report: &SweepReport, output: &Output) -> Result<(), CliError> {
+fn show_end(report: &SweepReport, root: &Path, output: &Output) -> Result<(), CliError> {
     if output.is_json() {
         output.json(report)?;
     } else if let SweepPhase::Succeeded { analysis } | SweepPhase::Incomplete { analysis } = &report.phase {
         show_statistics(analysis, output)?;
-        show_rows(analysis, &analysis.head_rows, output)?;
-        show_files(report, analysis, output)?;
+        show_rows(&analysis.head_columns, &analysis.head_rows, output)?;
+        show_files(root, analysis, output)?;
     }
     for failure in report.failures.iter().take(5) {
         let values: Vec<_> = failure.parameters.iter().map(|(name, value)| format!("{name} = {value}")).collect();
@@ -321,18 +322,18 @@ fn show_statistics(analysis: &AnalysisSummary, output: &Output) -> Result<(), Cl
     Ok(())
 }
 
-fn show_rows(analysis: &AnalysisSummary, rows: &[Vec<String>], output: &Output) -> Result<(), CliError> {
+fn show_rows(columns: &[String], rows: &[Vec<String>], output: &Output) -> Result<(), CliError> {
     output.line("")?;
-    let header: Vec<_> = analysis.head_columns.iter().map(String::as_str).collect();
+    let header: Vec<_> = columns.iter().map(String::as_str).collect();
     output.table(&header, rows)
 }
 
-fn show_files(report: &SweepReport, analysis: &AnalysisSummary, output: &Output) -> Result<(), CliError> {
+fn show_files(root: &Path, analysis: &AnalysisSummary, output: &Output) -> Result<(), CliError> {
     output.line("")?;
     for file in &analysis.files {
-        output.line(&format!("{} ({}, {})", output.artifact(&file.key), numbers::plural(analysis.rows, "row"), numbers::bytes(file.bytes)))?;
+        let rows = numbers::plural(analysis.rows, "row");
+        output.line(&format!("{} ({rows}, {})", root.join(&file.key).display(), numbers::bytes(file.bytes)))?;
     }
-    let _ = report;
     Ok(())
 }
 
@@ -344,10 +345,18 @@ fn label(report: &SweepReport) -> String {
     format!("{} (version {})", report.plan.id, report.plan.version)
 }
 
-fn read_head(csv: &Path, most: usize) -> Result<Vec<Vec<String>>, CliError> {
-    let mut reader = csv::Reader::from_path(csv).map_err(anyhow::Error::from)?;
-    let rows = reader.records().take(most).map(|row| Ok(row?.iter().map(str::to_owned).collect()));
-    rows.collect::<Result<_, csv::Error>>().map_err(|error| CliError::Ours(error.into()))
+/// The first rows of an analysis, these columns only.
+fn read_head(csv: &Path, columns: &[String], most: usize) -> Result<Vec<Vec<String>>, CliError> {
+    let read = || -> Result<Vec<Vec<String>>, csv::Error> {
+        let mut reader = csv::Reader::from_path(csv)?;
+        let header = reader.headers()?.clone();
+        let places: Vec<_> = columns.iter().map(|name| header.iter().position(|cell| cell == name)).collect();
+        let pick = |row: csv::StringRecord| {
+            places.iter().map(|at| at.and_then(|at| row.get(at)).unwrap_or_default().to_owned()).collect()
+        };
+        reader.records().take(most).map(|row| Ok(pick(row?))).collect()
+    };
+    read().map_err(|error| CliError::Ours(error.into()))
 }
 
 fn words(phase: &SweepPhase) -> &'static str {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 
 use super::Role;
-use crate::domain::ids::{Digest, RunId, VersionId};
+use crate::domain::ids::{Digest, RunId};
 use crate::domain::manifest::Manifest;
 use crate::domain::parameters::{Value, write_json_text};
 use crate::domain::sweep::plan::RunLimits;

@@ -82,8 +82,8 @@ impl SweepSpec {
 
     /// A fault of what the file names as its model.
     #[must_use]
-    pub fn model_fault(&self, message: impl Into<String>, hint: Option<String>) -> Diagnostic {
-        self.source.diagnostic(self.model_place, message, hint)
+    pub fn model_fault(&self, message: impl Into<String>, hint: Option<String>) -> crate::domain::diagnostic::Diagnostic {
+        self.source.fault(self.model_place, message, hint)
     }
 
     /// The file as it is spelled.
