@@ -242,7 +242,7 @@ fn commands_name_known_placeholders() {
     |                               ^
     "#);
     insta::assert_snapshot!(broken("[pytest, -q]", "pytest -q"), @r"
-    config/urban/simple-tax.yaml:31:33: expected a list, found `pytest -q`
+    config/urban/simple-tax.yaml:31:33: expected a list, found `pytest -q` (hint: write a list: `[...]`)
     |   - {name: unit tests, command: pytest -q, timeout: 30s}
     |                                 ^^^^^^^^^
     ");
@@ -318,12 +318,36 @@ fn sets_and_tests_use_known_parameters() {
     |   - {name: base case, parameters: {EXEMPT: -1, RAT: 1}, expect: {units: 20000, revenue: {value: 394000000000, rel: 1e-3}, share: 0.5}}
     |                                                ^^^
     ");
-    insta::assert_snapshot!(broken("default: 1500, ", ""), @"");
-    insta::assert_snapshot!(broken("name: unit tests", "name: base case"), @"");
-    insta::assert_snapshot!(broken("command: [pytest, -q], ", ""), @"");
-    insta::assert_snapshot!(broken("command: [pytest, -q]", "command: [pytest], expect: {a: 1}"), @"");
-    insta::assert_snapshot!(broken("rel: 1e-3", "rel: -1"), @"");
-    insta::assert_snapshot!(broken("share: 0.5", "share: {value: high, abs: 1}"), @"");
+    insta::assert_snapshot!(broken("default: 1500, ", ""), @r"
+    config/urban/simple-tax.yaml:30:12: `STANDARD` has no default, so the test must give it
+    |   - {name: base case, parameters: {EXEMPT: 1e3}, expect: {units: 20000, revenue: {value: 394000000000, rel: 1e-3}, share: 0.5}}
+    |            ^^^^^^^^^
+    ");
+    insta::assert_snapshot!(broken("name: unit tests", "name: base case"), @r"
+    config/urban/simple-tax.yaml:31:12: another test is called `base case`
+    |   - {name: base case, command: [pytest, -q], timeout: 30s}
+    |            ^^^^^^^^^
+    ");
+    insta::assert_snapshot!(broken("command: [pytest, -q], ", ""), @r"
+    config/urban/simple-tax.yaml:31:12: the test `unit tests` expects nothing (hint: write `expect: {revenue: 1.5}` or `command: [...]`)
+    |   - {name: unit tests, timeout: 30s}
+    |            ^^^^^^^^^^
+    ");
+    insta::assert_snapshot!(broken("command: [pytest, -q]", "command: [pytest], expect: {a: 1}"), @r"
+    config/urban/simple-tax.yaml:31:24: a test is either a run (`parameters`, `expect`) or a `command` (hint: make two tests of it)
+    |   - {name: unit tests, command: [pytest], expect: {a: 1}, timeout: 30s}
+    |                        ^^^^^^^
+    ");
+    insta::assert_snapshot!(broken("rel: 1e-3", "rel: -1"), @r"
+    config/urban/simple-tax.yaml:30:109: a tolerance may not be negative
+    |   - {name: base case, parameters: {EXEMPT: 1e3}, expect: {units: 20000, revenue: {value: 394000000000, rel: -1}, share: 0.5}}
+    |                                                                                                             ^^
+    ");
+    insta::assert_snapshot!(broken("share: 0.5", "share: {value: high, abs: 1}"), @r"
+    config/urban/simple-tax.yaml:30:142: `high` is not a number and has no tolerance
+    |   - {name: base case, parameters: {EXEMPT: 1e3}, expect: {units: 20000, revenue: {value: 394000000000, rel: 1e-3}, share: {value: high, abs: 1}}}
+    |                                                                                                                                              ^
+    ");
 }
 
 #[test]

@@ -53,6 +53,10 @@ impl Condition {
         if text.len() > MAX_LENGTH {
             return Err(source.fault(written.place, format!("the expression is longer than {MAX_LENGTH} characters"), None));
         }
+        if text.contains('`') {
+            let hint = Some("write texts in double quotes".to_owned());
+            return Err(source.fault(written.place, "backticks cannot be used in an expression", hint));
+        }
         let mentioned: Vec<&str> = words(text).collect();
         let used: Vec<(usize, String)> = parameters
             .iter()
@@ -428,9 +432,9 @@ mod tests {
         |             ^^
         "#);
         insta::assert_snapshot!(fault("where: |\n  A < 1 &&\n    C > 1"), @r"
-        sweeps/s.yaml:4:3: there is no parameter `C` (hint: known here: `A`, `B`, `N`, `FLAG`, `NAME`, `YEARS`)
-        | 
-        |   ^
+        sweeps/s.yaml:3:5: there is no parameter `C` (hint: known here: `A`, `B`, `N`, `FLAG`, `NAME`, `YEARS`)
+        |     C > 1
+        |     ^
         ");
         insta::assert_snapshot!(fault("where: >\n  A < 1 &&\n  C > 1"), @r"
         sweeps/s.yaml:2:3: there is no parameter `C` (hint: known here: `A`, `B`, `N`, `FLAG`, `NAME`, `YEARS`)
@@ -438,7 +442,7 @@ mod tests {
         |   ^
         ");
         insta::assert_snapshot!(fault("where: A + B"), @r"
-        sweeps/s.yaml:1:8: `where` must be true or false; this is a value of type a number (hint: compare it with something: `A + B <= 1`)
+        sweeps/s.yaml:1:8: `where` must be true or false; this is a number (hint: compare it with something: `A + B <= 1`)
         | where: A + B
         |        ^^^^^
         ");
@@ -467,9 +471,16 @@ mod tests {
         | where: sqrt(NAME) < 1
         |        ^^^^
         ");
-        insta::assert_snapshot!(fault("where: NAME > 1"), @"");
-        insta::assert_snapshot!(fault("where: YEARS > 1"), @"");
-        insta::assert_snapshot!(fault("where: [A, B]"), @"");
+        insta::assert_snapshot!(fault("where: NAME > 1"), @r"
+        sweeps/s.yaml:1:13: a text and a number cannot be compared
+        | where: NAME > 1
+        |             ^
+        ");
+        insta::assert_snapshot!(fault("where: YEARS > 1"), @r"
+        sweeps/s.yaml:1:8: `YEARS` is a list and cannot be compared
+        | where: YEARS > 1
+        |        ^^^^^
+        ");
     }
 
     #[test]

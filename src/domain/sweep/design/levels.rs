@@ -519,7 +519,7 @@ mod tests {
         |                          ^
         ");
         insta::assert_snapshot!(shown(float, "{range: {start: 0, stop: 1, num: 1}}"), @r"
-        f.yaml:1:34: 1 levels cannot have two ends (hint: write at least `num: 2`, or the value itself)
+        f.yaml:1:34: `num` is 1, but both ends are included (hint: write at least `num: 2`, or the value itself)
         | {range: {start: 0, stop: 1, num: 1}}
         |                                  ^
         ");

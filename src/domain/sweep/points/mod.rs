@@ -191,3 +191,6 @@ impl Design {
         &self.notes
     }
 }
+
+#[cfg(test)]
+mod tests;
