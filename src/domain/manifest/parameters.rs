@@ -14,8 +14,20 @@ const MAX_PARAMETERS: usize = 10_000;
 
 /// Environment variables that decide what a program loads or who it is; a parameter may not set them.
 const GUARDED: [&str; 14] = [
-    "PATH", "HOME", "SHELL", "IFS", "ENV", "USER", "LOGNAME", "PWD", "TMPDIR", "NODE_OPTIONS", "GCONV_PATH", "BASH_ENV",
-    "JAVA_TOOL_OPTIONS", "HOSTALIASES",
+    "PATH",
+    "HOME",
+    "SHELL",
+    "IFS",
+    "ENV",
+    "USER",
+    "LOGNAME",
+    "PWD",
+    "TMPDIR",
+    "NODE_OPTIONS",
+    "GCONV_PATH",
+    "BASH_ENV",
+    "JAVA_TOOL_OPTIONS",
+    "HOSTALIASES",
 ];
 
 /// Beginnings of such variables.
@@ -107,7 +119,12 @@ impl Base {
     }
 
     /// A row as a parameter, with what the manifest adds to it.
-    fn parameter(&self, row: &BaseParameter, overlay: Option<&(Key, RawParameter)>, reader: &mut Reader) -> Option<Parameter> {
+    fn parameter(
+        &self,
+        row: &BaseParameter,
+        overlay: Option<&(Key, RawParameter)>,
+        reader: &mut Reader,
+    ) -> Option<Parameter> {
         let kind = match row.kind() {
             Ok(kind) => kind,
             Err((place, misfit)) => {

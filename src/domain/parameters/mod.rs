@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use base_csv::{BaseParameter, read_base};
-pub(crate) use given::{Given, Misfit, inferred};
+pub(crate) use given::{Given, inferred};
 
 /// A parameter's value. Floats are finite; a value of a `float` parameter is always `Float`, also when it is whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

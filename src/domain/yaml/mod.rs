@@ -124,7 +124,8 @@ pub(crate) fn shown(text: &str) -> String {
 }
 
 fn visible(character: char) -> impl Iterator<Item = char> {
-    let escaped = character.is_control() || matches!(character, '`' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}');
+    let escaped =
+        character.is_control() || matches!(character, '`' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}');
     let replacement = if character == '`' { '\'' } else { ' ' };
     std::iter::once(if escaped { replacement } else { character })
 }

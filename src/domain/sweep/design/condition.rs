@@ -6,9 +6,7 @@
 
 use std::cmp::Ordering;
 
-use rhai::{
-    AST, Dynamic, Engine, EvalAltResult, ImmutableString, OptimizationLevel, ParseErrorType, Position, Scope,
-};
+use rhai::{AST, Dynamic, Engine, EvalAltResult, ImmutableString, OptimizationLevel, ParseErrorType, Position, Scope};
 
 use crate::domain::diagnostic::Diagnostic;
 use crate::domain::parameters::{Parameter, Value};
@@ -28,8 +26,7 @@ const MAX_OPERATIONS: u64 = 2000;
 const CLOSE: f64 = 1e-12;
 
 /// The functions that an expression can call.
-const FUNCTIONS: [&str; 11] =
-    ["min", "max", "abs", "floor", "ceil", "round", "sqrt", "exp", "ln", "log10", "pow"];
+const FUNCTIONS: [&str; 11] = ["min", "max", "abs", "floor", "ceil", "round", "sqrt", "exp", "ln", "log10", "pow"];
 
 /// An expression over a model's parameters, ready to be evaluated.
 pub(crate) struct Condition {
@@ -48,10 +45,18 @@ impl std::fmt::Debug for Condition {
 
 impl Condition {
     /// Compiles `written`; `values` are sample values of `parameters`.
-    pub(crate) fn new(written: &spec::Condition, source: &Source, parameters: &[Parameter]) -> Result<Self, Diagnostic> {
+    pub(crate) fn new(
+        written: &spec::Condition,
+        source: &Source,
+        parameters: &[Parameter],
+    ) -> Result<Self, Diagnostic> {
         let text = written.scalar.text.as_str();
         if text.len() > MAX_LENGTH {
-            return Err(source.fault(written.place, format!("the expression is longer than {MAX_LENGTH} characters"), None));
+            return Err(source.fault(
+                written.place,
+                format!("the expression is longer than {MAX_LENGTH} characters"),
+                None,
+            ));
         }
         if text.contains('`') {
             let hint = Some("write texts in double quotes".to_owned());
@@ -90,7 +95,11 @@ impl Condition {
         match self.engine.eval_ast_with_scope::<Dynamic>(&mut scope, &self.expression) {
             Ok(result) => result.as_bool().map_err(|found| {
                 let message = format!("`where` must be true or false; this is {}", plain_type(found));
-                self.source.fault(self.written.place, message, Some("compare it with something: `A + B <= 1`".to_owned()))
+                self.source.fault(
+                    self.written.place,
+                    message,
+                    Some("compare it with something: `A + B <= 1`".to_owned()),
+                )
             }),
             Err(error) => Err(self.failure(&error, values)),
         }
@@ -107,12 +116,17 @@ impl Condition {
                 return self.source.fault(place(name.chars().count()), message, None);
             }
             let hint = did_you_mean(name, FUNCTIONS);
-            return self.source.fault(place(name.chars().count()), format!("there is no function `{}`", shown(name)), hint);
+            return self.source.fault(
+                place(name.chars().count()),
+                format!("there is no function `{}`", shown(name)),
+                hint,
+            );
         }
         if let EvalAltResult::ErrorRuntime(reason, _) = error {
             return self.source.fault(place(1), reason.to_string(), None);
         }
-        let at: Vec<String> = self.used.iter().take(6).map(|(index, name)| format!("{name} = {}", values[*index])).collect();
+        let at: Vec<String> =
+            self.used.iter().take(6).map(|(index, name)| format!("{name} = {}", values[*index])).collect();
         let message = format!("`where` cannot be evaluated at {}: {}", at.join(", "), sentence(&error.to_string()));
         self.source.fault(place(1), message, None)
     }
@@ -165,7 +179,9 @@ fn explain(error: &ParseErrorType, text: &str, parameters: &[Parameter]) -> (Str
                 return (format!("`{name}` is a list and cannot be compared"), None, length);
             }
             let hint = word(name).or_else(|| match closest(name, FUNCTIONS) {
-                Some(function) if closest(name, names.clone()).is_none() => Some(format!("`{function}` is a function: `{function}(...)`")),
+                Some(function) if closest(name, names.clone()).is_none() => {
+                    Some(format!("`{function}` is a function: `{function}(...)`"))
+                }
                 Some(_) | None => did_you_mean(name, names),
             });
             (format!("there is no parameter `{}`", shown(name)), hint, length)
@@ -262,7 +278,24 @@ fn engine() -> Engine {
         .set_max_expr_depths(MAX_DEPTH)
         .set_max_operations(MAX_OPERATIONS)
         .set_max_string_size(MAX_LENGTH);
-    for symbol in ["eval", "print", "debug", "type_of", "is_def_var", "is_shared", "this", "Fn", "call", "curry", "=", "<<", ">>", "&", "|", "^"] {
+    for symbol in [
+        "eval",
+        "print",
+        "debug",
+        "type_of",
+        "is_def_var",
+        "is_shared",
+        "this",
+        "Fn",
+        "call",
+        "curry",
+        "=",
+        "<<",
+        ">>",
+        "&",
+        "|",
+        "^",
+    ] {
         engine.disable_symbol(symbol);
     }
     arithmetic(&mut engine);

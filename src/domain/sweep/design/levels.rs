@@ -121,8 +121,12 @@ fn range_count(range: &RawRange, place: Place, reader: &mut Reader) -> Option<u6
         let above = &below + &step.value.0;
         let near = [below, above].into_iter().filter(|near| *near != start.0);
         let near: Vec<String> = near.map(|near| format!("`stop: {}`", Exact(near).plain())).collect();
-        let message =
-            format!("the step {} does not divide the way from {} to {}", step.value.plain(), start.plain(), stop.plain());
+        let message = format!(
+            "the step {} does not divide the way from {} to {}",
+            step.value.plain(),
+            start.plain(),
+            stop.plain()
+        );
         reader.fault(step.place, message, Some(format!("write {}", near.join(" or "))));
         return None;
     }
@@ -178,7 +182,7 @@ pub(crate) fn levels(
             Generator::Value(given) => written(std::slice::from_ref(given), reader),
             Generator::Choice(list) => written(list, reader),
             Generator::Range(range) => match &range.step {
-                Some(step) => Steps::new(parameter, range, step, count, reader),
+                Some(step) => Steps::levels(parameter, range, step, count, reader),
                 None => even(parameter, range, count, *place, reader),
             },
             Generator::LogRange(range) => proportional(parameter, range, count, *place, reader),
@@ -252,17 +256,23 @@ fn even(parameter: &Parameter, range: &RawRange, count: u64, place: Place, reade
     let (start, stop) = (&range.start.value.0, &range.stop.value.0);
     let last = count - 1;
     let inner = (1..last).map(|index| Exact((start * (last - index) + stop * index) / last).rounded(DIGITS));
-    calculated(parameter, Ends { start: &range.start, stop: &range.stop, place }, inner, reader)
+    calculated(parameter, &Ends { start: &range.start, stop: &range.stop, place }, inner, reader)
 }
 
 /// `num` levels in equal proportions: each is the one before it times the same ratio, which is calculated far more
 /// precisely than a level is kept. No logarithm is taken, so every machine finds the same levels.
-fn proportional(parameter: &Parameter, range: &RawLogRange, count: u64, place: Place, reader: &mut Reader) -> Option<Levels> {
+fn proportional(
+    parameter: &Parameter,
+    range: &RawLogRange,
+    count: u64,
+    place: Place,
+    reader: &mut Reader,
+) -> Option<Levels> {
     let ratio = ratio(&range.start.value, &range.stop.value, count - 1);
     let next = |level: &BigDecimal| Some(rounded(level * &ratio));
     let inner = std::iter::successors(next(&range.start.value.0), next).map(|level| Exact(level).rounded(DIGITS));
     let inner = inner.take(usize::try_from(count - 2).unwrap_or(usize::MAX));
-    calculated(parameter, Ends { start: &range.start, stop: &range.stop, place }, inner, reader)
+    calculated(parameter, &Ends { start: &range.start, stop: &range.stop, place }, inner, reader)
 }
 
 /// The number whose power `steps` leads from `start` to `stop`, by Newton's method.
@@ -296,7 +306,12 @@ fn rounded(number: BigDecimal) -> BigDecimal {
     Exact(number).rounded(60).0
 }
 
-fn calculated(parameter: &Parameter, ends: Ends<'_>, inner: impl Iterator<Item = Exact>, reader: &mut Reader) -> Option<Levels> {
+fn calculated(
+    parameter: &Parameter,
+    ends: &Ends<'_>,
+    inner: impl Iterator<Item = Exact>,
+    reader: &mut Reader,
+) -> Option<Levels> {
     let first = std::iter::once((ends.start.value.clone(), ends.start.place));
     let last = std::iter::once((ends.stop.value.clone(), ends.stop.place));
     let mut values: Vec<Value> = Vec::new();
@@ -334,7 +349,13 @@ struct Ends<'s> {
 }
 
 impl Steps {
-    fn new(parameter: &Parameter, range: &RawRange, step: &Placed<Exact>, count: u64, reader: &mut Reader) -> Option<Levels> {
+    fn levels(
+        parameter: &Parameter,
+        range: &RawRange,
+        step: &Placed<Exact>,
+        count: u64,
+        reader: &mut Reader,
+    ) -> Option<Levels> {
         for end in [&range.start, &range.stop] {
             let fits = parameter.number(&end.value).and_then(|value| parameter.check(&value));
             if let Err(misfit) = fits {
@@ -352,7 +373,11 @@ impl Steps {
             return None;
         };
         if steps.level(0) == steps.level(1) || steps.level(count - 2) == steps.level(count - 1) {
-            reader.fault(step.place, "two neighbouring levels are the same number", Some("take a larger step".to_owned()));
+            reader.fault(
+                step.place,
+                "two neighbouring levels are the same number",
+                Some("take a larger step".to_owned()),
+            );
             return None;
         }
         // Whoever has few choices refuses one of the first few levels.
@@ -371,7 +396,8 @@ impl Steps {
         let whole = |number: &Exact| {
             let shift = scale - number.0.fractional_digit_count();
             // Forty digits are more than an i128 holds; anything longer is refused without being calculated.
-            (shift <= 40 && number.0.digits() <= 40).then(|| number.0.with_scale(scale).into_bigint_and_exponent().0.to_i128())?
+            (shift <= 40 && number.0.digits() <= 40)
+                .then(|| number.0.with_scale(scale).into_bigint_and_exponent().0.to_i128())?
         };
         let (first, by) = (whole(start)?, whole(step)?);
         first.checked_add(by.checked_mul(i128::from(count))?)?;
@@ -398,7 +424,8 @@ impl Steps {
         let guess = (number * power - self.start as f64) / self.step as f64;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts of floats saturate")]
         let guess = guess.round() as u64;
-        (guess.saturating_sub(1)..=guess.saturating_add(1)).any(|index| index < self.count && self.level(index) == *value)
+        (guess.saturating_sub(1)..=guess.saturating_add(1))
+            .any(|index| index < self.count && self.level(index) == *value)
     }
 }
 
@@ -421,7 +448,16 @@ mod tests {
 
     fn parameter(kind: ParameterType) -> Parameter {
         let (unit, description) = (String::new(), String::new());
-        Parameter { name: "P".into(), kind, default: None, min: None, max: Some(1e6), choices: vec![], unit, description }
+        Parameter {
+            name: "P".into(),
+            kind,
+            default: None,
+            min: None,
+            max: Some(1e6),
+            choices: vec![],
+            unit,
+            description,
+        }
     }
 
     fn made(kind: ParameterType, text: &str) -> Result<(Levels, Vec<String>), String> {
@@ -489,10 +525,7 @@ mod tests {
 
     #[test]
     fn a_value_listed_twice_is_taken_once() {
-        assert_eq!(
-            shown(ParameterType::Float, "[0.3, 3e-1, 1]"),
-            "0.3 1`P` lists 0.3 twice; it is taken once"
-        );
+        assert_eq!(shown(ParameterType::Float, "[0.3, 3e-1, 1]"), "0.3 1`P` lists 0.3 twice; it is taken once");
     }
 
     #[test]

@@ -6,8 +6,8 @@ use super::summary::{Kept, summary};
 use super::walk::Seen;
 use super::{Design, Filter, Generator, Limits, Role};
 use crate::domain::diagnostic::Faults;
-use crate::domain::manifest::paths::{Whole, joined, relative};
 use crate::domain::manifest::Manifest;
+use crate::domain::manifest::paths::{Whole, joined, relative};
 use crate::domain::parameters::{Given, Parameter, Value};
 use crate::domain::sweep::design::condition::Condition;
 use crate::domain::sweep::design::grid::{Axis, Grid, Zip};
@@ -24,7 +24,12 @@ const MAX_ENTRIES: usize = 1000;
 const MAX_ZIPPED: u64 = 100_000;
 
 /// Makes the design.
-pub(super) fn design(spec: &SweepSpec, manifest: &Manifest, files: &dyn Files, limits: Limits) -> Result<Design, Faults> {
+pub(super) fn design(
+    spec: &SweepSpec,
+    manifest: &Manifest,
+    files: &dyn Files,
+    limits: Limits,
+) -> Result<Design, Faults> {
     let mut reader = Reader::of(spec.source().clone());
     let assembly = Assembly { spec, manifest, files, limits, notes: Vec::new() };
     let design = assembly.design(&mut reader);
@@ -59,10 +64,11 @@ impl<'a> Assembly<'a> {
     fn design(mut self, reader: &mut Reader) -> Option<Design> {
         if self.manifest.model != self.spec.model {
             let message = format!("the sweep is of `{}`, the manifest of `{}`", self.spec.model, self.manifest.model);
-            reader.fault(self.spec.model_place(), message, None);
+            reader.note(self.spec.model_fault(message, None));
             return None;
         }
-        let mut base: Vec<Option<Value>> = self.parameters().iter().map(|parameter| parameter.default.clone()).collect();
+        let mut base: Vec<Option<Value>> =
+            self.parameters().iter().map(|parameter| parameter.default.clone()).collect();
         self.start_from(&mut base, reader);
         let moving = self.declared(&mut base, reader);
         let filter = self.filter(reader);
@@ -117,6 +123,7 @@ impl<'a> Assembly<'a> {
 
     fn filter(&self, reader: &mut Reader) -> Option<Filter> {
         let raw = self.spec.raw();
+        let exclude = self.entries(raw.exclude.as_deref().unwrap_or_default(), "use `where`", reader);
         let condition = match &raw.r#where {
             Some(written) => match Condition::new(written, self.spec.source(), self.parameters()) {
                 Ok(condition) => Some(condition),
@@ -127,11 +134,15 @@ impl<'a> Assembly<'a> {
             },
             None => None,
         };
-        let exclude = self.entries(raw.exclude.as_deref().unwrap_or_default(), "use `where`", reader)?;
-        Some(Filter { condition, exclude })
+        Some(Filter { condition, exclude: exclude? })
     }
 
-    fn entries(&self, raw: &[Placed<Entries<Given>>], instead: &str, reader: &mut Reader) -> Option<Vec<Vec<(usize, Value)>>> {
+    fn entries(
+        &self,
+        raw: &[Placed<Entries<Given>>],
+        instead: &str,
+        reader: &mut Reader,
+    ) -> Option<Vec<Vec<(usize, Value)>>> {
         if let Some(excess) = raw.get(MAX_ENTRIES) {
             reader.fault(excess.place, format!("more than {MAX_ENTRIES} entries"), Some(instead.to_owned()));
             return None;
@@ -165,7 +176,8 @@ impl<'a> Assembly<'a> {
                 let rows = Rows::inline(list, self.parameters(), reader)?;
                 let complete = rows.columns.iter().filter(|index| base[**index].is_none()).all(|index| {
                     let name = &self.parameters()[*index].name;
-                    let without = list.value.iter().find(|point| !point.value.0.iter().any(|(key, _)| key.name == *name));
+                    let without =
+                        list.value.iter().find(|point| !point.value.0.iter().any(|(key, _)| key.name == *name));
                     if let Some(point) = without {
                         let message = format!("the point needs a value for `{name}`, which has no default");
                         reader.fault(point.place, message, None);
@@ -200,7 +212,11 @@ impl<'a> Assembly<'a> {
         for moving in moving {
             let name = &self.parameters()[moving.index].name;
             let hint = Some(format!("give `{name}` one value here, or give it in the points"));
-            reader.fault(moving.place, format!("design `points` lists its points; `{name}` cannot have levels too"), hint);
+            reader.fault(
+                moving.place,
+                format!("design `points` lists its points; `{name}` cannot have levels too"),
+                hint,
+            );
         }
         if let Some(zip) = self.spec.raw().zip.as_ref().and_then(|zip| zip.first()) {
             reader.fault(zip.place, "design `points` lists its points; there is nothing to zip", None);
@@ -209,7 +225,13 @@ impl<'a> Assembly<'a> {
         moving.is_empty().then_some(())
     }
 
-    fn rows(&self, rows: Rows, base: &[Option<Value>], (place, what): (Place, &str), reader: &mut Reader) -> Option<Generator> {
+    fn rows(
+        &self,
+        rows: Rows,
+        base: &[Option<Value>],
+        (place, what): (Place, &str),
+        reader: &mut Reader,
+    ) -> Option<Generator> {
         for (key, declared) in self.spec.raw().parameters.iter().flat_map(|declared| &declared.0) {
             let both = self.manifest.parameter(&key.name).is_some_and(|(index, _)| rows.columns.contains(&index));
             if both && matches!(declared, Declared::Fixed(_) | Declared::Generator(_)) {
@@ -219,7 +241,11 @@ impl<'a> Assembly<'a> {
         let base = self.filled(base, &rows.columns, reader)?;
         let count = rows.count();
         if count > self.limits.max_runs {
-            let message = format!("the design has {} points; at most {} are allowed", grouped(count.into()), grouped(self.limits.max_runs.into()));
+            let message = format!(
+                "the design has {} points; at most {} are allowed",
+                grouped(count.into()),
+                grouped(self.limits.max_runs.into())
+            );
             reader.fault(place, message, None);
             return None;
         }
@@ -229,12 +255,17 @@ impl<'a> Assembly<'a> {
     /// A value for everything; those in `given` come from elsewhere and may be missing.
     fn filled(&self, base: &[Option<Value>], given: &[usize], reader: &mut Reader) -> Option<Vec<Value>> {
         let open = |index: &usize| base[*index].is_none() && !given.contains(index);
-        let open: Vec<String> = (0..base.len()).filter(open).map(|index| format!("`{}`", self.parameters()[index].name)).collect();
+        let open: Vec<String> =
+            (0..base.len()).filter(open).map(|index| format!("`{}`", self.parameters()[index].name)).collect();
         if !open.is_empty() {
             let (is, has) = if open.len() == 1 { ("it", "has") } else { ("them", "have") };
             let list = open.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
             let place = self.spec.raw().sweep.place;
-            reader.fault(place, format!("{list} {has} neither a default nor a value"), Some(format!("give {is} under `parameters`")));
+            reader.fault(
+                place,
+                format!("{list} {has} neither a default nor a value"),
+                Some(format!("give {is} under `parameters`")),
+            );
             return None;
         }
         Some(base.iter().map(|value| value.clone().unwrap_or(Value::Bool(false))).collect())
@@ -245,9 +276,14 @@ impl<'a> Assembly<'a> {
         let counted = groups.iter().try_fold(1u128, |product, group| product.checked_mul(group[0].count.into()));
         if counted.is_none_or(|count| count > self.limits.max_runs.into()) {
             let count = counted.map_or_else(|| "more than 10^38".to_owned(), grouped);
-            let message = format!("the grid has {count} points; at most {} are allowed", grouped(self.limits.max_runs.into()));
-            let factors: Vec<String> =
-                groups.iter().map(|group| format!("{} of `{}`", grouped(group[0].count.into()), self.parameters()[group[0].index].name)).collect();
+            let message =
+                format!("the grid has {count} points; at most {} are allowed", grouped(self.limits.max_runs.into()));
+            let factors: Vec<String> = groups
+                .iter()
+                .map(|group| {
+                    format!("{} of `{}`", grouped(group[0].count.into()), self.parameters()[group[0].index].name)
+                })
+                .collect();
             reader.fault(groups[0][0].place, message, Some(format!("it multiplies {}", factors.join(", "))));
             return None;
         }
@@ -277,9 +313,10 @@ impl<'a> Assembly<'a> {
         }
         let zip = Axis::Zipped(Zip::new(&members));
         if zip.count() < group[0].count {
-            let names: Vec<String> = group.iter().map(|moving| format!("`{}`", self.parameters()[moving.index].name)).collect();
+            let names: Vec<String> =
+                group.iter().map(|moving| format!("`{}`", self.parameters()[moving.index].name)).collect();
             let dropped = group[0].count - zip.count();
-            self.notes.push(format!("{} come {dropped} times with values that they had before; each is taken once", names.join(" and ")));
+            self.notes.push(format!("{} take {dropped} of their steps twice; each is taken once", names.join(" and ")));
         }
         Some(zip)
     }
@@ -333,8 +370,10 @@ impl<'a> Assembly<'a> {
             return reader.is_well() && fault(reader, place, "one parameter alone cannot be zipped");
         }
         if rest.iter().any(|member| member.count != first.count) {
-            let counts: Vec<String> =
-                members.iter().map(|member| format!("`{}` has {}", self.parameters()[member.index].name, member.count)).collect();
+            let counts: Vec<String> = members
+                .iter()
+                .map(|member| format!("`{}` has {}", self.parameters()[member.index].name, member.count))
+                .collect();
             let hint = Some("parameters that move together need as many levels each".to_owned());
             reader.fault(place, format!("the numbers of levels differ: {}", counts.join(", ")), hint);
             return false;
@@ -350,8 +389,11 @@ impl<'a> Assembly<'a> {
     fn included(&self, base: &[Option<Value>], reader: &mut Reader) -> Option<Vec<Vec<Value>>> {
         let raw = self.spec.raw().include.as_deref().unwrap_or_default();
         let entries = self.entries(raw, "use `design: {points: file.csv}`", reader)?;
-        let points: Vec<Option<_>> =
-            entries.into_iter().zip(raw).map(|(entry, given)| self.completed(entry, base, given.place, reader)).collect();
+        let points: Vec<Option<_>> = entries
+            .into_iter()
+            .zip(raw)
+            .map(|(entry, given)| self.completed(entry, base, given.place, reader))
+            .collect();
         points.into_iter().collect()
     }
 
@@ -363,7 +405,13 @@ impl<'a> Assembly<'a> {
     }
 
     /// A point with the rest of its values.
-    fn completed(&self, given: Vec<(usize, Value)>, base: &[Option<Value>], place: Place, reader: &mut Reader) -> Option<Vec<Value>> {
+    fn completed(
+        &self,
+        given: Vec<(usize, Value)>,
+        base: &[Option<Value>],
+        place: Place,
+        reader: &mut Reader,
+    ) -> Option<Vec<Value>> {
         let mut values = base.to_vec();
         for (index, value) in given {
             values[index] = Some(value);
@@ -446,7 +494,8 @@ impl<'a> Assembly<'a> {
             Generator::Rows { .. } => "points",
         };
         let summary = summary(&generator, &added, (&kept, moving), self.spec, self.parameters());
-        let baseline_shown = summary.baseline(baseline.as_ref().map(|(values, _)| values.as_slice()), self.parameters());
+        let baseline_shown =
+            summary.baseline(baseline.as_ref().map(|(values, _)| values.as_slice()), self.parameters());
         Some(Design {
             name,
             filter,

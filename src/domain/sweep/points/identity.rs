@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha256};
 
 use super::Role;
-use crate::domain::ids::{Digest, RunId, VersionId};
+use crate::domain::ids::{Digest, RunId};
 use crate::domain::manifest::Manifest;
 use crate::domain::parameters::{Value, write_json_text};
 use crate::domain::sweep::plan::RunLimits;
@@ -87,10 +87,11 @@ impl RunIdentity {
 pub struct PlanHasher(Sha256);
 
 impl PlanHasher {
-    /// Begins with what is common to all runs.
+    /// Begins with what is common to all runs. The executable is part of every run's id; the commit that it was built
+    /// from is none of the plan's business, so that a push which changes neither keeps the plan.
     #[must_use]
-    pub fn new(version: &VersionId, outputs: &[String], limits: &RunLimits) -> Self {
-        let common = serde_json::json!({ "limits": limits, "outputs": outputs, "version": version });
+    pub fn new(manifest: &Digest, outputs: &[String], limits: &RunLimits) -> Self {
+        let common = serde_json::json!({ "limits": limits, "outputs": outputs, "manifest": manifest });
         Self(Sha256::new_with_prefix(format!("modelship plan {CONTRACT}\n{common}\n")))
     }
 
@@ -157,9 +158,9 @@ mod tests {
 
     #[test]
     fn a_plan_s_digest_covers_runs_roles_order_outputs_and_limits() {
-        let version = VersionId::parse("0123456789abcdef").unwrap();
+        let manifest = Digest::of("manifest");
         let digest = |outputs: &[String], limits: &RunLimits, runs: &[(&str, Role)]| {
-            let mut hasher = PlanHasher::new(&version, outputs, limits);
+            let mut hasher = PlanHasher::new(&manifest, outputs, limits);
             for (run, role) in runs {
                 hasher.add(&RunId::from_hash(run.as_bytes()), *role);
             }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::ids::{Digest, VersionId};
+use crate::domain::ids::Digest;
 use crate::domain::sweep::plan::{MaxFailures, RunLimits};
 use crate::domain::yaml::NoFiles;
 use crate::domain::yaml::tests::picture;
@@ -80,7 +80,8 @@ fn consistent(design: &Design) {
 
 #[test]
 fn a_sweep_of_one_parameter_is_a_line_of_points_after_its_baseline() {
-    let design = design("parameters:\n  STANDARD: {range: {start: 1600, stop: 1800, step: 100}}\nbaseline: {STANDARD: 1500}\n");
+    let design =
+        design("parameters:\n  STANDARD: {range: {start: 1600, stop: 1800, step: 100}}\nbaseline: {STANDARD: 1500}\n");
     insta::assert_snapshot!(listed(&design), @r"
     0 Baseline: 0.1 | 1500 | 1000 | none | 1,2
     1 Design: 0.1 | 1600 | 1000 | none | 1,2
@@ -119,7 +120,8 @@ fn a_sweep_of_one_parameter_is_a_line_of_points_after_its_baseline() {
 
 #[test]
 fn the_first_parameter_of_the_manifest_moves_slowest_whatever_the_order_in_the_sweep() {
-    let design = design("parameters: {EXEMPT: [1, 2], EVENT: join, RATE: [0.3, 3e-1, 0.2], YEARS: {value: [3, 4.5]}}\n");
+    let design =
+        design("parameters: {EXEMPT: [1, 2], EVENT: join, RATE: [0.3, 3e-1, 0.2], YEARS: {value: [3, 4.5]}}\n");
     assert_eq!(moved(&design), ["0.3 1", "0.3 2", "0.2 1", "0.2 2"]);
     assert_eq!(design.fixed(), [("EVENT".to_owned(), "join".to_owned()), ("YEARS".to_owned(), "3,4.5".to_owned())]);
     assert_eq!(design.notes(), ["`RATE` lists 0.3 twice; it is taken once"]);
@@ -131,7 +133,8 @@ fn the_first_parameter_of_the_manifest_moves_slowest_whatever_the_order_in_the_s
 fn sets_are_layered_and_the_sweep_s_own_values_come_last() {
     let only = design("start_from: a\nparameters: {RATE: 0.5}\n");
     assert_eq!(listed(&only), "0 Design: 0.5 | 2000 | 500 | none | 1,2");
-    let both = design("start_from: [a, b]\nbaseline: {RATE: 0}\nparameters: {RATE: [0.5, 0.6]}\ninclude: [{EXEMPT: 7}]\n");
+    let both =
+        design("start_from: [a, b]\nbaseline: {RATE: 0}\nparameters: {RATE: [0.5, 0.6]}\ninclude: [{EXEMPT: 7}]\n");
     insta::assert_snapshot!(listed(&both), @r"
     0 Baseline: 0 | 2500 | 500 | none | 1,2
     1 Design: 0.5 | 2500 | 500 | none | 1,2
@@ -143,7 +146,9 @@ fn sets_are_layered_and_the_sweep_s_own_values_come_last() {
 
 #[test]
 fn zipped_parameters_move_together() {
-    let design = design("parameters: {RATE: [0.1, 0.2, 0.1, 0.1], STANDARD: [1, 2], EXEMPT: {choice: [1, 1, 2, 1]}}\nzip: [[EXEMPT, RATE]]\n");
+    let design = design(
+        "parameters: {RATE: [0.1, 0.2, 0.1, 0.1], STANDARD: [1, 2], EXEMPT: {choice: [1, 1, 2, 1]}}\nzip: [[EXEMPT, RATE]]\n",
+    );
     assert_eq!(moved(&design), ["0.1 1 1", "0.1 2 1", "0.2 1 1", "0.2 2 1", "0.1 1 2", "0.1 2 2"]);
     insta::assert_debug_snapshot!((design.moved(), design.notes()), @r#"
     (
@@ -168,7 +173,7 @@ fn zipped_parameters_move_together() {
             },
         ],
         [
-            "`RATE` and `EXEMPT` come 1 times with values that they had before; each is taken once",
+            "`RATE` and `EXEMPT` take 1 of their steps twice; each is taken once",
         ],
     )
     "#);
@@ -182,7 +187,10 @@ fn where_and_exclude_reject_and_include_adds() {
          exclude: [{RATE: 0.1, EXEMPT: 2000}, {EVENT: join}]\n\
          include: [{RATE: 0.3, EXEMPT: 2000}, {RATE: 0.1, EXEMPT: 1000}, {EVENT: leave}, {EVENT: leave}]\n",
     );
-    assert_eq!(moved(&design), ["0.1 1000 none", "0.2 1000 none", "0.2 2000 none", "0.3 1000 none", "0.3 2000 none", "0.1 1000 leave"]);
+    assert_eq!(
+        moved(&design),
+        ["0.1 1000 none", "0.2 1000 none", "0.2 2000 none", "0.3 1000 none", "0.3 2000 none", "0.1 1000 leave"]
+    );
     assert_eq!((design.generated(), design.rejected(), design.repeated(), design.runs()), (10, 2, 2, 6));
     assert_eq!(design.notes(), ["the `exclude` entry in line 5 matches no point"]);
     assert_eq!(design.moved()[2].declared, "given by `include`");
@@ -209,7 +217,8 @@ fn a_baseline_that_is_a_point_of_the_design_runs_once_and_counts_as_both() {
 
 #[test]
 fn points_can_be_listed() {
-    let listed = design("design: {points: [{RATE: 0.2}, {EXEMPT: 5, YEARS: [7]}, {RATE: 2e-1}]}\nparameters: {STANDARD: 1}\n");
+    let listed =
+        design("design: {points: [{RATE: 0.2}, {EXEMPT: 5, YEARS: [7]}, {RATE: 2e-1}]}\nparameters: {STANDARD: 1}\n");
     insta::assert_snapshot!(super::tests::listed(&listed), @r"
     0 Design: 0.2 | 1 | 1000 | none | 1,2
     1 Design: 0.1 | 1 | 5 | none | 7
@@ -223,7 +232,10 @@ fn points_can_be_listed() {
 
 #[test]
 fn points_can_be_the_rows_of_a_file_beside_the_sweep() {
-    let file = OneFile("sweeps/points.csv", "EXEMPT, RATE ,EVENT\r\n1000,.2,join\n1e3,0.2,join\n5,0,none\n6,1,none\n".to_owned());
+    let file = OneFile(
+        "sweeps/points.csv",
+        "EXEMPT, RATE ,EVENT\r\n1000,.2,join\n1e3,0.2,join\n5,0,none\n6,1,none\n".to_owned(),
+    );
     let body = "design: {points: points.csv}\nwhere: EXEMPT != 6\nbaseline: {EXEMPT: 5, RATE: 0}\ninclude: [{EXEMPT: 5, RATE: 0}]\n";
     let design = designed(body, &file, Limits::default()).unwrap();
     insta::assert_snapshot!(listed(&design), @r"
@@ -239,15 +251,19 @@ fn points_can_be_the_rows_of_a_file_beside_the_sweep() {
 fn faults_of_a_points_file_lie_in_that_file() {
     let told = |text: &str| {
         let file = OneFile("sweeps/points.csv", text.to_owned());
-        picture(&designed("design: {points: points.csv}\n", &file, Limits::default()).map(|design| design.counts()).unwrap_err())
+        picture(
+            &designed("design: {points: points.csv}\n", &file, Limits::default())
+                .map(|design| design.counts())
+                .unwrap_err(),
+        )
     };
     insta::assert_snapshot!(told("RATE,EXMPT,RATE\n0.1,1,1\n"), @r"
-    sweeps/points.csv:1:1: the column `RATE` is there twice
-    | RATE,EXMPT,RATE
-    | ^^^^
     sweeps/points.csv:1:6: there is no parameter `EXMPT` (hint: did you mean `EXEMPT`?)
     | RATE,EXMPT,RATE
     |      ^^^^^
+    sweeps/points.csv:1:12: the column `RATE` is there twice
+    | RATE,EXMPT,RATE
+    |            ^^^^
     ");
     insta::assert_snapshot!(told("RATE,EXEMPT\n0.1,1.5\n2,1\n0.1\n,3\n0.1,07\n"), @r"
     sweeps/points.csv:2:1: `EXEMPT` is a whole number; 1.5 is none
@@ -256,7 +272,7 @@ fn faults_of_a_points_file_lie_in_that_file() {
     sweeps/points.csv:3:1: `RATE` is 2, above its maximum 1 fraction
     | 2,1
     | ^^^
-    sweeps/points.csv:4:1: the row has 1 values, the header 2
+    sweeps/points.csv:4:1: the row has 1 values, the header has 2 names
     | 0.1
     | ^^^
     sweeps/points.csv:5:1: the value of `RATE` is empty
@@ -302,7 +318,9 @@ fn a_design_is_counted_before_it_is_expanded() {
     |   ^^^^
     ");
     let huge = "{range: {start: 1, stop: 1e18, step: 1}}";
-    let body = format!("parameters:\n  EXEMPT: {huge}\n  STANDARD: {huge}\n  RATE: {{range: {{start: 0, stop: 1, num: 1000000000000}}}}\n");
+    let body = format!(
+        "parameters:\n  EXEMPT: {huge}\n  STANDARD: {huge}\n  RATE: {{range: {{start: 0, stop: 1, num: 1000000000000}}}}\n"
+    );
     insta::assert_snapshot!(fault(&body), @r"
     sweeps/s.yaml:6:3: the grid has more than 10^38 points; at most 1,000,000 are allowed (hint: it multiplies 1,000,000,000,000 of `RATE`, 1,000,000,000,000,000,000 of `STANDARD`, 1,000,000,000,000,000,000 of `EXEMPT`)
     |   RATE: {range: {start: 0, stop: 1, num: 1000000000000}}
@@ -339,6 +357,9 @@ fn every_fault_of_a_sweep_is_told_with_its_place() {
         sweeps/s.yaml:9:19: the entry is empty
         | include: [{A: 1}, {}]
         |                   ^
+        sweeps/s.yaml:10:18: `RATE` is -1, below its minimum 0 fraction
+        | exclude: [{RATE: -1}]
+        |                  ^^
         sweeps/s.yaml:11:15: there is no parameter `LIMIT` (hint: known here: `RATE`, `STANDARD`, `EXEMPT`, `EVENT`, `YEARS`)
         | where: RATE > LIMIT
         |               ^^^^^
@@ -389,7 +410,8 @@ fn every_fault_of_a_sweep_is_told_with_its_place() {
 
 #[test]
 fn a_parameter_without_a_default_needs_a_value() {
-    let text = MANIFEST.replace("EXEMPT: {type: int, default: 1000}", "EXEMPT: {type: int}").replace(", EXEMPT: 500", "");
+    let text =
+        MANIFEST.replace("EXEMPT: {type: int, default: 1000}", "EXEMPT: {type: int}").replace(", EXEMPT: 500", "");
     let manifest = Manifest::parse("modelship.yaml", &text, &NoFiles).unwrap();
     let told = |body: &str| {
         let spec = SweepSpec::parse("sweeps/s.yaml", &format!("sweep: s\nmodel: urban/tax\n{body}")).unwrap();
@@ -435,7 +457,8 @@ fn a_sweep_file_says_its_name_its_model_and_its_limits() {
     let text = "sweep: s\nmodel: urban/tax@pr-3\noutputs: [revenue]\nrun: {max_parallel: 20, budget: 2.50 USD, max_failures: 5%}\n";
     let spec = SweepSpec::parse("sweeps/s.yaml", text).unwrap();
     assert_eq!(spec.request().reference.as_deref(), Some("pr-3"));
-    let limits = RunLimits { max_parallel: Some(20), max_failures: Some(MaxFailures::Share(0.05)), budget_usd: Some(2.5) };
+    let limits =
+        RunLimits { max_parallel: Some(20), max_failures: Some(MaxFailures::Share(0.05)), budget_usd: Some(2.5) };
     assert_eq!(spec.limits(), limits);
     assert_eq!(spec.outputs, ["revenue"]);
     let counted = SweepSpec::parse("sweeps/s.yaml", "sweep: s\nmodel: urban/tax\nrun: {max_failures: 3}\n").unwrap();
@@ -527,7 +550,9 @@ fn what_a_sweep_file_may_not_say_is_refused_by_name() {
     | run: {max_parallel: 0, budget: 2, max_failures: 150%}
     |                                                 ^^^^
     ");
-    for design in ["lhs", "{lhs: {samples: 3}}", "adaptive-grid", "points", "grd", "{grid: 3}", "[grid]", "{grid: {}, points: x}"] {
+    for design in
+        ["lhs", "{lhs: {samples: 3}}", "adaptive-grid", "points", "grd", "{grid: 3}", "[grid]", "{grid: {}, points: x}"]
+    {
         let told = told(&format!("sweep: s\nmodel: urban/tax\ndesign: {design}\n"));
         assert!(told.starts_with("sweeps/s.yaml:3:"), "{told}");
     }
@@ -549,8 +574,7 @@ fn what_a_sweep_file_may_not_say_is_refused_by_name() {
 /// Run ids in order, and the plan's digest over them.
 fn planned(design: &Design) -> (Vec<String>, Digest) {
     let identity = RunIdentity::new(&Digest::of("executable"), &manifest(), &BTreeMap::new());
-    let version = VersionId::parse("0123456789abcdef").unwrap();
-    let mut hasher = PlanHasher::new(&version, &[], &RunLimits::default());
+    let mut hasher = PlanHasher::new(&Digest::of("manifest"), &[], &RunLimits::default());
     let mut runs = Vec::new();
     for point in design.points() {
         let run = identity.run_id(&point.values, None);
@@ -662,7 +686,9 @@ proptest! {
 
 #[test]
 fn a_large_design_is_walked_in_little_time_and_memory() {
-    let design = design("parameters:\n  STANDARD: {range: {start: 1, stop: 100, step: 0.01}}\n  EXEMPT: {range: {start: 1, stop: 10, step: 1}}\n");
+    let design = design(
+        "parameters:\n  STANDARD: {range: {start: 1, stop: 100, step: 0.01}}\n  EXEMPT: {range: {start: 1, stop: 10, step: 1}}\n",
+    );
     let (runs, _) = planned(&design);
     assert_eq!(runs.len(), 99_010);
     assert_eq!(runs.iter().collect::<HashSet<_>>().len(), 99_010);
