@@ -7,7 +7,7 @@ use super::paths::{Whole, relative};
 use super::raw::{RawManifest, RawParameter};
 use super::{ParamsFormat, Source};
 use crate::domain::parameters::{BaseParameter, Given, Parameter, ParameterType, Value, read_base};
-use crate::domain::yaml::{self, Entries, Files, Key, Place, Placed, Reader, did_you_mean, shown};
+use crate::domain::yaml::{self, Entries, Files, Key, MAX_TEXT, Place, Placed, Reader, did_you_mean, shown};
 
 /// Most parameters of a model.
 const MAX_PARAMETERS: usize = 10_000;
@@ -101,6 +101,10 @@ impl Base {
                 return None;
             }
         };
+        if text.len() > MAX_TEXT {
+            reader.fault(path.place, format!("`{}` has more than {MAX_TEXT} bytes", shown(&file)), None);
+            return None;
+        }
         match read_base(&file, &text) {
             Ok(rows) => Some(Self { source: yaml::Source::new(&file, &text), rows }),
             Err(faults) => {

@@ -10,8 +10,8 @@ use crate::domain::manifest::Manifest;
 use crate::domain::manifest::paths::{Whole, joined, relative};
 use crate::domain::parameters::{Given, Parameter, Value};
 use crate::domain::sweep::design::condition::Condition;
-use crate::domain::sweep::design::grid::{Axis, Grid, Zip};
-use crate::domain::sweep::design::levels::{Repeats, Said, key, levels, said};
+use crate::domain::sweep::design::grid::{Axis, Grid};
+use crate::domain::sweep::design::levels::{Said, key, said};
 use crate::domain::sweep::design::rows::{Rows, entry, find};
 use crate::domain::sweep::plan::PlanCounts;
 use crate::domain::sweep::spec::{Declared, RawDesign, SweepSpec};
@@ -20,8 +20,8 @@ use crate::domain::yaml::{Entries, Files, Key, Place, Placed, Reader, did_you_me
 /// Most entries of `include` and of `exclude`: each is compared with every point.
 const MAX_ENTRIES: usize = 1000;
 
-/// Most steps of parameters that move together: they are kept as a list.
-const MAX_ZIPPED: u64 = 100_000;
+/// Most words of an expression times points that it is evaluated at.
+const MAX_EVALUATED: u64 = 50_000_000;
 
 /// Makes the design.
 pub(super) fn design(
@@ -36,12 +36,16 @@ pub(super) fn design(
     reader.finish(design)
 }
 
-struct Assembly<'a> {
-    spec: &'a SweepSpec,
+/// What a design is made from.
+pub(super) struct Assembly<'a> {
+    /// The sweep file.
+    pub(super) spec: &'a SweepSpec,
     manifest: &'a Manifest,
     files: &'a dyn Files,
-    limits: Limits,
-    notes: Vec<String>,
+    /// How large the design may be.
+    pub(super) limits: Limits,
+    /// Things worth knowing.
+    pub(super) notes: Vec<String>,
 }
 
 /// A parameter with levels, which are counted but not made yet.
@@ -52,12 +56,14 @@ pub(super) struct Moving<'a> {
     /// What the file says.
     pub(super) declared: &'a Declared,
     /// How many levels, duplicates included.
-    count: u64,
-    place: Place,
+    pub(super) count: u64,
+    /// Where the file says it.
+    pub(super) place: Place,
 }
 
 impl<'a> Assembly<'a> {
-    fn parameters(&self) -> &'a [Parameter] {
+    /// The model's parameters.
+    pub(super) fn parameters(&self) -> &'a [Parameter] {
         &self.manifest.parameters
     }
 
@@ -271,121 +277,6 @@ impl<'a> Assembly<'a> {
         Some(base.iter().map(|value| value.clone().unwrap_or(Value::Bool(false))).collect())
     }
 
-    fn axes(&mut self, moving: &[Moving<'a>], reader: &mut Reader) -> Option<Vec<Axis>> {
-        let groups = self.groups(moving, reader)?;
-        let counted = groups.iter().try_fold(1u128, |product, group| product.checked_mul(group[0].count.into()));
-        if counted.is_none_or(|count| count > self.limits.max_runs.into()) {
-            let count = counted.map_or_else(|| "more than 10^38".to_owned(), grouped);
-            let message =
-                format!("the grid has {count} points; at most {} are allowed", grouped(self.limits.max_runs.into()));
-            let factors: Vec<String> = groups
-                .iter()
-                .map(|group| {
-                    format!("{} of `{}`", grouped(group[0].count.into()), self.parameters()[group[0].index].name)
-                })
-                .collect();
-            reader.fault(groups[0][0].place, message, Some(format!("it multiplies {}", factors.join(", "))));
-            return None;
-        }
-        let mut axes = Vec::with_capacity(groups.len());
-        let mut well = true;
-        for group in &groups {
-            match self.axis(group, reader) {
-                Some(axis) => axes.push(axis),
-                None => well = false,
-            }
-        }
-        well.then_some(axes)
-    }
-
-    fn axis(&mut self, group: &[Moving<'a>], reader: &mut Reader) -> Option<Axis> {
-        let repeats = if group.len() == 1 { Repeats::Dropped } else { Repeats::Kept };
-        let mut members = Vec::with_capacity(group.len());
-        for moving in group {
-            let parameter = &self.parameters()[moving.index];
-            let made = levels(parameter, moving.declared, (moving.count, repeats), reader, &mut self.notes);
-            members.push((moving.index, made));
-        }
-        let members: Option<Vec<_>> = members.into_iter().map(|(index, levels)| Some((index, levels?))).collect();
-        let mut members = members?;
-        if let [_] = members.as_slice() {
-            return members.pop().map(|(index, levels)| Axis::Single(index, levels));
-        }
-        let zip = Axis::Zipped(Zip::new(&members));
-        if zip.count() < group[0].count {
-            let names: Vec<String> =
-                group.iter().map(|moving| format!("`{}`", self.parameters()[moving.index].name)).collect();
-            let dropped = group[0].count - zip.count();
-            self.notes.push(format!("{} take {dropped} of their steps twice; each is taken once", names.join(" and ")));
-        }
-        Some(zip)
-    }
-
-    /// What moves together, ordered by the first parameter of each group.
-    fn groups(&self, moving: &[Moving<'a>], reader: &mut Reader) -> Option<Vec<Vec<Moving<'a>>>> {
-        let mut groups: Vec<Vec<Moving<'a>>> = Vec::new();
-        let mut zipped = HashSet::new();
-        let mut well = true;
-        for group in self.spec.raw().zip.iter().flatten() {
-            let mut members: Vec<Moving<'a>> = Vec::new();
-            for name in &group.value {
-                let member = match find(self.parameters(), &name.value) {
-                    Ok(index) => moving.iter().find(|moving| moving.index == index),
-                    Err((message, hint)) => {
-                        reader.fault(name.place, message, hint);
-                        well = false;
-                        continue;
-                    }
-                };
-                let shown = shown(&name.value);
-                match member {
-                    Some(member) if !zipped.insert(member.index) => {
-                        reader.fault(name.place, format!("`{shown}` is zipped twice"), None);
-                        well = false;
-                    }
-                    Some(member) => members.push(*member),
-                    None => {
-                        let hint = Some(format!("give `{shown}` a list under `parameters`"));
-                        reader.fault(name.place, format!("`{shown}` has no levels to zip"), hint);
-                        well = false;
-                    }
-                }
-            }
-            members.sort_by_key(|member| member.index);
-            well &= self.zips(&members, group.place, reader);
-            groups.push(members);
-        }
-        let single = moving.iter().filter(|moving| !zipped.contains(&moving.index));
-        groups.extend(single.map(|moving| vec![*moving]));
-        if !well {
-            return None;
-        }
-        groups.sort_by_key(|group| group[0].index);
-        Some(groups)
-    }
-
-    fn zips(&self, members: &[Moving<'_>], place: Place, reader: &mut Reader) -> bool {
-        let [first, rest @ ..] = members else { return reader.is_well() && fault(reader, place, "the group is empty") };
-        if rest.is_empty() {
-            return reader.is_well() && fault(reader, place, "one parameter alone cannot be zipped");
-        }
-        if rest.iter().any(|member| member.count != first.count) {
-            let counts: Vec<String> = members
-                .iter()
-                .map(|member| format!("`{}` has {}", self.parameters()[member.index].name, member.count))
-                .collect();
-            let hint = Some("parameters that move together need as many levels each".to_owned());
-            reader.fault(place, format!("the numbers of levels differ: {}", counts.join(", ")), hint);
-            return false;
-        }
-        if first.count > MAX_ZIPPED {
-            let hint = Some("use `design: {points: file.csv}`".to_owned());
-            reader.fault(place, format!("more than {} steps are zipped", grouped(MAX_ZIPPED.into())), hint);
-            return false;
-        }
-        true
-    }
-
     fn included(&self, base: &[Option<Value>], reader: &mut Reader) -> Option<Vec<Vec<Value>>> {
         let raw = self.spec.raw().include.as_deref().unwrap_or_default();
         let entries = self.entries(raw, "use `design: {points: file.csv}`", reader)?;
@@ -442,6 +333,7 @@ impl<'a> Assembly<'a> {
             counts.generated = grid.axes.iter().map(Axis::count).product();
             kept.runs = counts.generated;
         } else {
+            self.bearable(&filter, &generator, reader)?;
             let mut walk = generator.walk();
             while let Some(values) = walk.next() {
                 counts.generated += 1;
@@ -511,6 +403,22 @@ impl<'a> Assembly<'a> {
         })
     }
 
+    /// A long expression over many points would keep the planner busy for minutes.
+    fn bearable(&self, filter: &Filter, generator: &Generator, reader: &mut Reader) -> Option<()> {
+        let points = match generator {
+            Generator::Grid(grid) => grid.axes.iter().map(Axis::count).product(),
+            Generator::Rows { rows, .. } => rows.count(),
+        };
+        let words = filter.condition.as_ref().map_or(0, Condition::words);
+        if points.saturating_mul(words) <= MAX_EVALUATED {
+            return Some(());
+        }
+        let place = self.spec.raw().r#where.as_ref().map_or(Place::START, |condition| condition.place);
+        let message = format!("the expression is too long for {} points", grouped(points.into()));
+        reader.fault(place, message, Some("shorten it, or list the points in a file".to_owned()));
+        None
+    }
+
     fn nothing_left(&self, counts: PlanCounts, reader: &mut Reader) {
         let raw = self.spec.raw();
         let place = raw.r#where.as_ref().map(|condition| condition.place);
@@ -523,13 +431,8 @@ impl<'a> Assembly<'a> {
     }
 }
 
-fn fault(reader: &mut Reader, place: Place, message: &str) -> bool {
-    reader.fault(place, message, Some("write `zip: [[A, B]]`".to_owned()));
-    false
-}
-
 /// A number with its thousands set apart.
-fn grouped(number: u128) -> String {
+pub(super) fn grouped(number: u128) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() * 4 / 3);
     for (index, digit) in digits.chars().enumerate() {

@@ -401,6 +401,11 @@ fn every_fault_of_a_sweep_is_told_with_its_place() {
     | parameters: {EXEMPT: [1, 2], RATE: 1}
     |              ^^^^^^
     ");
+    let long = format!(
+        "parameters: {{STANDARD: {{range: {{start: 1, stop: 1e6, step: 1}}}}}}\nwhere: {} > 0\n",
+        ["RATE"; 55].join("+")
+    );
+    assert!(fault(&long).contains("too long for 1,000,000 points"));
     insta::assert_snapshot!(fault("design: {points: []}\n"), @r"
     sweeps/s.yaml:3:10: the list of points is empty
     | design: {points: []}
