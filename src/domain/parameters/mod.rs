@@ -1,7 +1,7 @@
 //! Parameters: their declared types and their values.
 //!
-//! A value has one form whatever file it came from and however it was spelled there: [`given`] reads it by the declared
-//! type, and [`Value::write_json`] is the text that hashes are taken over.
+//! A value has one form whatever file it came from and however it was spelled there: `given` reads it by the declared
+//! type, and its canonical JSON is the text that hashes are taken over.
 
 mod base_csv;
 mod given;

@@ -194,4 +194,6 @@ impl Design {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
