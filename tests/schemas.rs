@@ -27,7 +27,8 @@ fn every_key_of_a_schema_has_a_description_and_unknown_keys_are_forbidden() {
                 assert!(described || generator, "`{path}.{key}` has no description");
             }
         }
-        for (name, definition) in schema.get("definitions").and_then(serde_json::Value::as_object).into_iter().flatten() {
+        for (name, definition) in schema.get("definitions").and_then(serde_json::Value::as_object).into_iter().flatten()
+        {
             check(definition, name);
         }
     }

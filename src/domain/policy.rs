@@ -99,7 +99,11 @@ impl Policy {
         let default = Self::default();
         let max_runs = raw.max_runs.as_ref().map_or(default.max_runs, |max| max.value.min(default.max_runs));
         if let Some(max) = raw.max_runs.as_ref().filter(|max| max.value > default.max_runs) {
-            reader.fault(max.place, format!("a policy may only tighten: at most {} runs are possible", default.max_runs), None);
+            reader.fault(
+                max.place,
+                format!("a policy may only tighten: at most {} runs are possible", default.max_runs),
+                None,
+            );
         }
         let permission = match &raw.allow {
             Some(allow) if allow.value.is_empty() => {
@@ -134,7 +138,9 @@ impl Policy {
     #[must_use]
     pub fn tightened_by(&self, other: &Self) -> Self {
         let models = match (&self.models, &other.models) {
-            (Some(models), Some(others)) => Some(models.iter().filter(|model| others.contains(model)).cloned().collect()),
+            (Some(models), Some(others)) => {
+                Some(models.iter().filter(|model| others.contains(model)).cloned().collect())
+            }
             (models, others) => models.clone().or_else(|| others.clone()),
         };
         Self {
@@ -199,7 +205,8 @@ mod tests {
     use super::*;
     use crate::domain::yaml::tests::picture;
 
-    const POLICY: &str = "max_runs: 500\nmax_parallel: 20\nmax_budget: 20 USD\nallow: [admin]\nmodels: [urban/simple-tax]\n";
+    const POLICY: &str =
+        "max_runs: 500\nmax_parallel: 20\nmax_budget: 20 USD\nallow: [admin]\nmodels: [urban/simple-tax]\n";
 
     fn parsed(text: &str) -> Result<Policy, String> {
         Policy::parse("config/policy.yaml", text).map_err(|faults| picture(&faults))

@@ -48,5 +48,26 @@ fn schema<T: JsonSchema>(title: &str) -> Value {
     // Draft 7 is what editors' YAML extensions understand best.
     let mut schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<T>();
     schema.insert("title".to_owned(), title.into());
-    schema.to_value()
+    let mut schema = schema.to_value();
+    rename(&mut schema);
+    schema
+}
+
+/// Takes the `Raw` off the names of definitions: it says something about our code and nothing about the files.
+fn rename(schema: &mut Value) {
+    let plain = |name: &str| name.strip_prefix("Raw").unwrap_or(name).to_owned();
+    match schema {
+        Value::Object(object) => {
+            if let Some(Value::Object(definitions)) = object.get_mut("definitions") {
+                *definitions =
+                    std::mem::take(definitions).into_iter().map(|(name, value)| (plain(&name), value)).collect();
+            }
+            if let Some(Value::String(reference)) = object.get_mut("$ref") {
+                *reference = reference.replace("#/definitions/Raw", "#/definitions/");
+            }
+            object.values_mut().for_each(rename);
+        }
+        Value::Array(values) => values.iter_mut().for_each(rename),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }

@@ -72,7 +72,8 @@ fn model(raw: &RawManifest, reader: &mut Reader) -> Option<ModelName> {
     if path == OWN_MANIFEST {
         return Some(model);
     }
-    let hub = path.strip_prefix("config/").and_then(|rest| rest.strip_suffix(".yaml")).and_then(|rest| rest.split_once('/'));
+    let hub =
+        path.strip_prefix("config/").and_then(|rest| rest.strip_suffix(".yaml")).and_then(|rest| rest.split_once('/'));
     match hub {
         Some((folder, _)) if folder != owner => {
             let hint = Some(format!("write `owner: {folder}`, or move the file to `config/{owner}/{title}.yaml`"));
@@ -86,7 +87,9 @@ fn model(raw: &RawManifest, reader: &mut Reader) -> Option<ModelName> {
         }
         Some(_) => Some(model),
         None => {
-            let hint = Some(format!("name it `config/{owner}/{title}.yaml`, or `{OWN_MANIFEST}` in the model's own repository"));
+            let hint = Some(format!(
+                "name it `config/{owner}/{title}.yaml`, or `{OWN_MANIFEST}` in the model's own repository"
+            ));
             reader.note(Diagnostic::of_file(&path, "a manifest may not lie here", hint));
             None
         }
@@ -150,12 +153,17 @@ fn build(raw: &Placed<RawBuild>, reader: &mut Reader) -> Option<Build> {
                 None => ".".to_owned(),
             },
             args: args.iter().flat_map(|args| &args.0).map(|(key, value)| (key.name.clone(), value.clone())).collect(),
-            platforms: platforms.iter().flatten().map(|platform| self::platform(platform, reader)).collect::<Option<_>>()?,
+            platforms: platforms
+                .iter()
+                .flatten()
+                .map(|platform| self::platform(platform, reader))
+                .collect::<Option<_>>()?,
         }),
         None => {
             let place = context.as_ref().map(|context| context.place);
             let place = place.or_else(|| args.as_ref().and_then(|args| args.0.first()).map(|(key, _)| key.place));
-            let place = place.or_else(|| platforms.as_ref().and_then(|platforms| platforms.first()).map(|first| first.place));
+            let place =
+                place.or_else(|| platforms.as_ref().and_then(|platforms| platforms.first()).map(|first| first.place));
             if let Some(place) = place {
                 reader.fault(place, "`context`, `args` and `platforms` belong to a `dockerfile`", None);
                 return None;
@@ -175,7 +183,8 @@ fn build(raw: &Placed<RawBuild>, reader: &mut Reader) -> Option<Build> {
 }
 
 fn platform(platform: &Placed<String>, reader: &mut Reader) -> Option<String> {
-    let word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let word =
+        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     let parts: Vec<&str> = platform.value.split('/').collect();
     if (2..=3).contains(&parts.len()) && parts.iter().all(|part| word(part)) {
         return Some(platform.value.clone());
@@ -188,8 +197,12 @@ fn platform(platform: &Placed<String>, reader: &mut Reader) -> Option<String> {
 fn run(raw: &Placed<RawRun>, reader: &mut Reader) -> Option<Run> {
     let params = raw.value.params.as_ref().map_or(ParamsFormat::Csv, |params| params.format);
     let allowed = match params {
-        ParamsFormat::Args => Allowed { words: &["model", "outputs"], reason: "with `format: args` there is no parameter file" },
-        ParamsFormat::Env => Allowed { words: &["model", "outputs"], reason: "with `format: env` there is no parameter file" },
+        ParamsFormat::Args => {
+            Allowed { words: &["model", "outputs"], reason: "with `format: args` there is no parameter file" }
+        }
+        ParamsFormat::Env => {
+            Allowed { words: &["model", "outputs"], reason: "with `format: env` there is no parameter file" }
+        }
         ParamsFormat::Csv | ParamsFormat::Json | ParamsFormat::Yaml | ParamsFormat::Toml => Allowed::ALL,
     };
     let main = command(&raw.value.command, allowed, reader);
@@ -216,7 +229,10 @@ fn run(raw: &Placed<RawRun>, reader: &mut Reader) -> Option<Run> {
 fn parameters_reach(raw: &Placed<RawRun>, run: &Run, any: bool, reader: &mut Reader) {
     let file = !matches!(run.params, ParamsFormat::Args | ParamsFormat::Env);
     if any && file && !run.command.iter().any(|word| word.contains("{params}")) {
-        let hint = Some("say with `{params}` where the command takes the parameter file, or choose `params: {format: args}`".to_owned());
+        let hint = Some(
+            "say with `{params}` where the command takes the parameter file, or choose `params: {format: args}`"
+                .to_owned(),
+        );
         reader.fault(raw.value.command.place, "the command never sees its parameters", hint);
     }
 }

@@ -23,7 +23,8 @@ pub(super) fn tests(
     let mut well = true;
     for written in raw {
         let name = &written.value.name;
-        if name.value.trim().is_empty() || name.value.chars().count() > 100 || name.value.chars().any(char::is_control) {
+        if name.value.trim().is_empty() || name.value.chars().count() > 100 || name.value.chars().any(char::is_control)
+        {
             reader.fault(name.place, "a test's name has 1 to 100 characters on one line", None);
             well = false;
         }
@@ -103,7 +104,11 @@ fn expectation(raw: &RawExpectation, reader: &mut Reader) -> Option<Expectation>
         }
     };
     if let (None, Some(tolerance)) = (value.number(), rel.or(abs)) {
-        reader.fault(tolerance.place, format!("`{}` is not a number and has no tolerance", shown(&value.to_string())), None);
+        reader.fault(
+            tolerance.place,
+            format!("`{}` is not a number and has no tolerance", shown(&value.to_string())),
+            None,
+        );
         return None;
     }
     let relative = match (rel, &value) {

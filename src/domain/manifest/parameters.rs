@@ -7,15 +7,27 @@ use super::paths::{Whole, relative};
 use super::raw::{RawManifest, RawParameter};
 use super::{ParamsFormat, Source};
 use crate::domain::parameters::{BaseParameter, Given, Parameter, ParameterType, Value, read_base};
-use crate::domain::yaml::{self, Entries, Files, Key, Place, Placed, Reader, did_you_mean, shown};
+use crate::domain::yaml::{self, Entries, Files, Key, MAX_TEXT, Place, Placed, Reader, did_you_mean, shown};
 
 /// Most parameters of a model.
 const MAX_PARAMETERS: usize = 10_000;
 
 /// Environment variables that decide what a program loads or who it is; a parameter may not set them.
 const GUARDED: [&str; 14] = [
-    "PATH", "HOME", "SHELL", "IFS", "ENV", "USER", "LOGNAME", "PWD", "TMPDIR", "NODE_OPTIONS", "GCONV_PATH", "BASH_ENV",
-    "JAVA_TOOL_OPTIONS", "HOSTALIASES",
+    "PATH",
+    "HOME",
+    "SHELL",
+    "IFS",
+    "ENV",
+    "USER",
+    "LOGNAME",
+    "PWD",
+    "TMPDIR",
+    "NODE_OPTIONS",
+    "GCONV_PATH",
+    "BASH_ENV",
+    "JAVA_TOOL_OPTIONS",
+    "HOSTALIASES",
 ];
 
 /// Beginnings of such variables.
@@ -89,6 +101,10 @@ impl Base {
                 return None;
             }
         };
+        if text.len() > MAX_TEXT {
+            reader.fault(path.place, format!("`{}` has more than {MAX_TEXT} bytes", shown(&file)), None);
+            return None;
+        }
         match read_base(&file, &text) {
             Ok(rows) => Some(Self { source: yaml::Source::new(&file, &text), rows }),
             Err(faults) => {
@@ -107,7 +123,12 @@ impl Base {
     }
 
     /// A row as a parameter, with what the manifest adds to it.
-    fn parameter(&self, row: &BaseParameter, overlay: Option<&(Key, RawParameter)>, reader: &mut Reader) -> Option<Parameter> {
+    fn parameter(
+        &self,
+        row: &BaseParameter,
+        overlay: Option<&(Key, RawParameter)>,
+        reader: &mut Reader,
+    ) -> Option<Parameter> {
         let kind = match row.kind() {
             Ok(kind) => kind,
             Err((place, misfit)) => {

@@ -82,7 +82,11 @@ pub(crate) fn command(
 ) -> Option<Vec<String>> {
     let argv: Vec<String> = words.value.iter().map(|word| word.value.clone()).collect();
     if argv.first().is_none_or(|program| program.trim().is_empty()) {
-        reader.fault(words.place, "the command is empty", Some("write it as a list of words: `[make, all]`".to_owned()));
+        reader.fault(
+            words.place,
+            "the command is empty",
+            Some("write it as a list of words: `[make, all]`".to_owned()),
+        );
         return None;
     }
     let mut well = true;

@@ -16,7 +16,8 @@ pub(super) fn duration(text: &Placed<String>, reader: &mut Reader) -> Option<Dur
     match humantime::parse_duration(&text.value) {
         Ok(duration) if duration >= Duration::from_millis(1) && duration <= MAX_TIME => Some(duration),
         Ok(_) => {
-            let message = format!("`{}` is no useful time limit: it must lie between 1 ms and 7 days", shown(&text.value));
+            let message =
+                format!("`{}` is no useful time limit: it must lie between 1 ms and 7 days", shown(&text.value));
             reader.fault(text.place, message, None);
             None
         }
@@ -33,7 +34,8 @@ pub(super) fn memory(text: &Placed<String>, reader: &mut Reader) -> Option<u64> 
     match text.value.parse::<bytesize::ByteSize>() {
         Ok(size) if with_unit && MEMORY.contains(&size.as_u64()) => Some(size.as_u64()),
         Ok(_) if with_unit => {
-            let message = format!("`{}` is no useful amount of memory: it must lie between 1 MiB and 64 TiB", shown(&text.value));
+            let message =
+                format!("`{}` is no useful amount of memory: it must lie between 1 MiB and 64 TiB", shown(&text.value));
             reader.fault(text.place, message, None);
             None
         }
@@ -51,7 +53,8 @@ pub(super) fn milli_cpus(number: &Placed<Exact>, reader: &mut Reader) -> Option<
     match thousandths {
         Some(thousandths @ 1..=1_024_000) => Some(thousandths),
         Some(_) | None => {
-            let message = format!("`vcpu` is {}; it must lie between 0.001 and 1024, in steps of 0.001", number.value.plain());
+            let message =
+                format!("`vcpu` is {}; it must lie between 0.001 and 1024, in steps of 0.001", number.value.plain());
             reader.fault(number.place, message, None);
             None
         }

@@ -100,8 +100,10 @@ fn a_model_s_own_repository_needs_no_source() {
 
 #[test]
 fn another_repository_s_folder_can_be_the_source() {
-    let text = BASE.replace("{path: models/simple-tax-fortran}", "{repo: https://example.org/x.git, ref: v1, path: sub/}");
-    let source = Source::Repository { repo: "https://example.org/x.git".into(), reference: "v1".into(), path: "sub".into() };
+    let text =
+        BASE.replace("{path: models/simple-tax-fortran}", "{repo: https://example.org/x.git, ref: v1, path: sub/}");
+    let source =
+        Source::Repository { repo: "https://example.org/x.git".into(), reference: "v1".into(), path: "sub".into() };
     assert_eq!(parsed(&text).unwrap().source, source);
 }
 

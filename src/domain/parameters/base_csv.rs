@@ -38,7 +38,12 @@ impl BaseParameter {
     pub(crate) fn value(&self, parameter: &Parameter) -> Result<Value, (Place, Misfit)> {
         if parameter.kind != ParameterType::List {
             let [(cell, place)] = self.cells.as_slice() else {
-                let message = format!("`{}` is of type {}, found {} values", self.name, parameter.kind.as_str(), self.cells.len());
+                let message = format!(
+                    "`{}` is of type {}, found {} values",
+                    self.name,
+                    parameter.kind.as_str(),
+                    self.cells.len()
+                );
                 return Err((self.place, Misfit { message, hint: None }));
             };
             return parameter.read_cell(cell).map_err(|misfit| (*place, misfit));
@@ -121,7 +126,11 @@ fn row(source: &Source, line: u32, record: &csv::StringRecord) -> Result<BasePar
         cells.push((cell.trim().to_owned(), place));
     }
     if cells.is_empty() {
-        return Err(source.fault(place, format!("`{}` has no value", shown(&name)), Some("write `NAME,value`".to_owned())));
+        return Err(source.fault(
+            place,
+            format!("`{}` has no value", shown(&name)),
+            Some("write `NAME,value`".to_owned()),
+        ));
     }
     Ok(BaseParameter { name, place, cells })
 }
@@ -153,7 +162,9 @@ mod tests {
     fn kinds(text: &str) -> String {
         match read_base("base.csv", text) {
             Ok(rows) => {
-                let rows = rows.iter().map(|row| format!("{} {:?}", row.name, row.kind().map_err(|(_, misfit)| misfit.message)));
+                let rows = rows
+                    .iter()
+                    .map(|row| format!("{} {:?}", row.name, row.kind().map_err(|(_, misfit)| misfit.message)));
                 rows.collect::<Vec<_>>().join("\n")
             }
             Err(faults) => Faults(faults).to_string(),

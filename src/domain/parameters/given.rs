@@ -80,7 +80,14 @@ impl Parameter {
     }
 
     fn cell_value(&self, cell: &str) -> Result<Value, Misfit> {
-        let misfit = || Misfit::new(format!("`{}` is no value for `{}`, which is of type {}", shown(cell), self.name, self.kind.as_str()));
+        let misfit = || {
+            Misfit::new(format!(
+                "`{}` is no value for `{}`, which is of type {}",
+                shown(cell),
+                self.name,
+                self.kind.as_str()
+            ))
+        };
         match self.kind {
             ParameterType::Float | ParameterType::Int => {
                 let number = exact(cell).map_err(|(message, hint)| Misfit { message, hint })?;
@@ -96,14 +103,13 @@ impl Parameter {
     pub(crate) fn number(&self, number: &Exact) -> Result<Value, Misfit> {
         match self.kind {
             ParameterType::Float => Ok(Value::Float(number.float())),
-            ParameterType::Int => number.int().map(Value::Int).ok_or_else(|| {
-                Misfit::new(format!("`{}` is a whole number; {} is none", self.name, number.plain()))
-            }),
-            ParameterType::Bool | ParameterType::String | ParameterType::List => Err(Misfit::new(format!(
-                "`{}` is of type {}, not a number",
-                self.name,
-                self.kind.as_str()
-            ))),
+            ParameterType::Int => number
+                .int()
+                .map(Value::Int)
+                .ok_or_else(|| Misfit::new(format!("`{}` is a whole number; {} is none", self.name, number.plain()))),
+            ParameterType::Bool | ParameterType::String | ParameterType::List => {
+                Err(Misfit::new(format!("`{}` is of type {}, not a number", self.name, self.kind.as_str())))
+            }
         }
     }
 
@@ -127,7 +133,12 @@ impl Parameter {
         match self.kind {
             ParameterType::Float | ParameterType::Int => {
                 if scalar.style != Style::Plain {
-                    let message = format!("`{}` is of type {}, found the text \"{}\"", self.name, self.kind.as_str(), shown(text));
+                    let message = format!(
+                        "`{}` is of type {}, found the text \"{}\"",
+                        self.name,
+                        self.kind.as_str(),
+                        shown(text)
+                    );
                     let hint = exact(text).is_ok().then(|| "remove the quotes".to_owned());
                     return Err(Misfit { message, hint });
                 }
@@ -142,7 +153,9 @@ impl Parameter {
                 Err(Misfit::new(format!("`{}` may not hold the character NUL", self.name)))
             }
             ParameterType::String => Ok(Value::Text(text.to_owned())),
-            ParameterType::List => Err(Misfit::new(format!("`{}` is of type list, found `{}`", self.name, shown(text)))),
+            ParameterType::List => {
+                Err(Misfit::new(format!("`{}` is of type list, found `{}`", self.name, shown(text))))
+            }
         }
     }
 
@@ -151,7 +164,11 @@ impl Parameter {
         let mut values = Vec::with_capacity(items.len());
         for item in items {
             let Some(scalar) = item.scalar() else {
-                return Err(Misfit::new(format!("a list's items are plain values, found {} in `{}`", item.what(), self.name)));
+                return Err(Misfit::new(format!(
+                    "a list's items are plain values, found {} in `{}`",
+                    item.what(),
+                    self.name
+                )));
             };
             values.push(inferred(scalar)?);
         }
@@ -226,9 +243,10 @@ pub(crate) fn inferred(scalar: &Scalar) -> Result<Value, Misfit> {
     }
     let digits_first = text.trim_start_matches(['+', '-', '.']).starts_with(|first: char| first.is_ascii_digit());
     match exact(text) {
-        Ok(number) if !text.contains(['.', 'e', 'E']) => {
-            number.int().map(Value::Int).ok_or_else(|| Misfit::new(format!("`{}` is too large for a whole number", shown(text))))
-        }
+        Ok(number) if !text.contains(['.', 'e', 'E']) => number
+            .int()
+            .map(Value::Int)
+            .ok_or_else(|| Misfit::new(format!("`{}` is too large for a whole number", shown(text)))),
         Ok(number) => Ok(Value::Float(number.float())),
         // A spelling that deceives is refused rather than taken for text.
         Err((message, hint)) if hint.is_some() || (!digits_first && message.contains("finite")) => {
@@ -294,17 +312,22 @@ mod tests {
 
     #[test]
     fn bounds_and_choices_name_the_value_and_the_bound() {
-        let bounded = Parameter { min: Some(0.0), max: Some(1.0), unit: "USD".into(), ..parameter(ParameterType::Float) };
+        let bounded =
+            Parameter { min: Some(0.0), max: Some(1.0), unit: "USD".into(), ..parameter(ParameterType::Float) };
         insta::assert_snapshot!(read(&bounded, "1.5"), @"f.yaml:1:1: `P` is 1.5, above its maximum 1 USD");
         insta::assert_snapshot!(read(&bounded, "-1"), @"f.yaml:1:1: `P` is -1, below its minimum 0 USD");
         assert_eq!(read(&bounded, "1"), "Float(1.0)");
-        let chosen = Parameter { choices: vec![Value::Text("none".into()), Value::Text("join".into())], ..parameter(ParameterType::String) };
+        let chosen = Parameter {
+            choices: vec![Value::Text("none".into()), Value::Text("join".into())],
+            ..parameter(ParameterType::String)
+        };
         insta::assert_snapshot!(read(&chosen, "leave"), @"f.yaml:1:1: `P` may not be `leave` (hint: choose one of `none`, `join`)");
     }
 
     #[test]
     fn numbers_of_a_list_are_of_the_default_s_kind() {
-        let floats = Parameter { default: Some(Value::List(vec![Value::Float(0.5)])), ..parameter(ParameterType::List) };
+        let floats =
+            Parameter { default: Some(Value::List(vec![Value::Float(0.5)])), ..parameter(ParameterType::List) };
         assert_eq!(read(&floats, "[1, 2]"), "List([Float(1.0), Float(2.0)])");
     }
 

@@ -1,7 +1,7 @@
 //! Parameters: their declared types and their values.
 //!
-//! A value has one form whatever file it came from and however it was spelled there: [`given`] reads it by the declared
-//! type, and [`Value::write_json`] is the text that hashes are taken over.
+//! A value has one form whatever file it came from and however it was spelled there: `given` reads it by the declared
+//! type, and its canonical JSON is the text that hashes are taken over.
 
 mod base_csv;
 mod given;
@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use base_csv::{BaseParameter, read_base};
-pub(crate) use given::{Given, Misfit, inferred};
+pub(crate) use given::{Given, inferred};
 
 /// A parameter's value. Floats are finite; a value of a `float` parameter is always `Float`, also when it is whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

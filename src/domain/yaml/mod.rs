@@ -1,6 +1,6 @@
 //! Reading the files that a user writes: YAML text in, values with their places or every fault at once out.
 //!
-//! A text becomes a tree of [`Node`]s that remember where they stand, and raw records (see [`read`]) are read from the
+//! A text becomes a tree of nodes that remember where they stand, and raw records are read from the
 //! tree. Nothing is guessed here: a scalar stays text until somebody who knows its declared type asks for a number, a
 //! boolean or a text. Nothing here opens a file; who needs another file asks [`Files`].
 
@@ -124,7 +124,8 @@ pub(crate) fn shown(text: &str) -> String {
 }
 
 fn visible(character: char) -> impl Iterator<Item = char> {
-    let escaped = character.is_control() || matches!(character, '`' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}');
+    let escaped =
+        character.is_control() || matches!(character, '`' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}');
     let replacement = if character == '`' { '\'' } else { ' ' };
     std::iter::once(if escaped { replacement } else { character })
 }

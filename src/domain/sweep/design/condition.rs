@@ -4,12 +4,9 @@
 //! depth, operations and text. Numbers behave as people expect: `7 / 2` is 3.5, whole and broken numbers mix, and two
 //! floats closer than one part in 10^12 are equal, so that `A + B + C == 1` holds for tenths.
 
-use std::cmp::Ordering;
+use rhai::{AST, Dynamic, Engine, EvalAltResult, OptimizationLevel, ParseErrorType, Position, Scope};
 
-use rhai::{
-    AST, Dynamic, Engine, EvalAltResult, ImmutableString, OptimizationLevel, ParseErrorType, Position, Scope,
-};
-
+use super::arithmetic::{FUNCTIONS, teach};
 use crate::domain::diagnostic::Diagnostic;
 use crate::domain::parameters::{Parameter, Value};
 use crate::domain::sweep::spec;
@@ -19,17 +16,10 @@ use crate::domain::yaml::{Place, Source, Style, closest, did_you_mean, shown};
 const MAX_LENGTH: usize = 2000;
 
 /// Deepest nesting of an expression.
-const MAX_DEPTH: usize = 32;
+const MAX_DEPTH: usize = 64;
 
 /// Most operations of one evaluation.
 const MAX_OPERATIONS: u64 = 2000;
-
-/// Relative distance below which two floats are equal.
-const CLOSE: f64 = 1e-12;
-
-/// The functions that an expression can call.
-const FUNCTIONS: [&str; 11] =
-    ["min", "max", "abs", "floor", "ceil", "round", "sqrt", "exp", "ln", "log10", "pow"];
 
 /// An expression over a model's parameters, ready to be evaluated.
 pub(crate) struct Condition {
@@ -47,11 +37,19 @@ impl std::fmt::Debug for Condition {
 }
 
 impl Condition {
-    /// Compiles `written`; `values` are sample values of `parameters`.
-    pub(crate) fn new(written: &spec::Condition, source: &Source, parameters: &[Parameter]) -> Result<Self, Diagnostic> {
+    /// Compiles `written`, an expression over `parameters`.
+    pub(crate) fn new(
+        written: &spec::Condition,
+        source: &Source,
+        parameters: &[Parameter],
+    ) -> Result<Self, Diagnostic> {
         let text = written.scalar.text.as_str();
         if text.len() > MAX_LENGTH {
-            return Err(source.fault(written.place, format!("the expression is longer than {MAX_LENGTH} characters"), None));
+            return Err(source.fault(
+                written.place,
+                format!("the expression is longer than {MAX_LENGTH} characters"),
+                None,
+            ));
         }
         if text.contains('`') {
             let hint = Some("write texts in double quotes".to_owned());
@@ -81,6 +79,11 @@ impl Condition {
         }
     }
 
+    /// How long the expression is: its numbers and names.
+    pub(crate) fn words(&self) -> u64 {
+        words(&self.written.scalar.text).count() as u64
+    }
+
     /// Whether the point with these values stays.
     pub(crate) fn holds(&self, values: &[Value]) -> Result<bool, Diagnostic> {
         let mut scope = Scope::new();
@@ -90,7 +93,11 @@ impl Condition {
         match self.engine.eval_ast_with_scope::<Dynamic>(&mut scope, &self.expression) {
             Ok(result) => result.as_bool().map_err(|found| {
                 let message = format!("`where` must be true or false; this is {}", plain_type(found));
-                self.source.fault(self.written.place, message, Some("compare it with something: `A + B <= 1`".to_owned()))
+                self.source.fault(
+                    self.written.place,
+                    message,
+                    Some("compare it with something: `A + B <= 1`".to_owned()),
+                )
             }),
             Err(error) => Err(self.failure(&error, values)),
         }
@@ -107,12 +114,17 @@ impl Condition {
                 return self.source.fault(place(name.chars().count()), message, None);
             }
             let hint = did_you_mean(name, FUNCTIONS);
-            return self.source.fault(place(name.chars().count()), format!("there is no function `{}`", shown(name)), hint);
+            return self.source.fault(
+                place(name.chars().count()),
+                format!("there is no function `{}`", shown(name)),
+                hint,
+            );
         }
         if let EvalAltResult::ErrorRuntime(reason, _) = error {
             return self.source.fault(place(1), reason.to_string(), None);
         }
-        let at: Vec<String> = self.used.iter().take(6).map(|(index, name)| format!("{name} = {}", values[*index])).collect();
+        let at: Vec<String> =
+            self.used.iter().take(6).map(|(index, name)| format!("{name} = {}", values[*index])).collect();
         let message = format!("`where` cannot be evaluated at {}: {}", at.join(", "), sentence(&error.to_string()));
         self.source.fault(place(1), message, None)
     }
@@ -165,7 +177,9 @@ fn explain(error: &ParseErrorType, text: &str, parameters: &[Parameter]) -> (Str
                 return (format!("`{name}` is a list and cannot be compared"), None, length);
             }
             let hint = word(name).or_else(|| match closest(name, FUNCTIONS) {
-                Some(function) if closest(name, names.clone()).is_none() => Some(format!("`{function}` is a function: `{function}(...)`")),
+                Some(function) if closest(name, names.clone()).is_none() => {
+                    Some(format!("`{function}` is a function: `{function}(...)`"))
+                }
                 Some(_) | None => did_you_mean(name, names),
             });
             (format!("there is no parameter `{}`", shown(name)), hint, length)
@@ -208,46 +222,6 @@ fn place_of(written: &spec::Condition, position: Position, length: usize) -> Pla
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Number {
-    Int(i64),
-    Float(f64),
-}
-
-impl Number {
-    fn float(self) -> f64 {
-        match self {
-            #[expect(clippy::cast_precision_loss, reason = "mixed arithmetic is float arithmetic")]
-            Self::Int(value) => value as f64,
-            Self::Float(value) => value,
-        }
-    }
-
-    fn compare(self, other: Self) -> Option<Ordering> {
-        match (self, other) {
-            (Self::Int(left), Self::Int(right)) => Some(left.cmp(&right)),
-            (left, right) => {
-                let (left, right) = (left.float(), right.float());
-                if (left - right).abs() <= CLOSE * left.abs().max(right.abs()) {
-                    Some(Ordering::Equal)
-                } else {
-                    left.partial_cmp(&right)
-                }
-            }
-        }
-    }
-
-    /// The exact result where it is whole and fits, else the float one.
-    fn combine(self, other: Self, whole: fn(i64, i64) -> Option<i64>, broken: fn(f64, f64) -> f64) -> Dynamic {
-        if let (Self::Int(left), Self::Int(right)) = (self, other)
-            && let Some(result) = whole(left, right)
-        {
-            return result.into();
-        }
-        broken(self.float(), other.float()).into()
-    }
-}
-
 fn engine() -> Engine {
     let mut engine = Engine::new_raw();
     engine
@@ -262,98 +236,28 @@ fn engine() -> Engine {
         .set_max_expr_depths(MAX_DEPTH)
         .set_max_operations(MAX_OPERATIONS)
         .set_max_string_size(MAX_LENGTH);
-    for symbol in ["eval", "print", "debug", "type_of", "is_def_var", "is_shared", "this", "Fn", "call", "curry", "=", "<<", ">>", "&", "|", "^"] {
+    for symbol in [
+        "eval",
+        "print",
+        "debug",
+        "type_of",
+        "is_def_var",
+        "is_shared",
+        "this",
+        "Fn",
+        "call",
+        "curry",
+        "=",
+        "<<",
+        ">>",
+        "&",
+        "|",
+        "^",
+    ] {
         engine.disable_symbol(symbol);
     }
-    arithmetic(&mut engine);
-    comparison(&mut engine);
-    functions(&mut engine);
+    teach(&mut engine);
     engine
-}
-
-fn arithmetic(engine: &mut Engine) {
-    binary(engine, "+", |a, b| a.combine(b, i64::checked_add, |a, b| a + b));
-    binary(engine, "-", |a, b| a.combine(b, i64::checked_sub, |a, b| a - b));
-    binary(engine, "*", |a, b| a.combine(b, i64::checked_mul, |a, b| a * b));
-    binary(engine, "/", |a, b| a.combine(b, |_, _| None, |a, b| a / b));
-    binary(engine, "%", |a, b| a.combine(b, i64::checked_rem, |a, b| a % b));
-    for power in ["**", "pow"] {
-        binary(engine, power, |a, b| a.combine(b, whole_power, f64::powf));
-    }
-    unary(engine, "-", |a| match a {
-        Number::Int(value) => value.checked_neg().map_or_else(|| (-a.float()).into(), Dynamic::from),
-        Number::Float(value) => (-value).into(),
-    });
-    unary(engine, "+", |a| match a {
-        Number::Int(value) => value.into(),
-        Number::Float(value) => value.into(),
-    });
-    engine.register_fn("!", |value: bool| !value);
-}
-
-fn whole_power(base: i64, exponent: i64) -> Option<i64> {
-    base.checked_pow(u32::try_from(exponent).ok()?)
-}
-
-/// rhai would call two values of different types unequal; here that is a mistake.
-macro_rules! incomparable {
-    ($engine:ident, $operator:ident, $one:ty, $other:ty, $what:literal) => {
-        $engine.register_fn($operator, |_: $one, _: $other| refuse($what));
-        $engine.register_fn($operator, |_: $other, _: $one| refuse($what));
-    };
-}
-
-fn refuse(what: &str) -> Result<bool, Box<EvalAltResult>> {
-    Err(format!("{what} cannot be compared").into())
-}
-
-fn comparison(engine: &mut Engine) {
-    binary(engine, "==", |a, b| (a.compare(b) == Some(Ordering::Equal)).into());
-    binary(engine, "!=", |a, b| (a.compare(b) != Some(Ordering::Equal)).into());
-    binary(engine, "<", |a, b| (a.compare(b) == Some(Ordering::Less)).into());
-    binary(engine, "<=", |a, b| a.compare(b).is_some_and(Ordering::is_le).into());
-    binary(engine, ">", |a, b| (a.compare(b) == Some(Ordering::Greater)).into());
-    binary(engine, ">=", |a, b| a.compare(b).is_some_and(Ordering::is_ge).into());
-    for operator in ["==", "!=", "<", "<=", ">", ">="] {
-        incomparable!(engine, operator, ImmutableString, i64, "a text and a number");
-        incomparable!(engine, operator, ImmutableString, f64, "a text and a number");
-        incomparable!(engine, operator, ImmutableString, bool, "a text and a boolean");
-        incomparable!(engine, operator, bool, i64, "a boolean and a number");
-        incomparable!(engine, operator, bool, f64, "a boolean and a number");
-    }
-}
-
-fn functions(engine: &mut Engine) {
-    binary(engine, "min", |a, b| a.combine(b, |a, b| Some(a.min(b)), f64::min));
-    binary(engine, "max", |a, b| a.combine(b, |a, b| Some(a.max(b)), f64::max));
-    unary(engine, "abs", |a| match a {
-        Number::Int(value) => value.checked_abs().map_or_else(|| a.float().abs().into(), Dynamic::from),
-        Number::Float(value) => value.abs().into(),
-    });
-    for (name, function) in [
-        ("floor", f64::floor as fn(f64) -> f64),
-        ("ceil", f64::ceil),
-        ("round", f64::round),
-        ("sqrt", f64::sqrt),
-        ("exp", f64::exp),
-        ("ln", f64::ln),
-        ("log10", f64::log10),
-    ] {
-        engine.register_fn(name, move |value: i64| function(Number::Int(value).float()));
-        engine.register_fn(name, move |value: f64| function(value));
-    }
-}
-
-fn binary(engine: &mut Engine, name: &str, operation: fn(Number, Number) -> Dynamic) {
-    engine.register_fn(name, move |a: i64, b: i64| operation(Number::Int(a), Number::Int(b)));
-    engine.register_fn(name, move |a: i64, b: f64| operation(Number::Int(a), Number::Float(b)));
-    engine.register_fn(name, move |a: f64, b: i64| operation(Number::Float(a), Number::Int(b)));
-    engine.register_fn(name, move |a: f64, b: f64| operation(Number::Float(a), Number::Float(b)));
-}
-
-fn unary(engine: &mut Engine, name: &str, operation: fn(Number) -> Dynamic) {
-    engine.register_fn(name, move |a: i64| operation(Number::Int(a)));
-    engine.register_fn(name, move |a: f64| operation(Number::Float(a)));
 }
 
 #[cfg(test)]

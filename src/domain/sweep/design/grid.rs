@@ -94,7 +94,9 @@ impl Axis {
     fn contains(&self, values: &[Value]) -> bool {
         match self {
             Self::Single(parameter, levels) => levels.contains(&values[*parameter]),
-            Self::Zipped(zip) => zip.known.contains(&row_key(zip.parameters.iter().map(|parameter| &values[*parameter]))),
+            Self::Zipped(zip) => {
+                zip.known.contains(&row_key(zip.parameters.iter().map(|parameter| &values[*parameter])))
+            }
         }
     }
 }

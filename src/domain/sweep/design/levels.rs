@@ -5,15 +5,13 @@
 
 use std::collections::HashSet;
 
-use bigdecimal::BigDecimal;
 use bigdecimal::num_traits::{Signed, ToPrimitive, Zero};
 
-use crate::domain::parameters::{Given, Parameter, ParameterType, Value};
+use super::ranges::{even, proportional};
+use super::steps::Steps;
+use crate::domain::parameters::{Given, Parameter, Value};
 use crate::domain::sweep::spec::{Declared, Generator, RawLogRange, RawRange};
-use crate::domain::yaml::{Exact, Place, Placed, Reader, exact};
-
-/// Significant digits of levels that are calculated rather than written.
-const DIGITS: u64 = 15;
+use crate::domain::yaml::{Exact, Place, Placed, Reader};
 
 /// The levels of one parameter, at least one.
 #[derive(Debug, Clone)]
@@ -32,16 +30,6 @@ pub(crate) struct List {
     values: Vec<Value>,
     known: HashSet<String>,
     dropped: Option<(Value, u64)>,
-}
-
-/// Levels in equal steps: level `i` is `(start + i * step) / 10^scale`.
-#[derive(Debug, Clone)]
-pub(crate) struct Steps {
-    start: i128,
-    step: i128,
-    scale: u32,
-    count: u64,
-    kind: ParameterType,
 }
 
 /// What a sweep says of a parameter, once it is told apart.
@@ -121,8 +109,12 @@ fn range_count(range: &RawRange, place: Place, reader: &mut Reader) -> Option<u6
         let above = &below + &step.value.0;
         let near = [below, above].into_iter().filter(|near| *near != start.0);
         let near: Vec<String> = near.map(|near| format!("`stop: {}`", Exact(near).plain())).collect();
-        let message =
-            format!("the step {} does not divide the way from {} to {}", step.value.plain(), start.plain(), stop.plain());
+        let message = format!(
+            "the step {} does not divide the way from {} to {}",
+            step.value.plain(),
+            start.plain(),
+            stop.plain()
+        );
         reader.fault(step.place, message, Some(format!("write {}", near.join(" or "))));
         return None;
     }
@@ -178,10 +170,10 @@ pub(crate) fn levels(
             Generator::Value(given) => written(std::slice::from_ref(given), reader),
             Generator::Choice(list) => written(list, reader),
             Generator::Range(range) => match &range.step {
-                Some(step) => Steps::new(parameter, range, step, count, reader),
-                None => even(parameter, range, count, *place, reader),
+                Some(step) => Steps::new(parameter, range, step, count, reader).map(Levels::Steps),
+                None => even(parameter, range, count, *place, reader).map(Levels::Sorted),
             },
-            Generator::LogRange(range) => proportional(parameter, range, count, *place, reader),
+            Generator::LogRange(range) => proportional(parameter, range, count, *place, reader).map(Levels::Sorted),
         },
     }
 }
@@ -191,7 +183,7 @@ impl Levels {
     pub(crate) fn count(&self) -> u64 {
         match self {
             Self::List(List { values, .. }) | Self::Sorted(values) => values.len() as u64,
-            Self::Steps(steps) => steps.count,
+            Self::Steps(steps) => steps.count(),
         }
     }
 
@@ -247,77 +239,6 @@ impl List {
     }
 }
 
-/// `num` levels at equal distances.
-fn even(parameter: &Parameter, range: &RawRange, count: u64, place: Place, reader: &mut Reader) -> Option<Levels> {
-    let (start, stop) = (&range.start.value.0, &range.stop.value.0);
-    let last = count - 1;
-    let inner = (1..last).map(|index| Exact((start * (last - index) + stop * index) / last).rounded(DIGITS));
-    calculated(parameter, Ends { start: &range.start, stop: &range.stop, place }, inner, reader)
-}
-
-/// `num` levels in equal proportions: each is the one before it times the same ratio, which is calculated far more
-/// precisely than a level is kept. No logarithm is taken, so every machine finds the same levels.
-fn proportional(parameter: &Parameter, range: &RawLogRange, count: u64, place: Place, reader: &mut Reader) -> Option<Levels> {
-    let ratio = ratio(&range.start.value, &range.stop.value, count - 1);
-    let next = |level: &BigDecimal| Some(rounded(level * &ratio));
-    let inner = std::iter::successors(next(&range.start.value.0), next).map(|level| Exact(level).rounded(DIGITS));
-    let inner = inner.take(usize::try_from(count - 2).unwrap_or(usize::MAX));
-    calculated(parameter, Ends { start: &range.start, stop: &range.stop, place }, inner, reader)
-}
-
-/// The number whose power `steps` leads from `start` to `stop`, by Newton's method.
-fn ratio(start: &Exact, stop: &Exact, steps: u64) -> BigDecimal {
-    let whole = rounded(&stop.0 / &start.0);
-    #[expect(clippy::cast_precision_loss, reason = "only a first guess")]
-    let guess = ((stop.float().ln() - start.float().ln()) / steps as f64).exp();
-    // Between the smallest and the largest float lie 2100 powers of two; for one step alone the guess may overflow.
-    let mut ratio = exact(&format!("{guess:e}")).map_or_else(|_| whole.clone(), |guess| guess.0);
-    for _ in 0..5 {
-        let excess = (rounded(&whole / power(&ratio, steps)) - 1) / steps;
-        ratio = rounded(&ratio * (excess + 1));
-    }
-    ratio
-}
-
-fn power(base: &BigDecimal, exponent: u64) -> BigDecimal {
-    let (mut power, mut square, mut rest) = (BigDecimal::from(1), base.clone(), exponent);
-    while rest > 0 {
-        if rest % 2 == 1 {
-            power = rounded(&power * &square);
-        }
-        square = rounded(&square * &square);
-        rest /= 2;
-    }
-    power
-}
-
-/// Kept to far more digits than a level has.
-fn rounded(number: BigDecimal) -> BigDecimal {
-    Exact(number).rounded(60).0
-}
-
-fn calculated(parameter: &Parameter, ends: Ends<'_>, inner: impl Iterator<Item = Exact>, reader: &mut Reader) -> Option<Levels> {
-    let first = std::iter::once((ends.start.value.clone(), ends.start.place));
-    let last = std::iter::once((ends.stop.value.clone(), ends.stop.place));
-    let mut values: Vec<Value> = Vec::new();
-    for (level, place) in first.chain(inner.map(|level| (level, ends.place))).chain(last) {
-        let value = match parameter.number(&level).and_then(|value| parameter.check(&value).map(|()| value)) {
-            Ok(value) => value,
-            Err(misfit) => {
-                misfit.at(place, reader);
-                return None;
-            }
-        };
-        if values.last() == Some(&value) {
-            let message = format!("two neighbouring levels are both {value}");
-            reader.fault(ends.place, message, Some("take fewer levels".to_owned()));
-            return None;
-        }
-        values.push(value);
-    }
-    Some(Levels::Sorted(values))
-}
-
 fn sorted_contains(values: &[Value], value: &Value) -> bool {
     let number = |value: &Value| value.number().unwrap_or(f64::NAN);
     let (Some(first), Some(last)) = (values.first(), values.last()) else { return false };
@@ -326,102 +247,25 @@ fn sorted_contains(values: &[Value], value: &Value) -> bool {
     values.get(values.partition_point(before)) == Some(value)
 }
 
-/// The ends of calculated levels, and the place for faults of the others.
-struct Ends<'s> {
-    start: &'s Placed<Exact>,
-    stop: &'s Placed<Exact>,
-    place: Place,
-}
-
-impl Steps {
-    fn new(parameter: &Parameter, range: &RawRange, step: &Placed<Exact>, count: u64, reader: &mut Reader) -> Option<Levels> {
-        for end in [&range.start, &range.stop] {
-            let fits = parameter.number(&end.value).and_then(|value| parameter.check(&value));
-            if let Err(misfit) = fits {
-                misfit.at(end.place, reader);
-                return None;
-            }
-        }
-        let second = Exact(&range.start.value.0 + &step.value.0);
-        if let Err(misfit) = parameter.number(&second) {
-            misfit.at(step.place, reader);
-            return None;
-        }
-        let Some(steps) = Self::exact(parameter.kind, &range.start.value, &step.value, count) else {
-            reader.fault(step.place, "the range has more digits than can be calculated with", None);
-            return None;
-        };
-        if steps.level(0) == steps.level(1) || steps.level(count - 2) == steps.level(count - 1) {
-            reader.fault(step.place, "two neighbouring levels are the same number", Some("take a larger step".to_owned()));
-            return None;
-        }
-        // Whoever has few choices refuses one of the first few levels.
-        let tried = count.min(parameter.choices.len() as u64 + 1);
-        for index in 0..tried {
-            if let Err(misfit) = parameter.check(&steps.level(index)) {
-                misfit.at(step.place, reader);
-                return None;
-            }
-        }
-        Some(Levels::Steps(steps))
-    }
-
-    fn exact(kind: ParameterType, start: &Exact, step: &Exact, count: u64) -> Option<Self> {
-        let scale = start.0.fractional_digit_count().max(step.0.fractional_digit_count()).max(0);
-        let whole = |number: &Exact| {
-            let shift = scale - number.0.fractional_digit_count();
-            // Forty digits are more than an i128 holds; anything longer is refused without being calculated.
-            (shift <= 40 && number.0.digits() <= 40).then(|| number.0.with_scale(scale).into_bigint_and_exponent().0.to_i128())?
-        };
-        let (first, by) = (whole(start)?, whole(step)?);
-        first.checked_add(by.checked_mul(i128::from(count))?)?;
-        Some(Self { start: first, step: by, scale: u32::try_from(scale).ok()?, count, kind })
-    }
-
-    fn level(&self, index: u64) -> Value {
-        let whole = self.start + self.step * i128::from(index);
-        match self.kind {
-            ParameterType::Int => {
-                let value = whole / 10i128.checked_pow(self.scale).unwrap_or(1);
-                Value::Int(i64::try_from(value).expect("both ends fit, so all between do"))
-            }
-            ParameterType::Float | ParameterType::Bool | ParameterType::String | ParameterType::List => {
-                Value::Float(nearest(whole, self.scale))
-            }
-        }
-    }
-
-    fn contains(&self, value: &Value) -> bool {
-        let Some(number) = value.number() else { return false };
-        let power = 10f64.powi(i32::try_from(self.scale).unwrap_or(i32::MAX));
-        #[expect(clippy::cast_precision_loss, reason = "only a guess that is checked against the levels around it")]
-        let guess = (number * power - self.start as f64) / self.step as f64;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts of floats saturate")]
-        let guess = guess.round() as u64;
-        (guess.saturating_sub(1)..=guess.saturating_add(1)).any(|index| index < self.count && self.level(index) == *value)
-    }
-}
-
-/// The float nearest to `whole / 10^scale`.
-fn nearest(whole: i128, scale: u32) -> f64 {
-    // Both are exact floats here, so one division rounds once, to the nearest.
-    if whole.unsigned_abs() < 1 << 53 && scale <= 22 {
-        #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
-        let whole = whole as f64;
-        return whole / 10f64.powi(i32::try_from(scale).expect("at most 22")) + 0.0;
-    }
-    format!("{whole}e-{scale}").parse().expect("digits and an exponent are a float")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::parameters::ParameterType;
     use crate::domain::yaml::Read;
     use crate::domain::yaml::tests::picture;
 
     fn parameter(kind: ParameterType) -> Parameter {
         let (unit, description) = (String::new(), String::new());
-        Parameter { name: "P".into(), kind, default: None, min: None, max: Some(1e6), choices: vec![], unit, description }
+        Parameter {
+            name: "P".into(),
+            kind,
+            default: None,
+            min: None,
+            max: Some(1e6),
+            choices: vec![],
+            unit,
+            description,
+        }
     }
 
     fn made(kind: ParameterType, text: &str) -> Result<(Levels, Vec<String>), String> {
@@ -489,10 +333,7 @@ mod tests {
 
     #[test]
     fn a_value_listed_twice_is_taken_once() {
-        assert_eq!(
-            shown(ParameterType::Float, "[0.3, 3e-1, 1]"),
-            "0.3 1`P` lists 0.3 twice; it is taken once"
-        );
+        assert_eq!(shown(ParameterType::Float, "[0.3, 3e-1, 1]"), "0.3 1`P` lists 0.3 twice; it is taken once");
     }
 
     #[test]

@@ -2,7 +2,10 @@
 //!
 //! Nothing here is a list of points. A design is counted by arithmetic before anything is expanded, and then walked.
 
+mod arithmetic;
 pub(crate) mod condition;
 pub(crate) mod grid;
 pub(crate) mod levels;
+mod ranges;
 pub(crate) mod rows;
+mod steps;

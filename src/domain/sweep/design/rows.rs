@@ -30,7 +30,11 @@ enum Text {
 }
 
 /// Reads one entry of parameters with their values.
-pub(crate) fn entry(given: &Entries<Given>, parameters: &[Parameter], reader: &mut Reader) -> Option<Vec<(usize, Value)>> {
+pub(crate) fn entry(
+    given: &Entries<Given>,
+    parameters: &[Parameter],
+    reader: &mut Reader,
+) -> Option<Vec<(usize, Value)>> {
     let mut values = Vec::with_capacity(given.0.len());
     let mut well = true;
     for (key, Given(node)) in &given.0 {
@@ -58,7 +62,11 @@ pub(crate) fn find(parameters: &[Parameter], name: &str) -> Result<usize, (Strin
 
 impl Rows {
     /// The points of a list in the sweep file.
-    pub(crate) fn inline(list: &Placed<Vec<Placed<Entries<Given>>>>, parameters: &[Parameter], reader: &mut Reader) -> Option<Self> {
+    pub(crate) fn inline(
+        list: &Placed<Vec<Placed<Entries<Given>>>>,
+        parameters: &[Parameter],
+        reader: &mut Reader,
+    ) -> Option<Self> {
         if list.value.is_empty() {
             reader.fault(list.place, "the list of points is empty", None);
             return None;
@@ -74,7 +82,11 @@ impl Rows {
     /// The rows of the file at `path`; faults of its cells are told with their place in it.
     pub(crate) fn file(path: &str, text: String, parameters: &[Parameter], reader: &mut Reader) -> Option<Self> {
         if text.len() > MAX_TEXT {
-            reader.note(Source::new(path, "").fault(Place::START, format!("the file has more than {MAX_TEXT} bytes"), None));
+            reader.note(Source::new(path, "").fault(
+                Place::START,
+                format!("the file has more than {MAX_TEXT} bytes"),
+                None,
+            ));
             return None;
         }
         let source = Source::new(path, &text);
@@ -98,11 +110,16 @@ impl Rows {
                     let misfit = if record.len() == order.len() {
                         order.iter().zip(&record).find_map(|(index, cell)| self.misfit(*index, cell))
                     } else {
-                        Some((format!("the row has {} values, the header {}", record.len(), order.len()), None))
+                        Some((
+                            format!("the row has {} values, the header has {} names", record.len(), order.len()),
+                            None,
+                        ))
                     };
                     misfit.map(|(message, hint)| source.fault(whole_line(source, line), message, hint))
                 }
-                Err(error) => Some(source.fault(Place::START, format!("not valid CSV: {}", shown(&error.to_string())), None)),
+                Err(error) => {
+                    Some(source.fault(Place::START, format!("not valid CSV: {}", shown(&error.to_string())), None))
+                }
             };
             if let Some(fault) = fault {
                 reader.note(fault);
@@ -163,7 +180,11 @@ fn header(source: &Source, parameters: &[Parameter], reader: &mut Reader) -> Opt
     let header = match csv.headers() {
         Ok(header) if !header.is_empty() => header.clone(),
         Ok(_) => {
-            reader.note(source.fault(Place::START, "the file has no header", Some("begin with the names of the parameters".to_owned())));
+            reader.note(source.fault(
+                Place::START,
+                "the file has no header",
+                Some("begin with the names of the parameters".to_owned()),
+            ));
             return None;
         }
         Err(error) => {
@@ -174,8 +195,8 @@ fn header(source: &Source, parameters: &[Parameter], reader: &mut Reader) -> Opt
     let mut seen = HashSet::new();
     let mut order = Vec::with_capacity(header.len());
     let mut well = true;
-    for name in &header {
-        let place = name_place(source.line(1), name);
+    for (column, name) in header.iter().enumerate() {
+        let place = name_place(source.line(1), column, name);
         match find(parameters, name) {
             Ok(index) if seen.insert(index) => order.push(index),
             Ok(_) => {
@@ -196,10 +217,13 @@ fn whole_line(source: &Source, line: u32) -> Place {
     Place { line, column: 1, length: u32::try_from(width).unwrap_or(u32::MAX) }
 }
 
-fn name_place(line: &str, name: &str) -> Place {
+/// Where the header's name in `column` stands; quotes are too much trouble.
+fn name_place(line: &str, column: usize, name: &str) -> Place {
     let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-    let before = line.find(name).map_or(0, |at| line[..at].chars().count());
-    Place { line: 1, column: number(before + 1), length: number(name.chars().count().max(1)) }
+    let before: usize = line.split(',').take(column).map(|cell| cell.chars().count() + 1).sum();
+    let cell = line.split(',').nth(column).unwrap_or("");
+    let blank = cell.chars().take_while(|character| character.is_whitespace()).count();
+    Place { line: 1, column: number(before + blank + 1), length: number(name.chars().count().max(1)) }
 }
 
 /// A walk over listed points.

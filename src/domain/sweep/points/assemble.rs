@@ -6,12 +6,12 @@ use super::summary::{Kept, summary};
 use super::walk::Seen;
 use super::{Design, Filter, Generator, Limits, Role};
 use crate::domain::diagnostic::Faults;
-use crate::domain::manifest::paths::{Whole, joined, relative};
 use crate::domain::manifest::Manifest;
+use crate::domain::manifest::paths::{Whole, joined, relative};
 use crate::domain::parameters::{Given, Parameter, Value};
 use crate::domain::sweep::design::condition::Condition;
-use crate::domain::sweep::design::grid::{Axis, Grid, Zip};
-use crate::domain::sweep::design::levels::{Repeats, Said, key, levels, said};
+use crate::domain::sweep::design::grid::{Axis, Grid};
+use crate::domain::sweep::design::levels::{Said, key, said};
 use crate::domain::sweep::design::rows::{Rows, entry, find};
 use crate::domain::sweep::plan::PlanCounts;
 use crate::domain::sweep::spec::{Declared, RawDesign, SweepSpec};
@@ -20,23 +20,32 @@ use crate::domain::yaml::{Entries, Files, Key, Place, Placed, Reader, did_you_me
 /// Most entries of `include` and of `exclude`: each is compared with every point.
 const MAX_ENTRIES: usize = 1000;
 
-/// Most steps of parameters that move together: they are kept as a list.
-const MAX_ZIPPED: u64 = 100_000;
+/// Most words of an expression times points that it is evaluated at.
+const MAX_EVALUATED: u64 = 50_000_000;
 
 /// Makes the design.
-pub(super) fn design(spec: &SweepSpec, manifest: &Manifest, files: &dyn Files, limits: Limits) -> Result<Design, Faults> {
+pub(super) fn design(
+    spec: &SweepSpec,
+    manifest: &Manifest,
+    files: &dyn Files,
+    limits: Limits,
+) -> Result<Design, Faults> {
     let mut reader = Reader::of(spec.source().clone());
     let assembly = Assembly { spec, manifest, files, limits, notes: Vec::new() };
     let design = assembly.design(&mut reader);
     reader.finish(design)
 }
 
-struct Assembly<'a> {
-    spec: &'a SweepSpec,
+/// What a design is made from.
+pub(super) struct Assembly<'a> {
+    /// The sweep file.
+    pub(super) spec: &'a SweepSpec,
     manifest: &'a Manifest,
     files: &'a dyn Files,
-    limits: Limits,
-    notes: Vec<String>,
+    /// How large the design may be.
+    pub(super) limits: Limits,
+    /// Things worth knowing.
+    pub(super) notes: Vec<String>,
 }
 
 /// A parameter with levels, which are counted but not made yet.
@@ -47,22 +56,25 @@ pub(super) struct Moving<'a> {
     /// What the file says.
     pub(super) declared: &'a Declared,
     /// How many levels, duplicates included.
-    count: u64,
-    place: Place,
+    pub(super) count: u64,
+    /// Where the file says it.
+    pub(super) place: Place,
 }
 
 impl<'a> Assembly<'a> {
-    fn parameters(&self) -> &'a [Parameter] {
+    /// The model's parameters.
+    pub(super) fn parameters(&self) -> &'a [Parameter] {
         &self.manifest.parameters
     }
 
     fn design(mut self, reader: &mut Reader) -> Option<Design> {
         if self.manifest.model != self.spec.model {
             let message = format!("the sweep is of `{}`, the manifest of `{}`", self.spec.model, self.manifest.model);
-            reader.fault(self.spec.model_place(), message, None);
+            reader.note(self.spec.model_fault(message, None));
             return None;
         }
-        let mut base: Vec<Option<Value>> = self.parameters().iter().map(|parameter| parameter.default.clone()).collect();
+        let mut base: Vec<Option<Value>> =
+            self.parameters().iter().map(|parameter| parameter.default.clone()).collect();
         self.start_from(&mut base, reader);
         let moving = self.declared(&mut base, reader);
         let filter = self.filter(reader);
@@ -117,6 +129,7 @@ impl<'a> Assembly<'a> {
 
     fn filter(&self, reader: &mut Reader) -> Option<Filter> {
         let raw = self.spec.raw();
+        let exclude = self.entries(raw.exclude.as_deref().unwrap_or_default(), "use `where`", reader);
         let condition = match &raw.r#where {
             Some(written) => match Condition::new(written, self.spec.source(), self.parameters()) {
                 Ok(condition) => Some(condition),
@@ -127,11 +140,15 @@ impl<'a> Assembly<'a> {
             },
             None => None,
         };
-        let exclude = self.entries(raw.exclude.as_deref().unwrap_or_default(), "use `where`", reader)?;
-        Some(Filter { condition, exclude })
+        Some(Filter { condition, exclude: exclude? })
     }
 
-    fn entries(&self, raw: &[Placed<Entries<Given>>], instead: &str, reader: &mut Reader) -> Option<Vec<Vec<(usize, Value)>>> {
+    fn entries(
+        &self,
+        raw: &[Placed<Entries<Given>>],
+        instead: &str,
+        reader: &mut Reader,
+    ) -> Option<Vec<Vec<(usize, Value)>>> {
         if let Some(excess) = raw.get(MAX_ENTRIES) {
             reader.fault(excess.place, format!("more than {MAX_ENTRIES} entries"), Some(instead.to_owned()));
             return None;
@@ -165,7 +182,8 @@ impl<'a> Assembly<'a> {
                 let rows = Rows::inline(list, self.parameters(), reader)?;
                 let complete = rows.columns.iter().filter(|index| base[**index].is_none()).all(|index| {
                     let name = &self.parameters()[*index].name;
-                    let without = list.value.iter().find(|point| !point.value.0.iter().any(|(key, _)| key.name == *name));
+                    let without =
+                        list.value.iter().find(|point| !point.value.0.iter().any(|(key, _)| key.name == *name));
                     if let Some(point) = without {
                         let message = format!("the point needs a value for `{name}`, which has no default");
                         reader.fault(point.place, message, None);
@@ -200,7 +218,11 @@ impl<'a> Assembly<'a> {
         for moving in moving {
             let name = &self.parameters()[moving.index].name;
             let hint = Some(format!("give `{name}` one value here, or give it in the points"));
-            reader.fault(moving.place, format!("design `points` lists its points; `{name}` cannot have levels too"), hint);
+            reader.fault(
+                moving.place,
+                format!("design `points` lists its points; `{name}` cannot have levels too"),
+                hint,
+            );
         }
         if let Some(zip) = self.spec.raw().zip.as_ref().and_then(|zip| zip.first()) {
             reader.fault(zip.place, "design `points` lists its points; there is nothing to zip", None);
@@ -209,7 +231,13 @@ impl<'a> Assembly<'a> {
         moving.is_empty().then_some(())
     }
 
-    fn rows(&self, rows: Rows, base: &[Option<Value>], (place, what): (Place, &str), reader: &mut Reader) -> Option<Generator> {
+    fn rows(
+        &self,
+        rows: Rows,
+        base: &[Option<Value>],
+        (place, what): (Place, &str),
+        reader: &mut Reader,
+    ) -> Option<Generator> {
         for (key, declared) in self.spec.raw().parameters.iter().flat_map(|declared| &declared.0) {
             let both = self.manifest.parameter(&key.name).is_some_and(|(index, _)| rows.columns.contains(&index));
             if both && matches!(declared, Declared::Fixed(_) | Declared::Generator(_)) {
@@ -219,7 +247,11 @@ impl<'a> Assembly<'a> {
         let base = self.filled(base, &rows.columns, reader)?;
         let count = rows.count();
         if count > self.limits.max_runs {
-            let message = format!("the design has {} points; at most {} are allowed", grouped(count.into()), grouped(self.limits.max_runs.into()));
+            let message = format!(
+                "the design has {} points; at most {} are allowed",
+                grouped(count.into()),
+                grouped(self.limits.max_runs.into())
+            );
             reader.fault(place, message, None);
             return None;
         }
@@ -229,129 +261,30 @@ impl<'a> Assembly<'a> {
     /// A value for everything; those in `given` come from elsewhere and may be missing.
     fn filled(&self, base: &[Option<Value>], given: &[usize], reader: &mut Reader) -> Option<Vec<Value>> {
         let open = |index: &usize| base[*index].is_none() && !given.contains(index);
-        let open: Vec<String> = (0..base.len()).filter(open).map(|index| format!("`{}`", self.parameters()[index].name)).collect();
+        let open: Vec<String> =
+            (0..base.len()).filter(open).map(|index| format!("`{}`", self.parameters()[index].name)).collect();
         if !open.is_empty() {
             let (is, has) = if open.len() == 1 { ("it", "has") } else { ("them", "have") };
             let list = open.iter().take(10).cloned().collect::<Vec<_>>().join(", ");
             let place = self.spec.raw().sweep.place;
-            reader.fault(place, format!("{list} {has} neither a default nor a value"), Some(format!("give {is} under `parameters`")));
+            reader.fault(
+                place,
+                format!("{list} {has} neither a default nor a value"),
+                Some(format!("give {is} under `parameters`")),
+            );
             return None;
         }
         Some(base.iter().map(|value| value.clone().unwrap_or(Value::Bool(false))).collect())
     }
 
-    fn axes(&mut self, moving: &[Moving<'a>], reader: &mut Reader) -> Option<Vec<Axis>> {
-        let groups = self.groups(moving, reader)?;
-        let counted = groups.iter().try_fold(1u128, |product, group| product.checked_mul(group[0].count.into()));
-        if counted.is_none_or(|count| count > self.limits.max_runs.into()) {
-            let count = counted.map_or_else(|| "more than 10^38".to_owned(), grouped);
-            let message = format!("the grid has {count} points; at most {} are allowed", grouped(self.limits.max_runs.into()));
-            let factors: Vec<String> =
-                groups.iter().map(|group| format!("{} of `{}`", grouped(group[0].count.into()), self.parameters()[group[0].index].name)).collect();
-            reader.fault(groups[0][0].place, message, Some(format!("it multiplies {}", factors.join(", "))));
-            return None;
-        }
-        let mut axes = Vec::with_capacity(groups.len());
-        let mut well = true;
-        for group in &groups {
-            match self.axis(group, reader) {
-                Some(axis) => axes.push(axis),
-                None => well = false,
-            }
-        }
-        well.then_some(axes)
-    }
-
-    fn axis(&mut self, group: &[Moving<'a>], reader: &mut Reader) -> Option<Axis> {
-        let repeats = if group.len() == 1 { Repeats::Dropped } else { Repeats::Kept };
-        let mut members = Vec::with_capacity(group.len());
-        for moving in group {
-            let parameter = &self.parameters()[moving.index];
-            let made = levels(parameter, moving.declared, (moving.count, repeats), reader, &mut self.notes);
-            members.push((moving.index, made));
-        }
-        let members: Option<Vec<_>> = members.into_iter().map(|(index, levels)| Some((index, levels?))).collect();
-        let mut members = members?;
-        if let [_] = members.as_slice() {
-            return members.pop().map(|(index, levels)| Axis::Single(index, levels));
-        }
-        let zip = Axis::Zipped(Zip::new(&members));
-        if zip.count() < group[0].count {
-            let names: Vec<String> = group.iter().map(|moving| format!("`{}`", self.parameters()[moving.index].name)).collect();
-            let dropped = group[0].count - zip.count();
-            self.notes.push(format!("{} come {dropped} times with values that they had before; each is taken once", names.join(" and ")));
-        }
-        Some(zip)
-    }
-
-    /// What moves together, ordered by the first parameter of each group.
-    fn groups(&self, moving: &[Moving<'a>], reader: &mut Reader) -> Option<Vec<Vec<Moving<'a>>>> {
-        let mut groups: Vec<Vec<Moving<'a>>> = Vec::new();
-        let mut zipped = HashSet::new();
-        let mut well = true;
-        for group in self.spec.raw().zip.iter().flatten() {
-            let mut members: Vec<Moving<'a>> = Vec::new();
-            for name in &group.value {
-                let member = match find(self.parameters(), &name.value) {
-                    Ok(index) => moving.iter().find(|moving| moving.index == index),
-                    Err((message, hint)) => {
-                        reader.fault(name.place, message, hint);
-                        well = false;
-                        continue;
-                    }
-                };
-                let shown = shown(&name.value);
-                match member {
-                    Some(member) if !zipped.insert(member.index) => {
-                        reader.fault(name.place, format!("`{shown}` is zipped twice"), None);
-                        well = false;
-                    }
-                    Some(member) => members.push(*member),
-                    None => {
-                        let hint = Some(format!("give `{shown}` a list under `parameters`"));
-                        reader.fault(name.place, format!("`{shown}` has no levels to zip"), hint);
-                        well = false;
-                    }
-                }
-            }
-            members.sort_by_key(|member| member.index);
-            well &= self.zips(&members, group.place, reader);
-            groups.push(members);
-        }
-        let single = moving.iter().filter(|moving| !zipped.contains(&moving.index));
-        groups.extend(single.map(|moving| vec![*moving]));
-        if !well {
-            return None;
-        }
-        groups.sort_by_key(|group| group[0].index);
-        Some(groups)
-    }
-
-    fn zips(&self, members: &[Moving<'_>], place: Place, reader: &mut Reader) -> bool {
-        let [first, rest @ ..] = members else { return reader.is_well() && fault(reader, place, "the group is empty") };
-        if rest.is_empty() {
-            return reader.is_well() && fault(reader, place, "one parameter alone cannot be zipped");
-        }
-        if rest.iter().any(|member| member.count != first.count) {
-            let counts: Vec<String> =
-                members.iter().map(|member| format!("`{}` has {}", self.parameters()[member.index].name, member.count)).collect();
-            let hint = Some("parameters that move together need as many levels each".to_owned());
-            reader.fault(place, format!("the numbers of levels differ: {}", counts.join(", ")), hint);
-            return false;
-        }
-        if first.count > MAX_ZIPPED {
-            let hint = Some("use `design: {points: file.csv}`".to_owned());
-            reader.fault(place, format!("more than {} steps are zipped", grouped(MAX_ZIPPED.into())), hint);
-            return false;
-        }
-        true
-    }
-
     fn included(&self, base: &[Option<Value>], reader: &mut Reader) -> Option<Vec<Vec<Value>>> {
         let raw = self.spec.raw().include.as_deref().unwrap_or_default();
         let entries = self.entries(raw, "use `design: {points: file.csv}`", reader)?;
-        let points: Vec<Option<_>> =
-            entries.into_iter().zip(raw).map(|(entry, given)| self.completed(entry, base, given.place, reader)).collect();
+        let points: Vec<Option<_>> = entries
+            .into_iter()
+            .zip(raw)
+            .map(|(entry, given)| self.completed(entry, base, given.place, reader))
+            .collect();
         points.into_iter().collect()
     }
 
@@ -363,7 +296,13 @@ impl<'a> Assembly<'a> {
     }
 
     /// A point with the rest of its values.
-    fn completed(&self, given: Vec<(usize, Value)>, base: &[Option<Value>], place: Place, reader: &mut Reader) -> Option<Vec<Value>> {
+    fn completed(
+        &self,
+        given: Vec<(usize, Value)>,
+        base: &[Option<Value>],
+        place: Place,
+        reader: &mut Reader,
+    ) -> Option<Vec<Value>> {
         let mut values = base.to_vec();
         for (index, value) in given {
             values[index] = Some(value);
@@ -394,6 +333,7 @@ impl<'a> Assembly<'a> {
             counts.generated = grid.axes.iter().map(Axis::count).product();
             kept.runs = counts.generated;
         } else {
+            self.bearable(&filter, &generator, reader)?;
             let mut walk = generator.walk();
             while let Some(values) = walk.next() {
                 counts.generated += 1;
@@ -446,7 +386,8 @@ impl<'a> Assembly<'a> {
             Generator::Rows { .. } => "points",
         };
         let summary = summary(&generator, &added, (&kept, moving), self.spec, self.parameters());
-        let baseline_shown = summary.baseline(baseline.as_ref().map(|(values, _)| values.as_slice()), self.parameters());
+        let baseline_shown =
+            summary.baseline(baseline.as_ref().map(|(values, _)| values.as_slice()), self.parameters());
         Some(Design {
             name,
             filter,
@@ -462,6 +403,22 @@ impl<'a> Assembly<'a> {
         })
     }
 
+    /// A long expression over many points would keep the planner busy for minutes.
+    fn bearable(&self, filter: &Filter, generator: &Generator, reader: &mut Reader) -> Option<()> {
+        let points = match generator {
+            Generator::Grid(grid) => grid.axes.iter().map(Axis::count).product(),
+            Generator::Rows { rows, .. } => rows.count(),
+        };
+        let words = filter.condition.as_ref().map_or(0, Condition::words);
+        if points.saturating_mul(words) <= MAX_EVALUATED {
+            return Some(());
+        }
+        let place = self.spec.raw().r#where.as_ref().map_or(Place::START, |condition| condition.place);
+        let message = format!("the expression is too long for {} points", grouped(points.into()));
+        reader.fault(place, message, Some("shorten it, or list the points in a file".to_owned()));
+        None
+    }
+
     fn nothing_left(&self, counts: PlanCounts, reader: &mut Reader) {
         let raw = self.spec.raw();
         let place = raw.r#where.as_ref().map(|condition| condition.place);
@@ -474,13 +431,8 @@ impl<'a> Assembly<'a> {
     }
 }
 
-fn fault(reader: &mut Reader, place: Place, message: &str) -> bool {
-    reader.fault(place, message, Some("write `zip: [[A, B]]`".to_owned()));
-    false
-}
-
 /// A number with its thousands set apart.
-fn grouped(number: u128) -> String {
+pub(super) fn grouped(number: u128) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() * 4 / 3);
     for (index, digit) in digits.chars().enumerate() {

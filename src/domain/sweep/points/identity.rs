@@ -158,9 +158,9 @@ mod tests {
 
     #[test]
     fn a_plan_s_digest_covers_runs_roles_order_outputs_and_limits() {
-        let version = VersionId::parse("0123456789abcdef").unwrap();
+        let manifest = Digest::of("manifest");
         let digest = |outputs: &[String], limits: &RunLimits, runs: &[(&str, Role)]| {
-            let mut hasher = PlanHasher::new(&version, outputs, limits);
+            let mut hasher = PlanHasher::new(&manifest, outputs, limits);
             for (run, role) in runs {
                 hasher.add(&RunId::from_hash(run.as_bytes()), *role);
             }

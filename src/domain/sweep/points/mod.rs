@@ -4,6 +4,7 @@
 //! walked over any number of times, always the same ones in the same order, and nothing can go wrong any more.
 
 mod assemble;
+mod axes;
 mod identity;
 mod summary;
 mod walk;
@@ -192,5 +193,7 @@ impl Design {
     }
 }
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;

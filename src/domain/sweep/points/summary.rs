@@ -69,14 +69,23 @@ pub(super) fn summary(
     spec: &SweepSpec,
     parameters: &[Parameter],
 ) -> Summary {
-    let still = generator.walk().next().or_else(|| included.first().map(Vec::as_slice)).map(<[Value]>::to_vec).unwrap_or_default();
+    let still = generator
+        .walk()
+        .next()
+        .or_else(|| included.first().map(Vec::as_slice))
+        .map(<[Value]>::to_vec)
+        .unwrap_or_default();
     let mut moved = Vec::new();
     let mut fixed = Vec::new();
     for (index, parameter) in parameters.iter().enumerate() {
         let (levels, declared) = match (generator, axis_of(generator, index)) {
             (Generator::Grid(_), Some(axis)) => {
-                let further: HashSet<u64> =
-                    included.iter().map(|values| &values[index]).filter(|value| !axis.has(index, value)).map(hash).collect();
+                let further: HashSet<u64> = included
+                    .iter()
+                    .map(|values| &values[index])
+                    .filter(|value| !axis.has(index, value))
+                    .map(hash)
+                    .collect();
                 let declared = moving.iter().find(|moving| moving.index == index).map(|moving| moving.declared);
                 let declared = declared.map_or_else(String::new, |declared| described(declared, axis, index));
                 (axis.distinct(index) + further.len() as u64, format!("{declared}{}", zipped(axis, index, parameters)))
@@ -87,8 +96,12 @@ pub(super) fn summary(
                 (different.len() as u64, listed(spec))
             }
             _ => {
-                let further: HashSet<u64> =
-                    included.iter().map(|values| &values[index]).filter(|value| **value != still[index]).map(hash).collect();
+                let further: HashSet<u64> = included
+                    .iter()
+                    .map(|values| &values[index])
+                    .filter(|value| **value != still[index])
+                    .map(hash)
+                    .collect();
                 (1 + further.len() as u64, "given by `include`".to_owned())
             }
         };
@@ -117,8 +130,12 @@ fn listed(spec: &SweepSpec) -> String {
 }
 
 fn zipped(axis: &Axis, index: usize, parameters: &[Parameter]) -> String {
-    let others: Vec<&str> =
-        axis.parameters().iter().filter(|other| **other != index).map(|other| parameters[*other].name.as_str()).collect();
+    let others: Vec<&str> = axis
+        .parameters()
+        .iter()
+        .filter(|other| **other != index)
+        .map(|other| parameters[*other].name.as_str())
+        .collect();
     if others.is_empty() { String::new() } else { format!(", together with {}", others.join(", ")) }
 }
 

@@ -4,7 +4,7 @@ mod limits;
 mod raw;
 
 use super::plan::RunLimits;
-use crate::domain::diagnostic::Faults;
+use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::event::SweepRequest;
 use crate::domain::ids::{ModelName, SweepName};
 use crate::domain::yaml::{Place, Placed, Reader, Source, shown};
@@ -54,7 +54,16 @@ impl SweepSpec {
         }
         let (model, reference) = model?;
         let model_place = raw.model.place;
-        Some(Self { name: name?, model, reference, outputs, limits: limits?, model_place, raw, source: reader.source().clone() })
+        Some(Self {
+            name: name?,
+            model,
+            reference,
+            outputs,
+            limits: limits?,
+            model_place,
+            raw,
+            source: reader.source().clone(),
+        })
     }
 
     /// The part of the file that decides what has to be there before it can be planned.
@@ -75,9 +84,10 @@ impl SweepSpec {
         self.source.path()
     }
 
-    /// Where the file names its model.
-    pub(crate) fn model_place(&self) -> Place {
-        self.model_place
+    /// A fault of what the file names as its model.
+    #[must_use]
+    pub fn model_fault(&self, message: impl Into<String>, hint: Option<String>) -> Diagnostic {
+        self.source.fault(self.model_place, message, hint)
     }
 
     /// A fault of what the file names as its model.

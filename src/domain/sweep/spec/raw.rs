@@ -6,7 +6,9 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::domain::parameters::Given;
-use crate::domain::yaml::{Entries, Exact, Kind, Node, Place, Placed, Read, Reader, Scalar, did_you_mean, record, shown};
+use crate::domain::yaml::{
+    Entries, Exact, Kind, Node, Place, Placed, Read, Reader, Scalar, did_you_mean, record, shown,
+};
 
 record! {
     /// A sweep: runs of one model with different parameters. A parameter is a plain value (fixed), a list (levels) or a
