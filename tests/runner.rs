@@ -1,5 +1,7 @@
 //! The run contract, with real processes: what reaches a model, how each failure is told, and what is left behind.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -19,6 +19,7 @@ pub mod place;
 pub mod processes;
 mod records;
 pub mod redact;
+mod room;
 mod run;
 mod slots;
 pub mod spec;
