@@ -1,1 +1,331 @@
-//! Settings.
+//! How this instance is set up: a file, the environment and flags, read once at the start.
+//!
+//! Settings belong to the host's owner and lie outside every repository; what a repository says (its policy) can only
+//! tighten them. This is the only place that reads the environment. Secrets come from the environment or from files that
+//! only their owner can read, and are never printed.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::decide::Rules;
+use crate::domain::ids::RepositoryName;
+
+/// Settings, complete and checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where everything lies that has no place of its own: database, artifacts, built models.
+    pub state: PathBuf,
+    /// The database's URL.
+    pub database: String,
+    /// The artifact store's directory.
+    pub artifacts: PathBuf,
+    /// Where repositories and pull requests are.
+    pub forge: ForgeSettings,
+    /// The server.
+    pub server: ServerSettings,
+    /// The `process` executor and builder.
+    pub process: ProcessSettings,
+    /// Does a push straight to the default branch move `production`?
+    pub promote_direct_pushes: bool,
+    /// How long to wait between two edits of one comment.
+    pub comment_interval: Duration,
+    /// How often to compare what is known with what is.
+    pub reconcile_every: Duration,
+    /// Most runs of one sweep.
+    pub max_runs: u64,
+}
+
+/// Where repositories and pull requests are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ForgeSettings {
+    /// Nowhere: one repository on this machine, no pull requests.
+    Laptop {
+        /// The repository's work tree.
+        repository: PathBuf,
+    },
+    /// A directory of bare repositories with their pull requests beside them.
+    Local {
+        /// The directory.
+        root: PathBuf,
+    },
+}
+
+/// The server.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// How people reach the server; used in links.
+    pub public_url: Option<String>,
+    /// Secrets that sign deliveries; any of them is good, so that one can be replaced without a gap.
+    pub webhook_secrets: Vec<SecretString>,
+    /// Repositories whose deliveries count, by the forge's number; empty means all.
+    pub repositories: Vec<i64>,
+}
+
+/// The `process` executor and builder.
+#[derive(Debug, Clone)]
+pub struct ProcessSettings {
+    /// Most runs at once on this machine.
+    pub slots: u32,
+    /// Repositories whose models may be built and run as processes of this user. `process` promises no isolation.
+    pub trusted: Trusted,
+    /// Most builds at once.
+    pub builds: u32,
+    /// The program that runs jobs.
+    pub runner: PathBuf,
+    /// `PATH` of models' commands; this program's own unless the file says otherwise.
+    pub search_path: String,
+    /// Variables that build commands see: where package managers find their registries and proxies.
+    pub build_environment: BTreeMap<String, String>,
+}
+
+/// Which repositories may use `process`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trusted {
+    /// Every repository on the forge.
+    All,
+    /// These.
+    Only(Vec<RepositoryName>),
+}
+
+impl Trusted {
+    /// Whether `repository` may use `process`.
+    #[must_use]
+    pub fn includes(&self, repository: &RepositoryName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.contains(repository),
+        }
+    }
+}
+
+/// What the command line says over file and environment.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// The settings file.
+    pub settings: Option<PathBuf>,
+    /// The state directory.
+    pub state: Option<PathBuf>,
+    /// The address to listen on.
+    pub listen: Option<SocketAddr>,
+}
+
+/// The settings file as it is written. Every part may be left out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    state: Option<PathBuf>,
+    database: Option<String>,
+    artifacts: Option<PathBuf>,
+    forge: Option<ForgeFile>,
+    server: ServerFile,
+    process: ProcessFile,
+    promote_direct_pushes: bool,
+    comment_interval: Option<String>,
+    reconcile_every: Option<String>,
+    max_runs: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ForgeFile {
+    local: PathBuf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ServerFile {
+    listen: Option<SocketAddr>,
+    public_url: Option<String>,
+    repositories: Vec<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ProcessFile {
+    slots: Option<u32>,
+    builds: Option<u32>,
+    trusted: Option<Vec<RepositoryName>>,
+    search_path: Option<String>,
+    build_environment: Vec<String>,
+}
+
+/// The name of the state directory within a repository, and of the settings file within that.
+const STATE_DIRECTORY: &str = ".modelship";
+const SETTINGS_FILE: &str = "settings.yaml";
+
+/// Variables of this program that builds see too: how package managers reach their registries. None holds a secret of
+/// ours.
+const BUILD_VARIABLES: &[&str] = &["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"];
+
+/// The same, by how names begin or end.
+const BUILD_PREFIX: &str = "PIP_";
+const BUILD_SUFFIX: &str = "_PROXY";
+
+impl Settings {
+    /// Reads settings for the directory `cwd`: flags over environment over file over what suits a laptop.
+    ///
+    /// # Errors
+    /// When the settings file cannot be read, names something unknown or has a value that makes no sense.
+    pub fn load(flags: &Flags, cwd: &Path) -> Result<Self> {
+        let repository = repository_around(cwd);
+        let state_hint = flags.state.clone().or_else(|| variable("MODELSHIP_STATE").map(PathBuf::from));
+        let path = flags.settings.clone().or_else(|| variable("MODELSHIP_SETTINGS").map(PathBuf::from)).or_else(|| {
+            let directory = state_hint.clone().unwrap_or_else(|| repository.join(STATE_DIRECTORY));
+            Some(directory.join(SETTINGS_FILE)).filter(|path| path.exists())
+        });
+        let (file, base) = match &path {
+            Some(path) => (read_file(path)?, path.parent().unwrap_or(Path::new(".")).to_path_buf()),
+            None => (File::default(), cwd.to_path_buf()),
+        };
+        let at = |path: PathBuf| if path.is_absolute() { path } else { base.join(path) };
+        let state = match (state_hint, file.state) {
+            (Some(state), _) => cwd.join(state),
+            (None, Some(state)) => at(state),
+            (None, None) => repository.join(STATE_DIRECTORY),
+        };
+        let database = variable("MODELSHIP_DATABASE")
+            .or(file.database)
+            .unwrap_or_else(|| format!("sqlite:{}", state.join("modelship.db").display()));
+        let forge = match file.forge {
+            Some(forge) => ForgeSettings::Local { root: at(forge.local) },
+            None => ForgeSettings::Laptop { repository },
+        };
+        let listen = match (flags.listen, variable("MODELSHIP_LISTEN")) {
+            (Some(listen), _) => listen,
+            (None, Some(text)) => text.parse().with_context(|| format!("MODELSHIP_LISTEN is `{text}`, which is no address such as `127.0.0.1:8080`"))?,
+            (None, None) => file.server.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+        };
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let slots = file.process.slots.unwrap_or_else(|| u32::try_from(cores).unwrap_or(1));
+        anyhow::ensure!(slots > 0, "`process.slots` is 0; at least one run must be able to run");
+        Ok(Self {
+            artifacts: file.artifacts.map_or_else(|| state.join("artifacts"), at),
+            database,
+            forge,
+            server: ServerSettings {
+                listen,
+                public_url: variable("MODELSHIP_PUBLIC_URL").or(file.server.public_url),
+                webhook_secrets: webhook_secrets()?,
+                repositories: file.server.repositories,
+            },
+            process: ProcessSettings {
+                slots,
+                trusted: file.process.trusted.map_or(Trusted::All, Trusted::Only),
+                builds: file.process.builds.unwrap_or(1).max(1),
+                runner: runner_path()?,
+                search_path: file
+                    .process
+                    .search_path
+                    .or_else(|| variable("PATH"))
+                    .unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned()),
+                build_environment: build_environment(&file.process.build_environment),
+            },
+            promote_direct_pushes: file.promote_direct_pushes,
+            comment_interval: duration("comment_interval", file.comment_interval, Duration::from_secs(1))?,
+            reconcile_every: duration("reconcile_every", file.reconcile_every, Duration::from_secs(60))?,
+            max_runs: file.max_runs.unwrap_or(1_000_000),
+            state,
+        })
+    }
+
+    /// The part that decisions depend on.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        Rules {
+            comment_interval: self.comment_interval,
+            promote_direct_pushes: self.promote_direct_pushes,
+            artifacts_url: None,
+        }
+    }
+}
+
+/// The log filter that `MODELSHIP_LOG` asks for.
+#[must_use]
+pub fn log_filter() -> Option<String> {
+    variable("MODELSHIP_LOG")
+}
+
+/// The login of whoever runs this program, for the local forge.
+#[must_use]
+pub fn user_name() -> String {
+    variable("MODELSHIP_USER").or_else(|| variable("USER")).or_else(|| variable("LOGNAME")).unwrap_or_else(|| "root".to_owned())
+}
+
+/// The running program, for hooks that call it again.
+///
+/// # Errors
+/// When the operating system cannot tell.
+pub fn program() -> Result<PathBuf> {
+    std::env::current_exe().context("cannot find out where this program lies")
+}
+
+/// The directory that this program was started in.
+///
+/// # Errors
+/// When it has been removed.
+pub fn current_directory() -> Result<PathBuf> {
+    std::env::current_dir().context("cannot find out the current directory; has it been removed?")
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The variables that builds see, `named` ones among them.
+fn build_environment(named: &[String]) -> BTreeMap<String, String> {
+    let passed = |name: &str| {
+        BUILD_VARIABLES.contains(&name)
+            || name.starts_with(BUILD_PREFIX)
+            || name.to_ascii_uppercase().ends_with(BUILD_SUFFIX)
+            || named.iter().any(|wanted| wanted == name)
+    };
+    std::env::vars().filter(|(name, value)| passed(name) && !value.is_empty()).collect()
+}
+
+/// The secrets of `MODELSHIP_WEBHOOK_SECRET`, one a line.
+fn webhook_secrets() -> Result<Vec<SecretString>> {
+    match std::env::var("MODELSHIP_WEBHOOK_SECRET") {
+        Err(_) => Ok(Vec::new()),
+        Ok(text) => {
+            let secrets: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(SecretString::from).collect();
+            anyhow::ensure!(!secrets.is_empty(), "MODELSHIP_WEBHOOK_SECRET is set but empty; set a secret or unset it");
+            Ok(secrets)
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<File> {
+    let text = fs_err::read_to_string(path)?;
+    serde_yaml::from_str(&text).with_context(|| format!("cannot read the settings in `{}`", path.display()))
+}
+
+fn duration(name: &str, text: Option<String>, default: Duration) -> Result<Duration> {
+    match text {
+        None => Ok(default),
+        Some(text) => humantime::parse_duration(&text)
+            .with_context(|| format!("`{name}` is `{text}`, which is no duration such as `20s` or `5m`")),
+    }
+}
+
+/// The runner lies beside this program.
+fn runner_path() -> Result<PathBuf> {
+    if let Some(path) = variable("MODELSHIP_RUNNER") {
+        return Ok(PathBuf::from(path));
+    }
+    let program = program()?;
+    Ok(program.with_file_name("modelship-runner"))
+}
+
+/// The repository's work tree that `cwd` lies in; `cwd` itself when there is none.
+fn repository_around(cwd: &Path) -> PathBuf {
+    cwd.ancestors().find(|directory| directory.join(".git").exists()).unwrap_or(cwd).to_path_buf()
+}

@@ -59,7 +59,7 @@ impl World {
     /// Builds `script` and runs `tests`.
     async fn test(&self, script: &str, tests: Vec<Test>) -> String {
         let built = self.build(script).await.unwrap();
-        match self.builder.run_tests(&built, &manifest(tests), &CancellationToken::new()).await {
+        match self.builder.run_tests(built.dir(), &manifest(tests), &CancellationToken::new()).await {
             Ok(passed) => passed.iter().map(|test| format!("passed {}\n", test.name)).collect(),
             Err(TestError::Failed { name, message, log_tail }) => format!("{name}: {message}\n{log_tail}"),
             Err(error) => panic!("{error:#}"),
@@ -319,7 +319,7 @@ async fn tests_have_limits_and_can_be_cancelled() {
     for test in [run_test("run", &[], &[]), command_test(&["./sim"])] {
         let built = world.build(slow).await.unwrap();
         let (cancel, manifest) = (CancellationToken::new(), manifest(vec![test]));
-        let (ended, ()) = tokio::join!(world.builder.run_tests(&built, &manifest, &cancel), async {
+        let (ended, ()) = tokio::join!(world.builder.run_tests(built.dir(), &manifest, &cancel), async {
             wait_until("the test is under way", || world.processes() >= 1).await;
             cancel.cancel();
         });

@@ -1,1 +1,105 @@
-//! What a person types.
+//! What a person types: one short function for each verb.
+//!
+//! A verb reads arguments, tells the engine or asks the database, and shows what came of it: data on standard output,
+//! progress and hints on standard error. It decides nothing; that is for the domain.
+
+mod arguments;
+mod build;
+mod doctor;
+mod faults;
+mod hook;
+mod init;
+mod markdown;
+mod models;
+mod output;
+mod pr;
+mod progress;
+mod serve;
+mod session;
+mod sweep;
+mod validate;
+mod workspace;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use arguments::{Arguments, SweepVerb, Verb};
+use output::{CliError, ExitStatus, Output};
+
+use crate::settings::{self, Flags, Settings};
+use crate::telemetry::{self, LogFormat};
+
+/// Reads the command line, does what it says, and gives the process's exit status: 0 done, 1 the user's input or model
+/// failed, 2 our fault.
+#[must_use]
+pub fn main() -> std::process::ExitCode {
+    let arguments = Arguments::parse();
+    let output = Output::new(arguments.global.output);
+    let json_logs = matches!(&arguments.verb, Verb::Serve(serve) if serve.log_json);
+    let filter = settings::log_filter().unwrap_or_else(|| default_filter(&arguments).to_owned());
+    let status = telemetry::init(if json_logs { LogFormat::Json } else { LogFormat::Text }, &filter)
+        .map_err(CliError::from)
+        .and_then(|()| {
+            let runtime = tokio::runtime::Runtime::new().map_err(|error| CliError::Ours(error.into()))?;
+            runtime.block_on(run(arguments, &output))
+        })
+        .map_or_else(|error| output.error(&error), |()| ExitStatus::Done);
+    status.into()
+}
+
+async fn run(arguments: Arguments, output: &Output) -> Result<(), CliError> {
+    let Arguments { global, verb } = arguments;
+    let cwd = settings::current_directory()?;
+    let listen = match &verb {
+        Verb::Serve(serve) => serve.listen,
+        _ => None,
+    };
+    let flags = Flags { settings: global.settings, state: global.state, listen };
+    let settings = || Settings::load(&flags, &cwd).map_err(|error| CliError::User(format!("{error:#}")));
+    match verb {
+        Verb::Init(init) => init::init(&init, &cwd, output),
+        Verb::Validate(validate) => validate::validate(&validate, &cwd, output),
+        Verb::Build(build) => build::build(settings()?, &build, &cwd, output).await,
+        Verb::Test(build) => build::test(settings()?, &build, &cwd, output).await,
+        Verb::Models => models::models(settings()?, output).await,
+        Verb::Versions(versions) => models::versions(settings()?, &versions, output).await,
+        Verb::Promote(promote) => models::promote(settings()?, &promote, output).await,
+        Verb::Sweep { verb } => match verb {
+            SweepVerb::Plan(file) => sweep::plan(settings()?, &file, &cwd, output).await,
+            SweepVerb::Run(run) => sweep::run(settings()?, &run, &cwd, output).await,
+            SweepVerb::Status { sweep } => sweep::status(settings()?, sweep.as_deref(), output).await,
+            SweepVerb::Results(results) => sweep::results(settings()?, &results, output).await,
+        },
+        Verb::Pr { repository, forge, login, verb } => {
+            let there = pr::Where { settings: settings()?, repository, forge, login, cwd: &cwd };
+            pr::pr(there, verb, output).await
+        }
+        Verb::Serve(_) => serve::serve(settings()?).await.map_err(CliError::from),
+        Verb::Doctor => doctor::doctor(settings()?, output).await,
+        Verb::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "modelship", &mut script);
+            output.raw(&script)
+        }
+        Verb::ForgeHook(hook) => hook::hook(&hook, output).await,
+    }
+}
+
+/// What is logged when nobody says otherwise: the server tells what it does, a verb only what goes wrong.
+fn default_filter(arguments: &Arguments) -> &'static str {
+    match (arguments.global.verbose, &arguments.verb) {
+        (0, Verb::Serve(_)) => "modelship=info,warn",
+        (0, _) => "error",
+        (1, _) => "modelship=debug,warn",
+        (_, _) => "modelship=trace,debug",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}

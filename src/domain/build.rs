@@ -1,1 +1,302 @@
-//! To be written.
+//! A model's builds: who asked for which commit, and what happens when a build ends.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::decide::{Decision, Rules, State};
+use super::effect::Effect;
+use super::event::{BuildFailure, BuildOrigin, BuildOutcome, Event, Key};
+use super::forge::CommitState;
+use super::ids::{ChannelName, CommitSha, ModelName, VersionId};
+use super::version::{BuiltVersion, SourceRef, Tree, Version};
+
+/// What is known of a model's builds. Only builds under way are kept; ended ones live in the registry.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelState {
+    /// Builds under way, by commit.
+    pub builds: BTreeMap<CommitSha, BuildState>,
+    /// Where `production` points, as far as this model's events told.
+    pub production: Option<VersionId>,
+    /// The answer to the last promotion that was asked for.
+    pub promotion: Option<PromotionAnswer>,
+    /// How the last build of each commit that failed ended; the newest 20.
+    pub failures: Vec<FailedBuild>,
+}
+
+/// One build under way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BuildState {
+    /// What is built.
+    pub source: SourceRef,
+    /// Whether others can check that commit out.
+    pub tree: Tree,
+    /// Who wants it; empty once nobody does.
+    pub requests: Vec<BuildRequest>,
+    /// Where it stands.
+    pub phase: BuildPhase,
+}
+
+/// Somebody's wish for a build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildRequest {
+    /// Why.
+    pub origin: BuildOrigin,
+    /// Who waits for the outcome.
+    pub waiter: Option<Key>,
+}
+
+/// Where a build stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "phase")]
+pub enum BuildPhase {
+    /// It builds and tests.
+    Building,
+    /// It was told to stop.
+    Stopping,
+    /// It passed; the registry is being told.
+    Registering {
+        /// The version.
+        version: Box<Version>,
+    },
+}
+
+/// The answer to a promotion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromotionAnswer {
+    /// The request.
+    pub request: String,
+    /// Where the channel points now, or why it was not moved.
+    pub result: Result<VersionId, String>,
+}
+
+/// A build that failed, for `modelship build` and the lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedBuild {
+    /// The commit.
+    pub commit: CommitSha,
+    /// Why.
+    pub failure: BuildFailure,
+}
+
+/// How many failed builds of a model are remembered?
+const FAILURES_KEPT: usize = 20;
+
+/// Decides what follows from an event about `model`.
+pub(super) fn decide(model: &ModelName, state: Option<&ModelState>, event: &Event, rules: &Rules) -> Decision {
+    let mut build = Builds { model, rules, state: state.cloned().unwrap_or_default(), decision: Decision::default() };
+    let ignored = match event {
+        Event::BuildRequested { source, tree, origin, waiter } => {
+            let request = BuildRequest { origin: origin.clone(), waiter: waiter.clone() };
+            build.requested(source, *tree, request);
+            None
+        }
+        Event::BuildFinished { source, outcome } => build.finished(source, outcome),
+        Event::VersionRegistered { source, version } => build.registered(source, version),
+        Event::PromotionRequested { request, channel, target, by } => {
+            build.decision.ask(Effect::MoveChannel {
+                request: request.clone(),
+                model: model.clone(),
+                channel: channel.clone(),
+                target: target.clone(),
+                reason: format!("promoted by {by}"),
+            });
+            None
+        }
+        Event::PromotionAnswered { request, channel, result } => {
+            if let (true, Ok(version)) = (*channel == ChannelName::production(), result) {
+                build.state.production = Some(version.clone());
+            }
+            build.state.promotion = Some(PromotionAnswer { request: request.clone(), result: result.clone() });
+            None
+        }
+        Event::EffectFailed { effect, subject, reason } => build.effect_failed(effect, subject, reason),
+        other => Some(format!("`{}` is not about a model", other.name())),
+    };
+    match ignored {
+        Some(reason) => Decision::ignore(reason),
+        None => Decision { next: Some(State::Model(build.state)), ..build.decision },
+    }
+}
+
+struct Builds<'a> {
+    model: &'a ModelName,
+    rules: &'a Rules,
+    state: ModelState,
+    decision: Decision,
+}
+
+impl Builds<'_> {
+    fn requested(&mut self, source: &SourceRef, tree: Tree, request: BuildRequest) {
+        self.supersede(&source.commit, &request.origin);
+        self.state.failures.retain(|failed| failed.commit != source.commit);
+        if let Some(build) = self.state.builds.get_mut(&source.commit) {
+            if !build.requests.contains(&request) {
+                build.requests.push(request.clone());
+            }
+            if let BuildPhase::Registering { version } = &build.phase {
+                let version = version.clone();
+                self.register(&version, &[request]);
+            }
+            return;
+        }
+        let build =
+            BuildState { source: source.clone(), tree, requests: vec![request], phase: BuildPhase::Building };
+        self.state.builds.insert(source.commit.clone(), build);
+        self.start(source, tree);
+    }
+
+    fn start(&mut self, source: &SourceRef, tree: Tree) {
+        self.status(source, CommitState::Pending, "building and testing");
+        self.decision.ask(Effect::BuildModel { model: self.model.clone(), source: source.clone(), tree });
+    }
+
+    /// A newer commit of the same branch or pull request takes the place of older ones that nobody else waits for.
+    fn supersede(&mut self, commit: &CommitSha, origin: &BuildOrigin) {
+        if !matches!(origin, BuildOrigin::Branch { .. } | BuildOrigin::DefaultBranch { .. } | BuildOrigin::Pull { .. }) {
+            return;
+        }
+        for (other, build) in &mut self.state.builds {
+            if other == commit {
+                continue;
+            }
+            build.requests.retain(|request| request.origin != *origin);
+            if build.requests.is_empty() && build.phase == BuildPhase::Building {
+                build.phase = BuildPhase::Stopping;
+                self.decision
+                    .ask(Effect::CancelBuild { model: self.model.clone(), source: build.source.clone() });
+            }
+        }
+    }
+
+    fn finished(&mut self, source: &SourceRef, outcome: &BuildOutcome) -> Option<String> {
+        let Some(build) = self.state.builds.get_mut(&source.commit) else {
+            return Some(format!("no build of {} is under way", source.commit.short()));
+        };
+        match outcome {
+            BuildOutcome::Passed(version) => {
+                build.phase = BuildPhase::Registering { version: version.clone() };
+                let requests = build.requests.clone();
+                self.register(version, &requests);
+            }
+            BuildOutcome::Failed(failure) => self.failed(source, failure.clone(), CommitState::Failure),
+            BuildOutcome::Cancelled if build.requests.is_empty() => {
+                self.state.builds.remove(&source.commit);
+                self.status(source, CommitState::Error, "stopped: a newer commit took its place");
+            }
+            BuildOutcome::Cancelled => {
+                // Somebody asked for this commit again while it was being stopped.
+                build.phase = BuildPhase::Building;
+                let tree = build.tree;
+                self.start(source, tree);
+            }
+        }
+        None
+    }
+
+    fn register(&mut self, version: &Version, requests: &[BuildRequest]) {
+        let mut channels: Vec<(ChannelName, String)> = Vec::new();
+        for request in requests {
+            for (channel, reason) in self.channels(&request.origin, version) {
+                if !channels.iter().any(|(name, _)| *name == channel) {
+                    channels.push((channel, reason));
+                }
+            }
+        }
+        if channels.iter().any(|(name, _)| *name == ChannelName::production()) {
+            self.state.production = Some(version.id.clone());
+        }
+        self.decision.ask(Effect::RegisterVersion { version: Box::new(version.clone()), channels });
+    }
+
+    /// The channels that a version built for `origin` moves.
+    fn channels(&self, origin: &BuildOrigin, version: &Version) -> Vec<(ChannelName, String)> {
+        if version.tree == Tree::Dirty {
+            return Vec::new();
+        }
+        let named = |name: &str| ChannelName::parse(name).ok();
+        let (channel, reason) = match origin {
+            BuildOrigin::Branch { name } | BuildOrigin::DefaultBranch { name } => (named(name), format!("push to {name}")),
+            BuildOrigin::Tag { name } => (named(name), format!("tag {name}")),
+            BuildOrigin::Pull { number } => (Some(ChannelName::pull_request(*number)), format!("push to #{number}")),
+            BuildOrigin::Merge { number } => (Some(ChannelName::production()), format!("merge of #{number}")),
+            BuildOrigin::Terminal => (None, String::new()),
+        };
+        let mut channels: Vec<_> = channel.into_iter().map(|channel| (channel, reason.clone())).collect();
+        match origin {
+            BuildOrigin::Pull { .. } => channels.push((ChannelName::staging(), reason)),
+            BuildOrigin::DefaultBranch { .. } => {
+                if self.rules.promote_direct_pushes {
+                    channels.push((ChannelName::production(), reason));
+                } else if self.state.production.is_none() {
+                    channels.push((ChannelName::production(), format!("first version, {reason}")));
+                }
+            }
+            BuildOrigin::Branch { .. } | BuildOrigin::Tag { .. } | BuildOrigin::Merge { .. } | BuildOrigin::Terminal => {}
+        }
+        channels
+    }
+
+    fn registered(&mut self, source: &SourceRef, version: &Version) -> Option<String> {
+        let Some(build) = self.state.builds.remove(&source.commit) else {
+            return Some(format!("no build of {} is under way", source.commit.short()));
+        };
+        for request in &build.requests {
+            self.settle(request, source, Ok(version.into()));
+        }
+        let tests = version.tests.len();
+        let noun = if tests == 1 { "test" } else { "tests" };
+        self.status(source, CommitState::Success, &format!("version {} passed {tests} {noun}", version.id));
+        None
+    }
+
+    fn failed(&mut self, source: &SourceRef, failure: BuildFailure, state: CommitState) {
+        let Some(build) = self.state.builds.remove(&source.commit) else { return };
+        for request in &build.requests {
+            self.settle(request, source, Err(failure.clone()));
+        }
+        self.status(source, state, &format!("{}: {}", failure.stage, failure.message));
+        self.state.failures.push(FailedBuild { commit: source.commit.clone(), failure });
+        let surplus = self.state.failures.len().saturating_sub(FAILURES_KEPT);
+        self.state.failures.drain(..surplus);
+    }
+
+    fn effect_failed(&mut self, effect: &str, subject: &str, reason: &str) -> Option<String> {
+        if !matches!(effect, "BuildModel" | "RegisterVersion") {
+            return Some(format!("`{effect}` failed: {reason}"));
+        }
+        let Some(source) = self.state.builds.values().map(|build| &build.source).find(|s| s.commit.as_str() == subject)
+        else {
+            return Some(format!("no build of {subject} is under way"));
+        };
+        let source = source.clone();
+        let failure = BuildFailure {
+            stage: "modelship".to_owned(),
+            message: format!("this is not the model's fault: {reason}"),
+            faults: Vec::new(),
+            log_tail: String::new(),
+            log: None,
+        };
+        self.failed(&source, failure, CommitState::Error);
+        None
+    }
+
+    fn settle(&mut self, request: &BuildRequest, source: &SourceRef, result: Result<BuiltVersion, BuildFailure>) {
+        if let Some(waiter) = &request.waiter {
+            self.decision.tell(
+                waiter.clone(),
+                Event::BuildSettled { model: self.model.clone(), commit: source.commit.clone(), result },
+            );
+        }
+    }
+
+    fn status(&mut self, source: &SourceRef, state: CommitState, description: &str) {
+        self.decision.ask(Effect::SetCommitStatus {
+            repository: source.repository.clone(),
+            commit: source.commit.clone(),
+            context: format!("modelship/build {}", self.model),
+            state,
+            description: description.to_owned(),
+        });
+    }
+}

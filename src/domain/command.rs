@@ -1,7 +1,12 @@
 //! Commands that people give in comments: `/modelship run`.
+//!
+//! A command counts only in a comment's own words: quotes, code, HTML comments, folded details, lists and links are other
+//! people's words or examples. A Markdown parser tells them apart, so what counts here is what a reader sees as plain
+//! text. Who may give a command is not decided here.
 
 use std::fmt;
 
+use pulldown_cmark::{Event, Options, Parser, Tag};
 use serde::{Deserialize, Serialize};
 
 use super::ids::SweepName;
@@ -58,5 +63,328 @@ impl fmt::Display for Command {
             Some(sweep) => write!(f, "{word} {sweep}"),
             None => f.write_str(word),
         }
+    }
+}
+
+/// What a command line begins with.
+pub const PREFIX: &str = "/modelship";
+
+/// How many commands of one comment are looked at; the rest is ignored.
+pub const MOST_COMMANDS: usize = 10;
+
+/// How many characters of an unknown command are kept.
+const UNKNOWN_LENGTH: usize = 80;
+
+/// Every verb, for suggestions.
+const VERBS: [&str; 6] = ["run", "plan", "cancel", "retry", "status", "help"];
+
+/// Words that people try, and the verb that they mean.
+const SYNONYMS: [(&str, &str); 8] = [
+    ("start", "run"),
+    ("go", "run"),
+    ("sweep", "run"),
+    ("stop", "cancel"),
+    ("abort", "cancel"),
+    ("rerun", "retry"),
+    ("replan", "plan"),
+    ("state", "status"),
+];
+
+/// HTML elements whose content is not the comment's own words.
+const FOREIGN_ELEMENTS: [&str; 12] =
+    ["details", "blockquote", "pre", "code", "table", "ul", "ol", "dl", "del", "template", "textarea", "script"];
+
+impl Command {
+    /// The commands in the comment `body`, in order; at most [`MOST_COMMANDS`].
+    ///
+    /// A command is a line of a top-level paragraph that begins with `/modelship`. The verb's case does not matter. The
+    /// bare prefix asks for help.
+    #[must_use]
+    pub fn parse_comment(body: &str) -> Vec<Self> {
+        own_lines(body).into_iter().filter_map(command_text).map(parse_command).take(MOST_COMMANDS).collect()
+    }
+}
+
+/// The lines of the comment's own top-level paragraphs that begin with plain text, from that text to the line's end.
+fn own_lines(body: &str) -> Vec<&str> {
+    let mut lines = Vec::new();
+    let mut block = Block::Other;
+    let mut depth = 0_usize;
+    let mut at_line_start = false;
+    let mut html = String::new();
+    let mut foreign = ForeignElements::default();
+    let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_FOOTNOTES;
+    for (event, range) in Parser::new_ext(body, options).into_offset_iter() {
+        match event {
+            Event::Start(tag) => {
+                if depth == 0 {
+                    block = match tag {
+                        Tag::Paragraph | Tag::Heading { .. } => Block::Prose,
+                        Tag::HtmlBlock => Block::Html,
+                        _ => Block::Other,
+                    };
+                    html.clear();
+                }
+                at_line_start = depth == 0 && block == Block::Prose;
+                depth += 1;
+            }
+            Event::End(_) => {
+                depth -= 1;
+                at_line_start = false;
+                if depth == 0 && block == Block::Html {
+                    foreign.read(&html);
+                }
+            }
+            Event::SoftBreak | Event::HardBreak => at_line_start = depth == 1 && block == Block::Prose,
+            Event::Html(text) if block == Block::Html => html.push_str(&text),
+            Event::InlineHtml(text) if block == Block::Prose => {
+                foreign.read(&text);
+                at_line_start = false;
+            }
+            Event::Text(_) if at_line_start => {
+                at_line_start = false;
+                if foreign.none_open() {
+                    lines.extend(line_from(body, range.start));
+                }
+            }
+            _ => at_line_start = false,
+        }
+    }
+    lines
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Block {
+    Prose,
+    Html,
+    Other,
+}
+
+/// The source line from `start` on, when nothing but blanks stands before it.
+fn line_from(body: &str, start: usize) -> Option<&str> {
+    let before = &body[..start];
+    let line_start = before.rfind(['\n', '\r']).map_or(0, |end| end + 1);
+    if !before[line_start..].chars().all(char::is_whitespace) {
+        return None;
+    }
+    body[start..].split(['\n', '\r']).next()
+}
+
+/// Which of [`FOREIGN_ELEMENTS`] are open; Markdown between two HTML blocks lies within them.
+#[derive(Default)]
+struct ForeignElements {
+    open: Vec<&'static str>,
+}
+
+impl ForeignElements {
+    fn none_open(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Follows the tags of a piece of HTML. HTML comments are skipped.
+    fn read(&mut self, html: &str) {
+        let mut rest = html;
+        while let Some(start) = rest.find('<') {
+            rest = &rest[start + 1..];
+            if let Some(comment) = rest.strip_prefix("!--") {
+                rest = comment.find("-->").map_or("", |end| &comment[end + 3..]);
+                continue;
+            }
+            let (closing, tag) = match rest.strip_prefix('/') {
+                Some(tag) => (true, tag),
+                None => (false, rest),
+            };
+            let name_length = tag.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(tag.len());
+            let name = &tag[..name_length];
+            let Some(element) = FOREIGN_ELEMENTS.into_iter().find(|element| element.eq_ignore_ascii_case(name)) else {
+                continue;
+            };
+            if !closing {
+                self.open.push(element);
+            } else if let Some(position) = self.open.iter().rposition(|open| *open == element) {
+                self.open.truncate(position);
+            }
+        }
+    }
+}
+
+/// What stands after the prefix, when `line` begins with it.
+fn command_text(line: &str) -> Option<&str> {
+    let head = line.get(..PREFIX.len())?;
+    let rest = &line[PREFIX.len()..];
+    let ends = rest.chars().next().is_none_or(char::is_whitespace);
+    (head.eq_ignore_ascii_case(PREFIX) && ends).then_some(rest)
+}
+
+fn parse_command(text: &str) -> Command {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let Some((typed, arguments)) = words.split_first() else {
+        return Command::Help;
+    };
+    let verb = typed.to_lowercase();
+    let known = VERBS.into_iter().find(|known| *known == verb);
+    let sweep = match arguments {
+        [] => Ok(None),
+        [name] => SweepName::parse(*name).map(Some).map_err(|_| ()),
+        _ => Err(()),
+    };
+    match (known, sweep) {
+        (Some("run"), Ok(sweep)) => Command::Run { sweep },
+        (Some("plan"), Ok(sweep)) => Command::Plan { sweep },
+        (Some("cancel"), Ok(sweep)) => Command::Cancel { sweep },
+        (Some("retry"), Ok(sweep)) => Command::Retry { sweep },
+        (Some("status"), Ok(None)) => Command::Status,
+        (Some("help"), Ok(None)) => Command::Help,
+        _ => Command::Unknown {
+            text: words.join(" ").chars().take(UNKNOWN_LENGTH).collect(),
+            suggestion: nearest_verb(&verb).map(|verb| suggestion(verb, arguments)),
+        },
+    }
+}
+
+/// The verb that was probably meant.
+fn nearest_verb(typed: &str) -> Option<&'static str> {
+    if let Some((_, verb)) = SYNONYMS.into_iter().find(|(word, _)| *word == typed) {
+        return Some(verb);
+    }
+    if typed.len() > 20 {
+        return None;
+    }
+    let (distance, verb) = VERBS.into_iter().map(|verb| (strsim::damerau_levenshtein(typed, verb), verb)).min()?;
+    (distance <= 2 && distance * 2 <= verb.len()).then_some(verb)
+}
+
+/// `verb` with the first argument that can be a sweep's name, where the verb takes one.
+fn suggestion(verb: &str, arguments: &[&str]) -> String {
+    if matches!(verb, "status" | "help") {
+        return verb.to_owned();
+    }
+    let name = arguments
+        .iter()
+        .find_map(|word| SweepName::parse(word.trim_matches(|c: char| !c.is_ascii_alphanumeric())).ok());
+    match name {
+        Some(name) => format!("{verb} {name}"),
+        None => verb.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(body: &str, expected: &[&str]) {
+        let found: Vec<String> = Command::parse_comment(body).iter().map(ToString::to_string).collect();
+        assert_eq!(found, expected, "in {body:?}");
+        let unknown = Command::parse_comment(body).into_iter().find(|found| matches!(found, Command::Unknown { .. }));
+        assert_eq!(unknown, None, "in {body:?}");
+    }
+
+    fn check_unknown(body: &str, text: &str, suggestion: Option<&str>) {
+        let expected = Command::Unknown { text: text.to_owned(), suggestion: suggestion.map(str::to_owned) };
+        assert_eq!(Command::parse_comment(body), [expected], "in {body:?}");
+    }
+
+    #[test]
+    fn every_command_is_understood() {
+        check("/modelship run", &["run"]);
+        check("/modelship run standard-deduction", &["run standard-deduction"]);
+        check("/modelship plan top_rate.v2", &["plan top_rate.v2"]);
+        check("/modelship cancel", &["cancel"]);
+        check("/modelship retry standard-deduction", &["retry standard-deduction"]);
+        check("/modelship status", &["status"]);
+        check("/modelship help", &["help"]);
+        for verb in VERBS {
+            check(&format!("{PREFIX} {verb}"), &[verb]);
+        }
+    }
+
+    #[test]
+    fn case_blanks_and_line_ends_do_not_matter() {
+        check("/ModelShip RUN", &["run"]);
+        check("   /modelship \t run   standard-deduction  ", &["run standard-deduction"]);
+        check("/modelship run\r\n/modelship status\r\n", &["run", "status"]);
+        check("/modelship", &["help"]);
+    }
+
+    #[test]
+    fn commands_stand_among_other_words() {
+        check("Looks good to me!\n\n/modelship run\n\nThanks.", &["run"]);
+        check("Looks good:\n/modelship run a\n/modelship run b\nThanks.", &["run a", "run b"]);
+        check("/modelship run\n--\nAda, Ministry of Numbers", &["run"]);
+        check("<!-- a template's comment -->\n\n/modelship run", &["run"]);
+        check("<details>\n\nlong text\n\n</details>\n\n/modelship run", &["run"]);
+        check("> shall we?\n\n/modelship run", &["run"]);
+    }
+
+    #[test]
+    fn quotes_code_and_folded_text_are_not_the_authors_own_words() {
+        check("> /modelship run", &[]);
+        check("> quoted\n/modelship run continues the quote", &[]);
+        check("```\n/modelship run\n```", &[]);
+        check("~~~\n/modelship run", &[]);
+        check("text\n\n    /modelship run", &[]);
+        check("`/modelship run`", &[]);
+        check("`code\n/modelship run`", &[]);
+        check("<!--\n/modelship run\n-->", &[]);
+        check("<!-- open\n\n/modelship run", &[]);
+        check("text <!--\n/modelship run\n-->", &[]);
+        check("<details>\n/modelship run\n</details>", &[]);
+        check("<details><summary>log</summary>\n\n/modelship run\n\n</details>", &[]);
+        check("<DETAILS open>\n<details>\n</details>\n\n/modelship run", &[]);
+        check("<blockquote>\n\n/modelship run\n\n</blockquote>", &[]);
+        check("<details>\n\n<!-- </details> -->\n\n/modelship run", &[]);
+        check("[/modelship run](https://example.org)", &[]);
+        check("[a\n/modelship run](https://example.org)", &[]);
+        check("- /modelship run", &[]);
+        check("1. /modelship run", &[]);
+        check("| a |\n|---|\n| /modelship run |", &[]);
+        check("**/modelship run**", &[]);
+        check("~~/modelship run~~", &[]);
+        check("# /modelship run", &[]);
+    }
+
+    #[test]
+    fn what_only_looks_like_the_prefix_is_none() {
+        check("please /modelship run", &[]);
+        check("/modelships run", &[]);
+        check("/modelship-run", &[]);
+        check("/model", &[]);
+        check("\\/modelship run", &[]);
+        check("&#47;modelship run", &[]);
+        check("//modelship run", &[]);
+        check("", &[]);
+        check("/modelshi\u{e9} run", &[]);
+    }
+
+    #[test]
+    fn mistyped_verbs_get_a_suggestion() {
+        check_unknown("/modelship rnu", "rnu", Some("run"));
+        check_unknown(
+            "/modelship Cancle standard-deduction",
+            "Cancle standard-deduction",
+            Some("cancel standard-deduction"),
+        );
+        check_unknown("/modelship stop", "stop", Some("cancel"));
+        check_unknown("/modelship frobnicate", "frobnicate", None);
+        check_unknown("/modelship xx", "xx", None);
+    }
+
+    #[test]
+    fn extra_words_are_never_ignored() {
+        check_unknown("/modelship run all of it", "run all of it", Some("run all"));
+        check_unknown("/modelship run `top-rate`", "run `top-rate`", Some("run top-rate"));
+        check_unknown("/modelship run top-rate.", "run top-rate.", Some("run top-rate"));
+        check_unknown("/modelship status now", "status now", Some("status"));
+        check_unknown("/modelship run ../../etc", "run ../../etc", Some("run etc"));
+    }
+
+    #[test]
+    fn unknown_text_and_the_number_of_commands_are_bounded() {
+        let long = format!("/modelship {}", "\u{1F600}".repeat(5_000));
+        let [Command::Unknown { text, suggestion: None }] = &Command::parse_comment(&long)[..] else {
+            panic!("one unknown command");
+        };
+        assert_eq!(text.chars().count(), UNKNOWN_LENGTH);
+        assert_eq!(Command::parse_comment(&"/modelship run\n".repeat(200)).len(), MOST_COMMANDS);
     }
 }

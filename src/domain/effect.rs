@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::command::Command;
-use super::event::{Key, SweepRequest};
-use super::forge::{CommitState, PullSnapshot, User};
+use super::event::{Event, Key, PromotionTarget, SweepRequest};
+use super::forge::{CommentRef, CommitState, User};
 use super::ids::{ChannelName, CommitSha, ModelName, PullRef, Repository, SweepId, VersionId};
 use super::sweep::plan::PlanSummary;
 use super::sweep::state::{JobHandle, Retry};
@@ -32,8 +32,10 @@ pub enum Effect {
     },
     /// Find the models and sweeps that a pull request changes.
     InspectPull {
-        /// The pull request as it was when this was decided.
-        snapshot: Box<PullSnapshot>,
+        /// The pull request; how it stands is asked of the forge at that moment.
+        pull: PullRef,
+        /// An event that has to wait until the pull request is known.
+        then: Option<Box<Event>>,
     },
     /// Build and test a model at a commit.
     BuildModel {
@@ -60,12 +62,14 @@ pub enum Effect {
     },
     /// Move a channel.
     MoveChannel {
+        /// The request that this answers.
+        request: String,
         /// The model.
         model: ModelName,
         /// The channel.
         channel: ChannelName,
         /// Where to.
-        target: super::event::PromotionTarget,
+        target: PromotionTarget,
         /// Why.
         reason: String,
     },
@@ -102,6 +106,8 @@ pub enum Effect {
     },
     /// Look up whether the author may give this command now.
     CheckCommand {
+        /// The comment that gave it.
+        comment: CommentRef,
         /// Where it was given.
         pull: PullRef,
         /// The command.
@@ -191,7 +197,7 @@ impl Effect {
     pub fn subject(&self) -> (Key, String) {
         match self {
             Self::InspectPush { repository, after, .. } => (Key::Repository(repository.clone()), after.to_string()),
-            Self::InspectPull { snapshot } => (Key::Pull(snapshot.pull.clone()), snapshot.head.to_string()),
+            Self::InspectPull { pull, .. } => (Key::Pull(pull.clone()), "inspect".to_owned()),
             Self::BuildModel { model, source, .. } | Self::CancelBuild { model, source } => {
                 (Key::Model(model.clone()), source.commit.to_string())
             }

@@ -3,18 +3,20 @@
 //! An event belongs to one [`Key`]; events of one key are decided one after another, in the order in which they were
 //! kept. Whatever the forge, an executor or a person at a terminal does arrives here first.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::command::Command;
 use super::diagnostic::{Diagnostic, Faults};
-use super::forge::{PullSnapshot, User};
-use super::ids::{ChannelName, CommitSha, ModelName, ObjectId, PullRef, Repository, SweepId, VersionId};
+use super::forge::{CommentRef, PullSnapshot, User};
+use super::ids::{ChannelName, CommitSha, ModelName, ObjectId, PullNumber, PullRef, Repository, SweepId, VersionId};
 use super::sweep::analysis::AnalysisSummary;
 use super::sweep::plan::PlanSummary;
+use super::sweep::record::FailureClass;
 use super::sweep::state::{JobHandle, Retry, RoundCounts, RunFailure};
-use super::version::{SourceRef, Version};
+use super::version::{BuiltVersion, SourceRef, Version};
 
 /// What an event is about. Events of one key never overtake one another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -74,6 +76,39 @@ pub struct SweepRequest {
     pub model: ModelName,
     /// What stands after `@`, when anything does.
     pub reference: Option<String>,
+}
+
+/// Why somebody wants a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "origin")]
+pub enum BuildOrigin {
+    /// A branch was pushed.
+    Branch {
+        /// Its name, without `refs/heads/`.
+        name: String,
+    },
+    /// The branch that merged work lives on was pushed.
+    DefaultBranch {
+        /// Its name.
+        name: String,
+    },
+    /// A tag was pushed.
+    Tag {
+        /// Its name, without `refs/tags/`.
+        name: String,
+    },
+    /// A pull request changes the model.
+    Pull {
+        /// Its number.
+        number: PullNumber,
+    },
+    /// A pull request that changes the model was merged.
+    Merge {
+        /// Its number.
+        number: PullNumber,
+    },
+    /// Somebody asked for it at a terminal.
+    Terminal,
 }
 
 /// How a build ended.
@@ -166,8 +201,8 @@ pub enum Event {
         source: SourceRef,
         /// Whether the commit is one that others can check out.
         tree: super::version::Tree,
-        /// Channels to move to the version once it is there, with the reason to note.
-        channels: Vec<(ChannelName, String)>,
+        /// Why; decides which channels move to the version.
+        origin: BuildOrigin,
         /// Who waits for the outcome.
         waiter: Option<Key>,
     },
@@ -187,12 +222,24 @@ pub enum Event {
     },
     /// Somebody wants a channel moved.
     PromotionRequested {
+        /// Tells this request from others, so that whoever asked finds the answer.
+        request: String,
         /// The channel.
         channel: ChannelName,
         /// Where to.
         target: PromotionTarget,
         /// Who.
         by: String,
+    },
+
+    /// A requested move of a channel was done or refused.
+    PromotionAnswered {
+        /// The request.
+        request: String,
+        /// The channel.
+        channel: ChannelName,
+        /// Where the channel points now, or why it was not moved.
+        result: Result<VersionId, String>,
     },
 
     // --- a pull request -----------------------------------------------------------------------------------------
@@ -205,8 +252,8 @@ pub enum Event {
     },
     /// The pull request's change was looked at.
     PullInspected {
-        /// The head that was looked at.
-        head: CommitSha,
+        /// The pull request as the forge had it at that moment.
+        snapshot: Box<PullSnapshot>,
         /// Models that the pull request changes.
         models: Vec<TouchedModel>,
         /// Sweep files that it adds or changes.
@@ -221,12 +268,12 @@ pub enum Event {
         /// The commit.
         commit: CommitSha,
         /// The version, or why there is none.
-        result: Result<VersionId, BuildFailure>,
+        result: Result<BuiltVersion, BuildFailure>,
     },
     /// Somebody commented.
     CommentCreated {
-        /// The comment's number on the forge.
-        comment: i64,
+        /// The comment.
+        comment: CommentRef,
         /// Who wrote it.
         author: User,
         /// Its text.
@@ -234,6 +281,8 @@ pub enum Event {
     },
     /// A command's author was looked up.
     CommandChecked {
+        /// The comment that gave it.
+        comment: CommentRef,
         /// The command.
         command: Command,
         /// Who gave it.
@@ -278,8 +327,10 @@ pub enum Event {
         jobs: Vec<JobHandle>,
         /// Runs of this round.
         runs: u64,
-        /// Runs of the plan whose result was known when the round began.
+        /// Runs of the plan that had succeeded when the round began.
         known: u64,
+        /// Runs of the plan that had failed by then and are not done again, by class.
+        failed: BTreeMap<FailureClass, u64>,
     },
     /// A round could not be started, by the user's doing or by a rule.
     StartRefused {
@@ -339,6 +390,7 @@ impl Event {
             Self::BuildFinished { .. } => "BuildFinished",
             Self::VersionRegistered { .. } => "VersionRegistered",
             Self::PromotionRequested { .. } => "PromotionRequested",
+            Self::PromotionAnswered { .. } => "PromotionAnswered",
             Self::PullChanged { .. } => "PullChanged",
             Self::PullInspected { .. } => "PullInspected",
             Self::BuildSettled { .. } => "BuildSettled",

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{CommitSha, PullRef};
+use super::ids::{CommitSha, PullRef, Time};
 
 /// Somebody on the forge. The number decides who it is; the login is for people.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -11,6 +11,15 @@ pub struct User {
     pub id: i64,
     /// The name shown.
     pub login: String,
+}
+
+/// A comment, and when it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct CommentRef {
+    /// The forge's own number for it.
+    pub id: i64,
+    /// When it was written, by the forge's clock.
+    pub created_at: Time,
 }
 
 /// What somebody may do in a repository. Ordered: each includes those before it.

@@ -58,6 +58,23 @@ pub struct Version {
     pub registered_at: Time,
 }
 
+/// A version in short, as a pull request shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuiltVersion {
+    /// The version.
+    pub id: VersionId,
+    /// The tests that it passed.
+    pub tests: Vec<PassedTest>,
+    /// How long building took, in milliseconds.
+    pub build_ms: u64,
+}
+
+impl From<&Version> for BuiltVersion {
+    fn from(version: &Version) -> Self {
+        Self { id: version.id.clone(), tests: version.tests.clone(), build_ms: version.build_ms }
+    }
+}
+
 /// A test that a version passed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PassedTest {

@@ -1,1 +1,393 @@
-//! The loop.
+//! The loop: claim a task, decide, commit; claim an effect, do it, report.
+//!
+//! The engine owns no knowledge of what should happen (that is [`crate::domain::decide`]) and none of how the outside works
+//! (that is [`crate::edge`]). It connects them through the database, which is the only truth: a wake-up is a hint, and a
+//! process that dies at any point leaves tasks whose lease runs out and that somebody takes up again.
+
+mod clock;
+mod outside;
+mod perform;
+mod planning;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use clock::{Clock, system_time};
+pub use outside::{Hosting, Outside};
+pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
+
+use crate::domain::decide::{Decision, Rules, State, decide};
+use crate::domain::effect::{Effect, Lane};
+use crate::domain::event::{Event, Key, Keyed};
+use crate::domain::ids::Time;
+use crate::store::queue::{
+    Beat, ClaimedEffect, ClaimedEvent, CommitDecision, Lease, Leases, NewEffect, NewState, Owner,
+};
+use crate::store::{Store, StoreError};
+
+/// How long is a claimed task ours without a heartbeat?
+const LEASE: Duration = Duration::from_secs(30);
+
+/// How often are leases renewed, and cancellations looked for?
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// How long at most between two looks at the queue when nothing wakes us?
+const POLL: Duration = Duration::from_millis(250);
+
+/// How often is an effect tried before it is given up?
+const ATTEMPTS: u32 = 6;
+
+/// The engine of one process.
+pub struct Engine {
+    store: Store,
+    clock: Clock,
+    rules: Rules,
+    owner: Owner,
+    outside: Arc<Outside>,
+    wake: Notify,
+    beat: Notify,
+    running: Mutex<HashMap<i64, (Lease, CancellationToken)>>,
+}
+
+/// Why an effect did not come to its end.
+#[derive(Debug)]
+enum Failure {
+    /// It may work later.
+    Later(anyhow::Error),
+    /// It never will.
+    Never(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Later(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Later(error.into())
+    }
+}
+
+impl Engine {
+    /// An engine over `store` that reaches the outside through `outside`.
+    #[must_use]
+    pub fn new(store: Store, outside: Outside, rules: Rules, clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            clock,
+            rules,
+            owner: Owner::new(uuid::Uuid::new_v4().to_string()),
+            outside: Arc::new(outside),
+            wake: Notify::new(),
+            beat: Notify::new(),
+            running: Mutex::new(HashMap::new()),
+        })
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The outside.
+    #[must_use]
+    pub fn outside(&self) -> &Outside {
+        &self.outside
+    }
+
+    /// The outside, for work in other threads.
+    fn share_outside(&self) -> Arc<Outside> {
+        Arc::clone(&self.outside)
+    }
+
+    /// What time it is.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Says that the queue may hold something new.
+    pub fn wake(&self) {
+        self.wake.notify_waiters();
+    }
+
+    /// Keeps an event; it is decided on as soon as its turn comes.
+    ///
+    /// # Errors
+    /// When the database does not take it.
+    pub async fn tell(&self, key: Key, event: Event) -> Result<()> {
+        self.store.enqueue_events(&[Keyed { key, event }], self.now()).await.context("cannot keep the event")?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Frees what an earlier process of this instance had claimed, and ends processes that nobody watches. To be called
+    /// once at the start, by whoever holds the instance alone.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn recover(&self) -> Result<()> {
+        let freed = self.store.release_leases(Leases::All).await?;
+        if freed > 0 {
+            tracing::info!(task.count = freed, "took up {freed} tasks that an earlier process had left");
+        }
+        let outside = self.share_outside();
+        let ended = tokio::task::spawn_blocking(move || {
+            let runs = outside.executor.reap_orphans().context("cannot look for runs that nobody watches")?;
+            let builds = outside.builder.end_leftovers().context("cannot look for builds that nobody watches")?;
+            anyhow::Ok(runs + builds)
+        });
+        let ended = ended.await.context("looking for left processes panicked")??;
+        if ended > 0 {
+            tracing::info!(process.count = ended, "ended {ended} processes that nobody watched");
+        }
+        Ok(())
+    }
+
+    /// Works until `stop` is cancelled; then lets running effects go and returns.
+    ///
+    /// # Errors
+    /// When a worker ends in a way that it should not.
+    pub async fn run(self: &Arc<Self>, tick: Option<Duration>, stop: &CancellationToken) -> Result<()> {
+        let mut workers = JoinSet::new();
+        let engine = Arc::clone(self);
+        let token = stop.clone();
+        workers.spawn(async move { engine.decide_events(&token).await });
+        for lane in Lane::ALL {
+            let engine = Arc::clone(self);
+            let token = stop.clone();
+            workers.spawn(async move { engine.perform_effects(lane, &token).await });
+        }
+        let engine = Arc::clone(self);
+        let token = stop.clone();
+        workers.spawn(async move { engine.keep_leases(&token).await });
+        if let Some(period) = tick {
+            let engine = Arc::clone(self);
+            let token = stop.clone();
+            workers.spawn(async move { engine.tick(period, &token).await });
+        }
+        while let Some(ended) = workers.join_next().await {
+            ended.context("a worker of the engine panicked")?;
+        }
+        Ok(())
+    }
+
+    async fn decide_events(&self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            // Registered before the look, so that a wake-up in between is not missed.
+            let woken = self.wake.notified();
+            match self.store.claim_event(&self.owner, self.now(), LEASE).await {
+                Ok(Some(claim)) => self.decide_one(claim).await,
+                Ok(None) => self.rest(woken, stop).await,
+                Err(error) => {
+                    tracing::error!(error = %error, "cannot read the queue");
+                    self.rest(self.wake.notified(), stop).await;
+                }
+            }
+        }
+    }
+
+    async fn decide_one(&self, claim: ClaimedEvent) {
+        let ClaimedEvent { lease, keyed, state } = claim;
+        let now = self.now();
+        let state: Option<State> = match state.as_deref().map(serde_json::from_str).transpose() {
+            Ok(state) => state,
+            Err(error) => {
+                self.give_up_event(&lease, &keyed, &format!("the state of `{}` cannot be read: {error}", keyed.key)).await;
+                return;
+            }
+        };
+        let decision = decide(&keyed.key, state.as_ref(), &keyed.event, &self.rules, now);
+        match &decision.ignored {
+            Some(reason) => tracing::debug!(key = %keyed.key, event = keyed.event.name(), reason, "ignored"),
+            None => tracing::debug!(
+                key = %keyed.key,
+                event = keyed.event.name(),
+                effect.count = decision.effects.len(),
+                "decided"
+            ),
+        }
+        let commit = match commit_of(decision) {
+            Ok(commit) => commit,
+            Err(error) => {
+                self.give_up_event(&lease, &keyed, &format!("{error:#}")).await;
+                return;
+            }
+        };
+        match self.store.commit_decision(&lease, commit, now).await {
+            Ok(()) => self.wake(),
+            Err(StoreError::LeaseLost { .. }) => tracing::warn!(key = %keyed.key, "somebody else decided this event"),
+            Err(error) => tracing::error!(key = %keyed.key, error = %error, "the decision could not be kept"),
+        }
+    }
+
+    /// An event that cannot be decided by our own fault is kept for a person to look at; its key goes on.
+    async fn give_up_event(&self, lease: &Lease, keyed: &Keyed, why: &str) {
+        tracing::error!(key = %keyed.key, event = keyed.event.name(), error = why, "the event was given up");
+        if let Err(error) = self.store.fail_event(lease, why).await {
+            tracing::error!(key = %keyed.key, error = %error, "the event could not be given up");
+        }
+    }
+
+    async fn perform_effects(self: Arc<Self>, lane: Lane, stop: &CancellationToken) {
+        let width = self.outside.width(lane);
+        let mut running = JoinSet::new();
+        while !stop.is_cancelled() {
+            while running.try_join_next().is_some() {}
+            let woken = self.wake.notified();
+            let free = width.saturating_sub(running.len());
+            let claimed = if free == 0 {
+                Vec::new()
+            } else {
+                self.store.claim_effects(&self.owner, lane, free, self.now(), LEASE).await.unwrap_or_else(|error| {
+                    tracing::error!(error = %error, "cannot read the queue");
+                    Vec::new()
+                })
+            };
+            if claimed.is_empty() {
+                self.rest(woken, stop).await;
+            }
+            for claim in claimed {
+                let engine = Arc::clone(&self);
+                running.spawn(async move { engine.perform_one(claim).await });
+            }
+        }
+        // What is under way is let go: it is safe to do twice, and its lease runs out.
+        running.shutdown().await;
+    }
+
+    async fn perform_one(&self, claim: ClaimedEffect) {
+        let ClaimedEffect { lease, effect, attempts, cancelled } = claim;
+        let cancel = CancellationToken::new();
+        if cancelled {
+            cancel.cancel();
+        }
+        self.running().insert(lease.task(), (lease.clone(), cancel.clone()));
+        let name = effect.name();
+        let started = self.now();
+        let result = perform::perform(self, &effect, &cancel).await;
+        self.running().remove(&lease.task());
+        let now = self.now();
+        let duration_ms = u64::try_from(now.since(started).as_millis()).unwrap_or(u64::MAX);
+        let outcome = match result {
+            Ok(events) => {
+                tracing::debug!(effect = name, duration_ms, "done");
+                self.store.finish_effect(&lease, &events, now).await
+            }
+            Err(failure) => self.effect_failed(&lease, &effect, attempts, failure, now).await,
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(StoreError::LeaseLost { .. }) => tracing::warn!(effect = name, "somebody else took this effect over"),
+            Err(error) => tracing::error!(effect = name, error = %error, "the outcome could not be kept"),
+        }
+        self.wake();
+    }
+
+    async fn effect_failed(
+        &self,
+        lease: &Lease,
+        effect: &Effect,
+        attempts: u32,
+        failure: Failure,
+        now: Time,
+    ) -> Result<(), StoreError> {
+        let name = effect.name();
+        let (error, retry) = match failure {
+            Failure::Later(error) if attempts < ATTEMPTS => {
+                let wait = Duration::from_millis(500) * 2_u32.saturating_pow(attempts.min(8));
+                (error, Some(now.plus(wait)))
+            }
+            Failure::Later(error) | Failure::Never(error) => (error, None),
+        };
+        let text = format!("{error:#}");
+        match retry {
+            Some(_) => tracing::warn!(effect = name, error = text, attempts, "failed; it will be tried again"),
+            None => tracing::error!(effect = name, error = text, attempts, "failed for good"),
+        }
+        let events = if retry.is_some() {
+            Vec::new()
+        } else {
+            let (key, subject) = effect.subject();
+            let event = Event::EffectFailed { effect: name.to_owned(), subject, reason: text.clone() };
+            vec![Keyed { key, event }]
+        };
+        self.store.fail_effect(lease, &text, retry, &events, now).await
+    }
+
+    /// Renews the leases of what is under way, and hears of what shall be stopped.
+    async fn keep_leases(&self, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            let leases: Vec<_> = self.running().values().map(|(lease, _)| lease.clone()).collect();
+            if !leases.is_empty() {
+                match self.store.heartbeat(&leases, self.now(), LEASE).await {
+                    Ok(beats) => {
+                        let running = self.running();
+                        for (lease, beat) in leases.iter().zip(beats) {
+                            if let (Beat::Lost | Beat::Cancelled, Some((_, token))) = (beat, running.get(&lease.task())) {
+                                token.cancel();
+                            }
+                        }
+                    }
+                    Err(error) => tracing::error!(error = %error, "leases could not be renewed"),
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(HEARTBEAT) => {}
+                () = self.beat.notified() => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    async fn tick(&self, period: Duration, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            if let Err(error) = self.store.enqueue_tick(self.now()).await {
+                tracing::error!(error = %error, "cannot keep the tick");
+            }
+            self.wake();
+            tokio::select! {
+                () = tokio::time::sleep(period) => {}
+                () = stop.cancelled() => {}
+            }
+        }
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, HashMap<i64, (Lease, CancellationToken)>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn rest(&self, woken: impl Future<Output = ()>, stop: &CancellationToken) {
+        tokio::select! {
+            () = woken => {}
+            () = tokio::time::sleep(POLL) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+fn commit_of(decision: Decision) -> Result<CommitDecision> {
+    let state = match &decision.next {
+        Some(state) => Some(NewState {
+            kind: state.kind().to_owned(),
+            json: serde_json::to_string(state).context("a state cannot be written as JSON")?,
+        }),
+        None => None,
+    };
+    let effects = decision
+        .effects
+        .into_iter()
+        .map(|due| NewEffect { effect: due.effect, not_before: due.not_before, coalesce: due.coalesce })
+        .collect();
+    let outcome = decision.ignored.map_or_else(String::new, |reason| format!("ignored: {reason}"));
+    Ok(CommitDecision { state, events: decision.events, effects, outcome })
+}

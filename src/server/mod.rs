@@ -1,1 +1,196 @@
-//! The web server.
+//! The web server: takes webhooks in, shows models and sweeps.
+//!
+//! Handlers accept, workers work: a webhook is verified, read, kept and answered, and nothing more. Nothing is decided
+//! here and no database is known here; [`Inbox`] and [`Registry`] are what the server needs of the rest, and whoever
+//! starts it connects them. No answer holds a reason that only we should know, and no `Host` header is ever believed.
+
+mod api;
+mod connections;
+mod instance;
+mod pages;
+pub mod payload;
+mod signature;
+pub mod webhook;
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use warp::http::StatusCode;
+use warp::reply::{Reply, Response};
+use warp::{Filter, Rejection};
+
+use crate::domain::event::Keyed;
+use crate::domain::ids::{ModelName, Repository, SweepId};
+use crate::domain::sweep::state::SweepReport;
+use crate::domain::version::Version;
+
+pub use api::{ModelEntry, SweepEntry};
+pub use instance::Instance;
+pub use signature::{NoSecret, WebhookSecrets};
+pub use webhook::{Accepted, Delivery};
+
+/// The database cannot answer now. What went wrong is logged and never shown.
+#[derive(Debug, thiserror::Error)]
+#[error("the database does not answer")]
+pub struct Unavailable(#[source] pub anyhow::Error);
+
+/// Keeps deliveries. The answer is given only once the delivery is kept for good.
+pub trait Inbox: Send + Sync {
+    /// Keeps the delivery and its events in one transaction, unless a delivery of that id is there already.
+    fn accept(&self, delivery: Delivery, events: Vec<Keyed>) -> BoxFuture<'_, Result<Accepted, Unavailable>>;
+}
+
+/// What the server shows.
+pub trait Registry: Send + Sync {
+    /// Whether the database answers.
+    fn ready(&self) -> BoxFuture<'_, Result<(), Unavailable>>;
+
+    /// Every model, by name.
+    fn models(&self) -> BoxFuture<'_, Result<Vec<ModelEntry>, Unavailable>>;
+
+    /// A model's versions, newest first; none when nobody knows the model.
+    fn versions(&self, model: ModelName) -> BoxFuture<'_, Result<Option<Vec<Version>>, Unavailable>>;
+
+    /// The newest sweeps, newest first; as many as a page can hold.
+    fn sweeps(&self) -> BoxFuture<'_, Result<Vec<SweepEntry>, Unavailable>>;
+
+    /// A sweep; none when nobody knows it.
+    fn sweep(&self, id: SweepId) -> BoxFuture<'_, Result<Option<SweepReport>, Unavailable>>;
+}
+
+/// Whose webhooks are listened to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AllowedRepositories {
+    /// Everybody who knows the secret.
+    Any,
+    /// Repositories with these numbers. Names do not matter: they can change hands.
+    Only(BTreeSet<i64>),
+}
+
+impl AllowedRepositories {
+    fn allows(&self, repository: &Repository) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(ids) => ids.contains(&repository.id),
+        }
+    }
+}
+
+/// How much a client may take of the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a connection may take until a request's headers are there; also how long it may idle.
+    pub headers: Duration,
+    /// How long a request's body may take.
+    pub body: Duration,
+    /// How long the database may take. GitHub stops listening after 10 s and never asks again by itself, so our answer
+    /// that something went wrong must come before that.
+    pub database: Duration,
+    /// How long one connection may last, whatever happens on it.
+    pub connection: Duration,
+    /// How long open requests may take to end once the server shuts down.
+    pub drain: Duration,
+    /// Most connections at once; more wait.
+    pub connections: usize,
+    /// Most bytes of one body. GitHub sends at most 25 MB.
+    pub body_bytes: usize,
+    /// Most bytes of all bodies that are in memory at once.
+    pub all_bodies_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            headers: Duration::from_secs(10),
+            body: Duration::from_secs(20),
+            database: Duration::from_secs(8),
+            connection: Duration::from_secs(300),
+            drain: Duration::from_secs(10),
+            connections: 512,
+            body_bytes: 25 * 1024 * 1024,
+            all_bodies_bytes: 200 * 1024 * 1024,
+        }
+    }
+}
+
+/// Everything that the server needs.
+#[derive(Clone)]
+pub struct ServerContext {
+    /// What webhooks are signed with.
+    pub secrets: WebhookSecrets,
+    /// Whose webhooks are listened to.
+    pub repositories: AllowedRepositories,
+    /// Where deliveries go.
+    pub inbox: Arc<dyn Inbox>,
+    /// Where answers come from.
+    pub registry: Arc<dyn Registry>,
+    /// How much a client may take.
+    pub limits: Limits,
+}
+
+/// Serves until `shutdown` comes; then lets open requests end, for a while.
+pub async fn serve(listener: TcpListener, context: ServerContext, shutdown: impl Future<Output = ()> + Send) {
+    let memory = Arc::new(Semaphore::new(context.limits.all_bodies_bytes));
+    connections::serve(listener, Arc::new(App { context, memory }), shutdown).await;
+}
+
+/// The context with what the server keeps for itself.
+struct App {
+    context: ServerContext,
+    /// Bytes of request bodies that may still be held.
+    memory: Arc<Semaphore>,
+}
+
+fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
+    webhook::route(app)
+        .or(api::routes(app))
+        .unify()
+        .or(pages::routes(app))
+        .unify()
+        .recover(|rejection: Rejection| async move { Ok::<_, Infallible>(Response::from(refusal(&rejection))) })
+        .unify()
+        .map(|mut response: Response| {
+            let headers = response.headers_mut();
+            headers.insert("x-content-type-options", warp::http::HeaderValue::from_static("nosniff"));
+            headers.insert("cache-control", warp::http::HeaderValue::from_static("no-store"));
+            response
+        })
+}
+
+/// The answer when no route took the request.
+fn refusal(rejection: &Rejection) -> Refusal {
+    if rejection.is_not_found() {
+        return Refusal(StatusCode::NOT_FOUND, "there is nothing here");
+    }
+    if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
+        return Refusal(StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method");
+    }
+    Refusal(StatusCode::BAD_REQUEST, "this request cannot be read")
+}
+
+/// Why a request is not served. A fixed sentence, so that nothing of ours can slip into it.
+#[derive(Debug, Clone, Copy)]
+struct Refusal(StatusCode, &'static str);
+
+impl From<Refusal> for Response {
+    fn from(Refusal(status, message): Refusal) -> Self {
+        let body = serde_json::json!({ "error": message });
+        warp::reply::with_status(warp::reply::json(&body), status).into_response()
+    }
+}
+
+/// Waits for the database, not for ever. Logs why it does not answer, as nobody else gets to know.
+async fn ask<T>(app: &App, answer: BoxFuture<'_, Result<T, Unavailable>>) -> Result<T, Refusal> {
+    let reason = match tokio::time::timeout(app.context.limits.database, answer).await {
+        Ok(Ok(answer)) => return Ok(answer),
+        Ok(Err(Unavailable(error))) => format!("{error:#}"),
+        Err(_) => format!("no answer within {:?}", app.context.limits.database),
+    };
+    tracing::error!(reason, "the database does not answer");
+    Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer; try again later"))
+}

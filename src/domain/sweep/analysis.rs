@@ -69,3 +69,48 @@ pub struct AnalysisSummary {
     /// Suspicions that are worth a look, one sentence each.
     pub notes: Vec<String>,
 }
+
+/// How one output differs between two analyses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OutputDifference {
+    /// The output's name.
+    pub output: String,
+    /// Its unit; empty when there is none.
+    pub unit: String,
+    /// Points at which both analyses have a number for it.
+    pub compared: u64,
+    /// Points at which the two numbers are not equal.
+    pub differing: u64,
+    /// The difference of largest size, second analysis minus first.
+    pub largest: f64,
+    /// Where that is: the joined parameters with their values. Empty when nothing differs.
+    pub largest_at: Vec<(String, String)>,
+    /// The relative difference of largest size, as a share of the first analysis's value; none when that is zero at
+    /// every point that differs.
+    pub largest_relative: Option<f64>,
+    /// Where that is.
+    pub largest_relative_at: Vec<(String, String)>,
+}
+
+/// How two analyses differ at the points that both have. Bounded whatever the number of runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// What the first analysis is called.
+    pub first: String,
+    /// What the second analysis is called.
+    pub second: String,
+    /// Parameters that decide which rows belong together.
+    pub joined_on: Vec<String>,
+    /// Rows that belong together and succeeded in both.
+    pub matched: u64,
+    /// Rows that succeeded in the first only.
+    pub only_first: u64,
+    /// Rows that succeeded in the second only.
+    pub only_second: u64,
+    /// Each output that both have as numbers.
+    pub outputs: Vec<OutputDifference>,
+    /// The columns of the short table: joined parameters, then the first output in both, their difference and its share.
+    pub head_columns: Vec<String>,
+    /// The first rows of the short table, at most 10, values as shown to people.
+    pub head_rows: Vec<Vec<String>>,
+}

@@ -1,4 +1,4 @@
-//! A sweep's state and the events that move it.
+//! What is known of a sweep while it runs, and of its jobs and runs.
 
 use std::collections::BTreeMap;
 
@@ -126,6 +126,8 @@ pub struct SweepState {
     pub known: u64,
     /// The round's runs so far.
     pub counts: RoundCounts,
+    /// Runs that failed in earlier rounds and are not done again.
+    pub failed_before: BTreeMap<FailureClass, u64>,
     /// The first failures; at most 50.
     pub failures: Vec<RunFailure>,
     /// Where it stands.

@@ -120,15 +120,44 @@ impl Artifacts {
     /// # Errors
     /// When the disk refuses, or a link lies on the way.
     pub fn create(&self, key: &ArtifactKey) -> io::Result<ArtifactWriter> {
-        let path = self.path(key);
+        let path = self.prepare(key)?;
         let directory = path.parent().unwrap_or(&self.root).to_owned();
-        self.refuse_links(&directory)?;
-        fs_err::create_dir_all(&directory)?;
         let file = tempfile::Builder::new()
             .prefix(".new-")
             .permissions(PermissionsExt::from_mode(0o644))
             .tempfile_in(&directory)?;
         Ok(ArtifactWriter { writer: BufWriter::with_capacity(128 * 1024, file), path, directory })
+    }
+
+    /// Makes the file at `path` an artifact; it is moved where that can be done, else copied.
+    ///
+    /// # Errors
+    /// When the disk refuses, or a link lies on the way.
+    pub fn adopt(&self, key: &ArtifactKey, path: &Path) -> io::Result<()> {
+        let target = self.prepare(key)?;
+        fs_err::File::open(path)?.sync_all()?;
+        match fs_err::rename(path, &target) {
+            Ok(()) => fs_err::File::open(target.parent().unwrap_or(&self.root))?.sync_all(),
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                let mut writer = self.create(key)?;
+                io::copy(&mut fs_err::File::open(path)?, &mut writer)?;
+                writer.commit()?;
+                fs_err::remove_file(path)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Where the artifact will lie, with its directory made, for a writer that knows only paths.
+    ///
+    /// # Errors
+    /// When the disk refuses, or a link lies on the way.
+    pub fn prepare(&self, key: &ArtifactKey) -> io::Result<PathBuf> {
+        let path = self.path(key);
+        let directory = path.parent().unwrap_or(&self.root);
+        self.refuse_links(directory)?;
+        fs_err::create_dir_all(directory)?;
+        Ok(path)
     }
 
     /// A whole artifact. For what may be large there is [`Self::read_range`] and [`Self::reader`].

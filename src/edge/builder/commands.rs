@@ -59,7 +59,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    fn make(scratch: &Path, prefix: &str) -> anyhow::Result<Self> {
+    pub(super) fn make(scratch: &Path, prefix: &str) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix(prefix).tempdir_in(scratch);
         let path = directory.context("failed to make a build's directory")?.keep();
         let room = Self { model: path.join("model"), home: path.join("home"), path };

@@ -117,6 +117,17 @@ pub enum BuildError {
     Internal(#[from] anyhow::Error),
 }
 
+impl BuildError {
+    /// The last lines of the build's log, redacted; empty when there is none.
+    #[must_use]
+    pub fn log_tail(&self) -> &str {
+        match self {
+            Self::Failed { log_tail, .. } | Self::Timeout { log_tail, .. } => log_tail,
+            Self::Cancelled | Self::Internal(_) => "",
+        }
+    }
+}
+
 /// Why a built model has not passed its tests.
 #[derive(Debug, thiserror::Error)]
 pub enum TestError {
@@ -207,24 +218,31 @@ impl ProcessBuilder {
         Ok(Built { digest, room, build_ms, _turn: turn })
     }
 
-    /// Runs the manifest's tests on a built model, in order, until one fails.
+    /// Runs the manifest's tests on the built model in the directory `model`, in order, until one fails.
     ///
     /// # Errors
     /// As [`TestError`] says.
     pub async fn run_tests(
         &self,
-        built: &Built,
+        model: &Path,
         manifest: &Manifest,
         cancel: &CancellationToken,
     ) -> Result<Vec<PassedTest>, TestError> {
+        fs_err::create_dir_all(&self.settings.scratch).context("failed to make the scratch directory")?;
+        let room = Room::make(&self.settings.scratch, "build-tests-")?;
         let place = TestPlace {
-            model: built.room.model.clone(),
-            directory: built.room.path.join("tests"),
+            model: model.to_path_buf(),
+            directory: room.path.join("tests"),
             search_path: self.settings.search_path.clone(),
-            build: built.room.path.clone(),
+            build: room.path.clone(),
         };
         let manifest = manifest.clone();
-        cancellable(cancel, move |stop| test_run::run_tests(&place, &manifest, stop)).await?
+        cancellable(cancel, move |stop| {
+            let tests = test_run::run_tests(&place, &manifest, stop);
+            drop(room);
+            tests
+        })
+        .await?
     }
 
     /// Moves a model that passed its tests to where models lie, without the right to write to it. Where the same model

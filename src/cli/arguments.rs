@@ -1,0 +1,287 @@
+//! What can be typed. Only shapes; what the verbs do is in their own files.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::domain::ids::{ChannelName, ModelName, RepositoryName};
+
+/// Publish simulation models from git and run parameter sweeps of them.
+#[derive(Debug, Parser)]
+#[command(name = "modelship", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// What applies to every verb.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// The verb.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What applies to every verb.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The settings file [default: settings.yaml in the state directory, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) settings: Option<PathBuf>,
+    /// Where database, artifacts and built models lie [default: .modelship in the repository]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    pub(crate) output: OutputFormat,
+    /// Say more of what is done; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// Tables and sentences for people
+    Text,
+    /// One JSON document on standard output
+    Json,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Begin: a model in this folder, a hub of models, or a local forge
+    Init(Init),
+    /// Check manifests, sweep files and the policy
+    Validate(Validate),
+    /// Build and test models, and register the versions
+    Build(Build),
+    /// Run the declared tests of models
+    Test(Build),
+    /// List the models in the registry
+    Models,
+    /// List the versions of a model, or show one
+    Versions(Versions),
+    /// Move a channel to a version, or back
+    Promote(Promote),
+    /// Plan and run sweeps, and look at their results
+    Sweep {
+        /// What to do.
+        #[command(subcommand)]
+        verb: SweepVerb,
+    },
+    /// Pull requests on a local forge
+    Pr {
+        /// The repository on the forge [default: the one that `origin` of this clone points to]
+        #[arg(long, global = true, value_name = "OWNER/NAME")]
+        repository: Option<RepositoryName>,
+        /// The forge's directory [default: the settings' forge, or where `origin` lies]
+        #[arg(long, global = true, value_name = "DIR")]
+        forge: Option<PathBuf>,
+        /// In whose name
+        #[arg(long = "as", global = true, value_name = "LOGIN")]
+        login: Option<String>,
+        /// What to do.
+        #[command(subcommand)]
+        verb: PrVerb,
+    },
+    /// Receive webhooks, build, run and answer
+    Serve(Serve),
+    /// Check everything that this instance needs, and say what to do
+    Doctor,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Tell the server of a push; the local forge's hook calls it
+    #[command(hide = true)]
+    ForgeHook(ForgeHook),
+}
+
+/// `modelship init`.
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The model's name; its folder is the current one
+    #[arg(value_name = "OWNER/TITLE", required_unless_present_any = ["hub", "forge"])]
+    pub(crate) model: Option<ModelName>,
+    /// Make a hub repository (config, models, sweeps) in this folder instead
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "forge"])]
+    pub(crate) hub: Option<PathBuf>,
+    /// Make a local forge (bare repositories with pull requests) in this folder instead
+    #[arg(long, value_name = "DIR", conflicts_with = "model")]
+    pub(crate) forge: Option<PathBuf>,
+    /// With --forge: the first repository on it
+    #[arg(long, value_name = "OWNER/NAME", requires = "forge", default_value = "example/hub")]
+    pub(crate) repository: RepositoryName,
+    /// With --forge: the address that the server will listen on
+    #[arg(long, value_name = "ADDRESS", requires = "forge", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+}
+
+/// `modelship validate`.
+#[derive(Debug, Args)]
+pub(crate) struct Validate {
+    /// Files to check [default: every manifest, sweep file and policy of the repository]
+    pub(crate) files: Vec<PathBuf>,
+    /// Write the JSON Schemas of all files into this folder instead
+    #[arg(long, value_name = "DIR", conflicts_with = "files")]
+    pub(crate) schemas: Option<PathBuf>,
+}
+
+/// `modelship build` and `modelship test`.
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    /// Models [default: every model of the repository]
+    #[arg(value_name = "OWNER/TITLE")]
+    pub(crate) models: Vec<ModelName>,
+    /// Take the work tree as it is, with changes that no commit holds; such a version cannot be promoted
+    #[arg(long)]
+    pub(crate) dirty: bool,
+}
+
+/// `modelship versions`.
+#[derive(Debug, Args)]
+pub(crate) struct Versions {
+    /// The model
+    #[arg(value_name = "OWNER/TITLE")]
+    pub(crate) model: ModelName,
+    /// Show this version whole: a channel, a version, a commit or a digest
+    pub(crate) version: Option<String>,
+    /// Show where this channel pointed, and why it moved
+    #[arg(long, value_name = "CHANNEL", conflicts_with = "version")]
+    pub(crate) history: Option<ChannelName>,
+}
+
+/// `modelship promote`.
+#[derive(Debug, Args)]
+pub(crate) struct Promote {
+    /// The model
+    #[arg(value_name = "OWNER/TITLE")]
+    pub(crate) model: ModelName,
+    /// Where to: a channel, a version, a commit or a digest
+    #[arg(required_unless_present = "back")]
+    pub(crate) version: Option<String>,
+    /// The channel that moves
+    #[arg(long, value_name = "CHANNEL", default_value = "production")]
+    pub(crate) to: ChannelName,
+    /// Move the channel back to where it pointed before
+    #[arg(long, conflicts_with = "version")]
+    pub(crate) back: bool,
+}
+
+/// `modelship sweep ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SweepVerb {
+    /// Show what a sweep file would run, and run nothing
+    Plan(SweepFile),
+    /// Run a sweep file here, and wait for its analysis
+    Run(SweepRun),
+    /// Show how sweeps stand
+    Status {
+        /// The sweep's id or name [default: all]
+        sweep: Option<String>,
+    },
+    /// Show a sweep's results, or how they differ from another sweep's
+    Results(SweepResults),
+}
+
+/// A sweep file.
+#[derive(Debug, Args)]
+pub(crate) struct SweepFile {
+    /// The sweep file
+    pub(crate) file: PathBuf,
+    /// Take the work tree as it is, with changes that no commit holds
+    #[arg(long)]
+    pub(crate) dirty: bool,
+}
+
+/// `modelship sweep run`.
+#[derive(Debug, Args)]
+pub(crate) struct SweepRun {
+    /// The file.
+    #[command(flatten)]
+    pub(crate) file: SweepFile,
+    /// Do runs that failed again
+    #[arg(long)]
+    pub(crate) retry_failed: bool,
+}
+
+/// `modelship sweep results`.
+#[derive(Debug, Args)]
+pub(crate) struct SweepResults {
+    /// The sweep's id or name
+    pub(crate) sweep: String,
+    /// Compare with this sweep
+    #[arg(long, value_name = "SWEEP")]
+    pub(crate) against: Option<String>,
+    /// How many rows of the table to show
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub(crate) head: usize,
+}
+
+/// `modelship pr ...`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PrVerb {
+    /// Open a pull request
+    Open {
+        /// Its title
+        #[arg(long)]
+        title: String,
+        /// The branch that holds the change [default: the current one]
+        #[arg(long, value_name = "BRANCH")]
+        head: Option<String>,
+        /// The branch that the change is for
+        #[arg(long, value_name = "BRANCH", default_value = "main")]
+        base: String,
+    },
+    /// List pull requests
+    List {
+        /// Also closed and merged ones
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show a pull request with its comments and statuses
+    Show {
+        /// Its number
+        number: u64,
+    },
+    /// Comment, for instance `/modelship run`
+    Comment {
+        /// Its number
+        number: u64,
+        /// The comment
+        body: String,
+    },
+    /// Close without merging
+    Close {
+        /// Its number
+        number: u64,
+    },
+    /// Merge
+    Merge {
+        /// Its number
+        number: u64,
+    },
+}
+
+/// `modelship serve`.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The address to listen on; port 0 chooses a free one
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Write logs as JSON lines
+    #[arg(long)]
+    pub(crate) log_json: bool,
+}
+
+/// `modelship forge-hook`.
+#[derive(Debug, Args)]
+pub(crate) struct ForgeHook {
+    /// The forge's directory.
+    #[arg(long)]
+    pub(crate) forge: PathBuf,
+    /// The repository.
+    #[arg(long)]
+    pub(crate) repository: RepositoryName,
+}

@@ -1,0 +1,204 @@
+//! `modelship build` and `modelship test`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::Build;
+use super::output::{CliError, Output};
+use super::progress::Stage;
+use super::session::Session;
+use super::workspace::{Workspace, WorkspaceModel};
+use crate::domain::decide::State;
+use crate::domain::diagnostic::Faults;
+use crate::domain::event::{BuildFailure, BuildOrigin, Event, Key};
+use crate::domain::report::numbers;
+use crate::domain::version::Version;
+use crate::edge::builder::process::TestError;
+use crate::engine::Engine;
+use crate::settings::Settings;
+
+/// A model that was built, as `--output json` shows it.
+#[derive(Debug, Serialize)]
+struct BuildResult {
+    model: String,
+    commit: String,
+    version: Option<Version>,
+    failure: Option<BuildFailure>,
+}
+
+/// Builds and registers models.
+pub(crate) async fn build(settings: Settings, build: &Build, _cwd: &Path, output: &Output) -> Result<(), CliError> {
+    let mut session = Session::open(settings).await?;
+    let workspace = Workspace::open(&session.engine.outside().hosting, build.dirty)?;
+    let models = workspace.models(&build.models)?;
+    let mut results = Vec::new();
+    for model in &models {
+        results.push((model, make(&mut session, &workspace, model, output).await?));
+    }
+    session.close().await?;
+    show(&results, &workspace, output)
+}
+
+/// Builds one model unless it is registered already, and waits for the outcome.
+pub(super) async fn make(
+    session: &mut Session,
+    workspace: &Workspace,
+    model: &WorkspaceModel,
+    output: &Output,
+) -> Result<Result<Version, BuildFailure>, CliError> {
+    let stage = Stage::begin(output, &format!("Building {}", model.model));
+    let key = Key::Model(model.model.clone());
+    session
+        .engine
+        .tell(
+            key.clone(),
+            Event::BuildRequested {
+                source: model.source.clone(),
+                tree: workspace.tree,
+                origin: BuildOrigin::Terminal,
+                waiter: None,
+            },
+        )
+        .await?;
+    let commit = model.source.commit.clone();
+    let name = model.model.clone();
+    let outcome = session
+        .until(async |engine: &Engine| {
+            let Some(State::Model(state)) = read(engine, &key).await? else { return Ok(None) };
+            if state.builds.contains_key(&commit) || engine.store().has_tasks(&key.to_string()).await? {
+                return Ok(None);
+            }
+            if let Some(failed) = state.failures.iter().rev().find(|failed| failed.commit == commit) {
+                return Ok(Some(Err(failed.failure.clone())));
+            }
+            let versions = engine.store().versions(&name).await?;
+            Ok(versions.into_iter().find(|version| version.source.commit == commit).map(Ok))
+        })
+        .await?;
+    match &outcome {
+        Ok(version) => stage.done(&format!("version {} ({})", version.id, tests(version))),
+        Err(failure) => stage.failed(&failure.stage),
+    }
+    Ok(outcome)
+}
+
+fn tests(version: &Version) -> String {
+    let count = u64::try_from(version.tests.len()).unwrap_or(u64::MAX);
+    format!("built in {}, {} passed", numbers::duration(version.build_ms), numbers::plural(count, "test"))
+}
+
+async fn read(engine: &Engine, key: &Key) -> anyhow::Result<Option<State>> {
+    Ok(engine.store().state(&key.to_string()).await?.map(|json| serde_json::from_str(&json)).transpose()?)
+}
+
+type Outcome = Result<Version, BuildFailure>;
+
+fn show(results: &[(&WorkspaceModel, Outcome)], workspace: &Workspace, output: &Output) -> Result<(), CliError> {
+    if output.is_json() {
+        let rows: Vec<_> = results
+            .iter()
+            .map(|(model, outcome)| BuildResult {
+                model: model.model.to_string(),
+                commit: workspace.commit.to_string(),
+                version: outcome.as_ref().ok().cloned(),
+                failure: outcome.as_ref().err().cloned(),
+            })
+            .collect();
+        output.json(&rows)?;
+    } else {
+        let rows: Vec<_> = results
+            .iter()
+            .filter_map(|(model, outcome)| {
+                let version = outcome.as_ref().ok()?;
+                Some(vec![
+                    model.model.to_string(),
+                    version.id.to_string(),
+                    workspace.commit.short().to_owned(),
+                    version.tests.len().to_string(),
+                    numbers::duration(version.build_ms),
+                ])
+            })
+            .collect();
+        output.table(&["MODEL", "VERSION", "COMMIT", "TESTS", "BUILT IN"], &rows)?;
+    }
+    let failed: Vec<_> = results.iter().filter_map(|(model, outcome)| Some((model, outcome.as_ref().err()?))).collect();
+    for (model, failure) in &failed {
+        explain(&model.model.to_string(), failure, output);
+    }
+    match failed.len() {
+        0 => {
+            if let [(model, _)] = results {
+                output.next_step(&format!("modelship versions {}", model.model));
+            } else {
+                output.next_step("modelship models");
+            }
+            Ok(())
+        }
+        _ => Err(CliError::Told),
+    }
+}
+
+/// Shows a failed build on standard error.
+pub(super) fn explain(model: &str, failure: &BuildFailure, output: &Output) {
+    if failure.faults.is_empty() {
+        output.problem(&format!("{model} failed in `{}`: {}", failure.stage, failure.message));
+        output.quote(&failure.log_tail);
+    } else {
+        output.faults(&Faults(failure.faults.clone()));
+    }
+}
+
+/// Runs the declared tests, each with its time. A model that is not built yet is built first, which tests it too.
+pub(crate) async fn test(settings: Settings, build: &Build, _cwd: &Path, output: &Output) -> Result<(), CliError> {
+    let mut session = Session::open(settings).await?;
+    let workspace = Workspace::open(&session.engine.outside().hosting, build.dirty)?;
+    let models = workspace.models(&build.models)?;
+    let mut rows = Vec::new();
+    let mut passed: BTreeMap<String, Version> = BTreeMap::new();
+    let mut failed = 0;
+    for model in &models {
+        let version = match make(&mut session, &workspace, model, output).await? {
+            Ok(version) => version,
+            Err(failure) => {
+                failed += 1;
+                rows.push(vec![model.model.to_string(), failure.stage.clone(), "failed".to_owned(), String::new()]);
+                explain(&model.model.to_string(), &failure, output);
+                continue;
+            }
+        };
+        let stage = Stage::begin(output, &format!("Testing {}", model.model));
+        let builder = &session.engine.outside().builder;
+        let Some(dir) = builder.built(&version.executable) else {
+            return Err(CliError::User(format!("version `{}` is no longer built on this machine; build it again", version.id)));
+        };
+        match builder.run_tests(&dir, &model.manifest, &CancellationToken::new()).await {
+            Ok(tests) => {
+                stage.done(&numbers::plural(u64::try_from(tests.len()).unwrap_or(u64::MAX), "test"));
+                for test in &tests {
+                    let time = numbers::duration(test.duration_ms);
+                    rows.push(vec![model.model.to_string(), test.name.clone(), "passed".to_owned(), time]);
+                }
+                passed.insert(model.model.to_string(), Version { tests, ..version });
+            }
+            Err(TestError::Failed { name, message, log_tail }) => {
+                failed += 1;
+                stage.failed(&name);
+                rows.push(vec![model.model.to_string(), name.clone(), "failed".to_owned(), String::new()]);
+                output.problem(&format!("{} failed in `{name}`: {message}", model.model));
+                output.quote(&log_tail);
+            }
+            Err(TestError::Cancelled) => return Err(CliError::User("the tests were stopped".to_owned())),
+            Err(TestError::Internal(error)) => return Err(CliError::Ours(error)),
+        }
+    }
+    session.close().await?;
+    if output.is_json() {
+        output.json(&rows)?;
+    } else {
+        output.table(&["MODEL", "TEST", "RESULT", "TIME"], &rows)?;
+    }
+    if failed > 0 { Err(CliError::Told) } else { Ok(()) }
+}

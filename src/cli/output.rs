@@ -1,0 +1,366 @@
+//! How the terminal is spoken to: data on standard output, everything else on standard error.
+//!
+//! Colour appears only where a terminal shows it; whatever is piped is plain text or JSON. What models or users wrote
+//! loses its control characters before it is printed. Only this module, [`markdown`](super::markdown) and
+//! [`progress`](super::progress) print.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::process::ExitCode;
+
+use anstream::AutoStream;
+use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+use serde_json::json;
+
+use super::arguments::OutputFormat;
+use super::faults::{Surface, render_faults};
+use super::markdown;
+use crate::store::StoreError;
+use crate::domain::diagnostic::Faults;
+use crate::domain::ids::Time;
+use crate::domain::report::escape::visible;
+
+/// How many columns text has where nobody tells the width.
+const USUAL_WIDTH: usize = 100;
+
+/// How the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ExitStatus {
+    /// What was asked for is done.
+    Done = 0,
+    /// The user's input or the user's model failed.
+    User = 1,
+    /// We failed.
+    Ours = 2,
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(status as u8)
+    }
+}
+
+/// Why a verb ended early.
+#[derive(Debug)]
+pub(crate) enum CliError {
+    /// The user's doing: one sentence with what to do next.
+    User(String),
+    /// Files that the user wrote are wrong.
+    Faults(Faults),
+    /// The user's doing, and all about it is printed already.
+    Told,
+    /// Our fault, or that of what we stand on.
+    Ours(anyhow::Error),
+}
+
+impl CliError {
+    fn status(&self) -> ExitStatus {
+        match self {
+            Self::User(_) | Self::Faults(_) | Self::Told => ExitStatus::User,
+            Self::Ours(_) => ExitStatus::Ours,
+        }
+    }
+}
+
+impl From<anyhow::Error> for CliError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Ours(error)
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict(_) | StoreError::BadUrl { .. } => Self::User(error.to_string()),
+            StoreError::Unavailable(_) | StoreError::LeaseLost { .. } | StoreError::Corrupt { .. } => {
+                Self::Ours(error.into())
+            }
+        }
+    }
+}
+
+impl From<io::Error> for CliError {
+    fn from(error: io::Error) -> Self {
+        Self::Ours(error.into())
+    }
+}
+
+impl From<Faults> for CliError {
+    fn from(faults: Faults) -> Self {
+        Self::Faults(faults)
+    }
+}
+
+/// The terminal, or what stands in its place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    format: OutputFormat,
+}
+
+impl Output {
+    /// Speaks `format` on standard output.
+    pub(crate) fn new(format: OutputFormat) -> Self {
+        Self { format }
+    }
+
+    /// Whether the data goes out as JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == OutputFormat::Json
+    }
+
+    // --- data, on standard output -------------------------------------------------------------------------------
+
+    /// Prints `value` as one JSON document.
+    pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), CliError> {
+        let mut text = serde_json::to_string_pretty(value).map_err(|error| CliError::Ours(error.into()))?;
+        text.push('\n');
+        print(io::stdout().lock(), text.as_bytes())
+    }
+
+    /// Prints bytes as they are.
+    pub(crate) fn raw(&self, bytes: &[u8]) -> Result<(), CliError> {
+        print(io::stdout().lock(), bytes)
+    }
+
+    /// Prints one line, or several.
+    pub(crate) fn line(&self, text: &str) -> Result<(), CliError> {
+        print(anstream::stdout().lock(), format!("{}\n", visible(text)).as_bytes())
+    }
+
+    /// Prints a title.
+    pub(crate) fn heading(&self, text: &str) -> Result<(), CliError> {
+        print(anstream::stdout().lock(), format!("\u{1b}[1m{}\u{1b}[0m\n", visible(text)).as_bytes())
+    }
+
+    /// Prints a table. Columns of numbers stand on the right; a terminal's width is kept, a pipe gets whole lines.
+    pub(crate) fn table(&self, header: &[&str], rows: &[Vec<String>]) -> Result<(), CliError> {
+        print(anstream::stdout().lock(), render_table(header, rows, stdout_width()).as_bytes())
+    }
+
+    /// Prints Markdown, such as a comment's, the way a person reads it.
+    pub(crate) fn markdown(&self, body: &str) -> Result<(), CliError> {
+        print(anstream::stdout().lock(), markdown::render(body, stdout_width()).as_bytes())
+    }
+
+    // --- everything else, on standard error ---------------------------------------------------------------------
+
+    /// Says what can be done next: a command.
+    pub(crate) fn next_step(&self, command: &str) {
+        self.say("\u{1b}[36mnext:\u{1b}[0m", command);
+    }
+
+    /// Says something worth knowing.
+    pub(crate) fn note(&self, text: &str) {
+        self.say("\u{1b}[33mnote:\u{1b}[0m", text);
+    }
+
+    /// Says what went wrong, without ending.
+    pub(crate) fn problem(&self, text: &str) {
+        tell(&render_problem(text));
+    }
+
+    /// Shows lines that somebody else wrote, such as the end of a log.
+    pub(crate) fn quote(&self, lines: &str) {
+        tell(&render_quote(lines));
+    }
+
+    /// Shows faults in files with their places.
+    pub(crate) fn faults(&self, faults: &Faults) {
+        tell(&render_faults(faults, stderr_surface()));
+    }
+
+    /// Says why a verb ended early and gives the process's exit status.
+    pub(crate) fn error(&self, error: &CliError) -> ExitStatus {
+        if self.is_json() {
+            if let Some(document) = error_document(error) {
+                tell(&format!("{document}\n"));
+            }
+        } else {
+            match error {
+                CliError::User(message) => self.problem(message),
+                CliError::Faults(faults) => self.faults(faults),
+                CliError::Told => {}
+                CliError::Ours(error) => tell(&render_ours(error)),
+            }
+        }
+        error.status()
+    }
+
+    /// Whether somebody watches standard error.
+    pub(crate) fn has_terminal(&self) -> bool {
+        io::stderr().is_terminal()
+    }
+
+    /// A moment as the user's clock shows it: `2026-11-20 23:44`.
+    pub(crate) fn moment(&self, time: Time) -> String {
+        match chrono::DateTime::from_timestamp_millis(time.0) {
+            Some(utc) => utc.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M").to_string(),
+            None => "-".to_owned(),
+        }
+    }
+
+    fn say(&self, word: &str, text: &str) {
+        if !self.is_json() {
+            tell(&format!("{word} {}\n", visible(text)));
+        }
+    }
+}
+
+/// Writes to standard output. Whoever closes the pipe early, such as `head`, has seen enough: that is no error.
+fn print(mut target: impl Write, bytes: &[u8]) -> Result<(), CliError> {
+    match target.write_all(bytes).and_then(|()| target.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.map_err(CliError::from),
+    }
+}
+
+/// Writes to standard error, where nobody can be told that it failed.
+pub(super) fn tell(text: &str) {
+    let mut target = AutoStream::auto(io::stderr()).lock();
+    let _ = target.write_all(text.as_bytes());
+}
+
+/// The terminal's width; none when standard output is no terminal.
+fn stdout_width() -> Option<u16> {
+    Table::new().width()
+}
+
+fn stderr_surface() -> Surface {
+    if io::stderr().is_terminal() {
+        let width = Table::new().use_stderr().width().map_or(USUAL_WIDTH, usize::from);
+        Surface::Terminal { width }
+    } else {
+        Surface::Plain
+    }
+}
+
+/// A table as text: two blanks between columns, no lines. `width` none means as wide as need be.
+pub(super) fn render_table(header: &[&str], rows: &[Vec<String>], width: Option<u16>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).force_no_tty();
+    if let Some(width) = width {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width).enforce_styling();
+    }
+    table.set_header(header.iter().map(|name| Cell::new(one_line(name)).add_attribute(Attribute::Bold)));
+    for row in rows {
+        table.add_row(row.iter().map(|text| Cell::new(one_line(text))));
+    }
+    for (place, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if is_numeric(rows, place) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    format!("{}\n", table.trim_fmt())
+}
+
+fn one_line(text: &str) -> String {
+    visible(text).replace(['\n', '\t'], " ")
+}
+
+/// Whether every cell of the column is a number, a share or a blank, and one is a number.
+fn is_numeric(rows: &[Vec<String>], place: usize) -> bool {
+    let cells = || rows.iter().filter_map(|row| row.get(place)).map(|cell| cell.trim_end_matches(" %"));
+    let number = |cell: &str| cell.replace(',', "").parse::<f64>().is_ok();
+    cells().any(number) && cells().all(|cell| matches!(cell, "" | "-") || number(cell))
+}
+
+fn render_problem(text: &str) -> String {
+    format!("\u{1b}[1;31merror:\u{1b}[0m {}\n", visible(text))
+}
+
+fn render_quote(lines: &str) -> String {
+    visible(lines).trim_end().lines().map(|line| format!("  \u{1b}[2m|\u{1b}[0m {line}\n")).collect()
+}
+
+/// Our fault, with the chain of what led to it.
+fn render_ours(error: &anyhow::Error) -> String {
+    let mut text = render_problem(&error.to_string());
+    for cause in error.chain().skip(1) {
+        text.push_str(&format!("  caused by: {}\n", one_line(&cause.to_string())));
+    }
+    text.push_str("this is not your input's fault; `modelship doctor` looks at what modelship needs\n");
+    text
+}
+
+/// The error for programs; none when all is told already.
+fn error_document(error: &CliError) -> Option<serde_json::Value> {
+    let (kind, message, faults) = match error {
+        CliError::User(message) => ("user", message.clone(), None),
+        CliError::Faults(faults) => ("faults", faults.to_string(), Some(&faults.0)),
+        CliError::Told => return None,
+        CliError::Ours(error) => ("ours", format!("{error:#}"), None),
+    };
+    let mut document = json!({"error": {"kind": kind, "message": message}});
+    if let Some(faults) = faults {
+        document["error"]["faults"] = json!(faults);
+    }
+    Some(document)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+    use crate::domain::diagnostic::Diagnostic;
+
+    fn rows(rows: &[&[&str]]) -> Vec<Vec<String>> {
+        rows.iter().map(|row| row.iter().map(|cell| (*cell).to_owned()).collect()).collect()
+    }
+
+    #[test]
+    fn a_piped_table_has_no_lines_and_no_colour() {
+        let rows = rows(&[&["urban/simple-tax", "12", "1.2 s"], &["identity", "1,234", "-"]]);
+        insta::assert_snapshot!(render_table(&["MODEL", "RUNS", "TIME"], &rows, None), @r"
+        MODEL              RUNS  TIME
+        urban/simple-tax     12  1.2 s
+        identity          1,234  -
+        ");
+    }
+
+    #[test]
+    fn a_terminals_width_is_kept() {
+        let rows = rows(&[&["a", "a long description that does not fit into a narrow terminal"]]);
+        let text = anstream::adapter::strip_str(&render_table(&["NAME", "WHAT"], &rows, Some(30))).to_string();
+        assert!(text.lines().all(|line| line.chars().count() <= 30), "{text}");
+        assert_eq!(text.split_whitespace().skip(2).collect::<Vec<_>>().join(" "), rows[0].join(" "));
+    }
+
+    #[test]
+    fn what_others_wrote_cannot_steer_the_terminal() {
+        let text = render_table(&["NAME"], &rows(&[&["\u{1b}[2Jgone\nx\u{202E}"]]), None);
+        assert_eq!(text, "NAME\ngone x\u{FFFD}\n");
+        assert_eq!(
+            anstream::adapter::strip_str(&render_quote("a\u{7}\nb\u{1b}]0;x\u{7}\n")).to_string(),
+            "  | a\n  | b\n"
+        );
+    }
+
+    #[test]
+    fn our_faults_tell_their_causes() {
+        let error =
+            Err::<(), _>(anyhow::anyhow!("disk is full")).context("failed to write `analysis.csv`").unwrap_err();
+        let text = anstream::adapter::strip_str(&render_ours(&error)).to_string();
+        insta::assert_snapshot!(text, @r"
+        error: failed to write `analysis.csv`
+          caused by: disk is full
+        this is not your input's fault; `modelship doctor` looks at what modelship needs
+        ");
+    }
+
+    #[test]
+    fn programs_get_errors_as_json() {
+        let faults = Faults::from(Diagnostic::of_file("sweeps/x.yaml", "no such file", None));
+        insta::assert_snapshot!(error_document(&CliError::Faults(faults)).unwrap(), @r#"{"error":{"kind":"faults","message":"sweeps/x.yaml: no such file","faults":[{"file":"sweeps/x.yaml","line":0,"column":0,"length":1,"excerpt":"","message":"no such file","hint":null}]}}"#);
+        insta::assert_snapshot!(error_document(&CliError::User("no model `x`".to_owned())).unwrap(), @r#"{"error":{"kind":"user","message":"no model `x`"}}"#);
+        assert_eq!(error_document(&CliError::Told), None);
+    }
+
+    #[test]
+    fn the_exit_status_tells_whose_fault_it_was() {
+        assert_eq!(CliError::User(String::new()).status(), ExitStatus::User);
+        assert_eq!(CliError::Told.status(), ExitStatus::User);
+        assert_eq!(CliError::Ours(anyhow::anyhow!("x")).status() as u8, 2);
+    }
+}

@@ -1,0 +1,82 @@
+//! `modelship serve`.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::session::InstanceLock;
+use crate::engine::{Clock, Engine, Outside};
+use crate::server::{self, AllowedRepositories, Instance, Limits, ServerContext, WebhookSecrets};
+use crate::settings::{ForgeSettings, Settings};
+use crate::store::Store;
+
+/// Serves until it is told to stop.
+pub(crate) async fn serve(settings: Settings) -> Result<()> {
+    let Some(_lock) = InstanceLock::try_take(&settings.state)? else {
+        bail!(
+            "another modelship works on `{}` already; stop it, or choose another folder with `--state`",
+            settings.state.display()
+        );
+    };
+    let store = Store::open(&settings.database).await?;
+    let outside = Outside::open(&settings)?;
+    let mut secrets = settings.server.webhook_secrets.clone();
+    if let Some(forge) = outside.forge() {
+        secrets.push(forge.webhook_secret()?);
+    }
+    if let ForgeSettings::Laptop { repository } = &settings.forge {
+        bail!(
+            "there is no forge to serve for `{}`; make one with `modelship init --forge DIR` and start again with `--settings DIR/settings.yaml`",
+            repository.display()
+        );
+    }
+    let engine = Engine::new(store, outside, settings.rules(), Clock::system());
+    engine.recover().await?;
+    let listener = TcpListener::bind(settings.server.listen)
+        .await
+        .with_context(|| format!("cannot listen on `{}`; is another server running there?", settings.server.listen))?;
+    let address = listener.local_addr().context("cannot find out the address that the server listens on")?;
+    if let Some(forge) = engine.outside().forge() {
+        forge.set_url(&format!("http://{address}"))?;
+    }
+    let stop = CancellationToken::new();
+    tokio::spawn(stop_on_signal(stop.clone()));
+    tracing::info!(address = %address, "modelship {} serves http://{address}", env!("CARGO_PKG_VERSION"));
+    let instance = Arc::new(Instance(Arc::clone(&engine)));
+    let context = ServerContext {
+        secrets: WebhookSecrets::new(secrets).context("there is no secret to verify webhooks with; set MODELSHIP_WEBHOOK_SECRET")?,
+        repositories: match settings.server.repositories.as_slice() {
+            [] => AllowedRepositories::Any,
+            ids => AllowedRepositories::Only(ids.iter().copied().collect()),
+        },
+        inbox: Arc::clone(&instance) as _,
+        registry: instance,
+        limits: Limits::default(),
+    };
+    let ((), worked) = tokio::join!(
+        server::serve(listener, context, stop.clone().cancelled_owned()),
+        engine.run(Some(settings.reconcile_every), &stop),
+    );
+    worked?;
+    engine.store().close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn stop_on_signal(stop: CancellationToken) {
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(signal) => signal,
+        Err(error) => {
+            tracing::error!(error = %error, "cannot listen for signals");
+            return;
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping: what runs goes on and is taken up at the next start");
+    stop.cancel();
+}

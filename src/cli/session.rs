@@ -1,0 +1,115 @@
+//! A verb's hold on the instance.
+//!
+//! Every verb that changes something tells the same engine that the server runs. Whoever holds the instance's lock runs
+//! the engine; a verb that finds a server at work only tells it, and waits for the answer to appear in the database. So
+//! a laptop needs no server, and a terminal beside a server does nothing behind its back.
+
+use std::fs::TryLockError;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::decide::State;
+use crate::domain::event::Key;
+use crate::engine::{Clock, Engine, Outside};
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// How often is the database asked whether the answer is there?
+const LOOK: Duration = Duration::from_millis(40);
+
+/// The lock that says who runs the engine of an instance. It falls with its process.
+#[derive(Debug)]
+pub(crate) struct InstanceLock(#[expect(dead_code, reason = "the lock is held by the open file")] fs_err::File);
+
+impl InstanceLock {
+    /// Takes the lock of the instance whose state lies in `state`; none when somebody else holds it.
+    pub(crate) fn try_take(state: &Path) -> Result<Option<Self>> {
+        fs_err::create_dir_all(state)?;
+        let file = fs_err::OpenOptions::new().create(true).truncate(false).write(true).open(state.join("engine.lock"))?;
+        match file.file().try_lock() {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).context("cannot lock the instance"),
+        }
+    }
+}
+
+/// A verb's engine.
+pub(crate) struct Session {
+    pub(crate) settings: Settings,
+    pub(crate) engine: Arc<Engine>,
+    at_work: Option<AtWork>,
+}
+
+/// The engine running in this process.
+struct AtWork {
+    _lock: InstanceLock,
+    stop: CancellationToken,
+    engine: JoinHandle<Result<()>>,
+}
+
+impl Session {
+    /// Opens the instance that `settings` describe. Nothing runs yet.
+    pub(crate) async fn open(settings: Settings) -> Result<Self> {
+        let store = Store::open(&settings.database).await?;
+        let outside = Outside::open(&settings)?;
+        let engine = Engine::new(store, outside, settings.rules(), Clock::system());
+        Ok(Self { settings, engine, at_work: None })
+    }
+
+    /// The database.
+    pub(crate) fn store(&self) -> &Store {
+        self.engine.store()
+    }
+
+    /// Waits until `answer` finds what it looks for, with the engine at work here or in the process that holds the lock.
+    pub(crate) async fn until<T>(&mut self, mut answer: impl AsyncFnMut(&Engine) -> Result<Option<T>>) -> Result<T> {
+        loop {
+            self.work_if_free().await?;
+            if let Some(found) = answer(&self.engine).await? {
+                return Ok(found);
+            }
+            if let Some(at_work) = &mut self.at_work
+                && at_work.engine.is_finished()
+            {
+                (&mut at_work.engine).await.context("the engine panicked")??;
+                anyhow::bail!("the engine ended before there was an answer");
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// The state of `key`.
+    pub(crate) async fn state(&self, key: &Key) -> Result<Option<State>> {
+        let json = self.store().state(&key.to_string()).await?;
+        json.map(|json| serde_json::from_str(&json).with_context(|| format!("cannot read the state of `{key}`"))).transpose()
+    }
+
+    /// Lets the engine come to rest.
+    pub(crate) async fn close(mut self) -> Result<()> {
+        if let Some(at_work) = self.at_work.take() {
+            at_work.stop.cancel();
+            at_work.engine.await.context("the engine panicked")??;
+        }
+        self.store().close().await;
+        Ok(())
+    }
+
+    async fn work_if_free(&mut self) -> Result<()> {
+        if self.at_work.is_some() {
+            return Ok(());
+        }
+        let Some(lock) = InstanceLock::try_take(&self.settings.state)? else { return Ok(()) };
+        self.engine.recover().await?;
+        let stop = CancellationToken::new();
+        let (engine, token) = (Arc::clone(&self.engine), stop.clone());
+        let engine = tokio::spawn(async move { engine.run(None, &token).await });
+        self.at_work = Some(AtWork { _lock: lock, stop, engine });
+        Ok(())
+    }
+}

@@ -1,0 +1,274 @@
+//! The manifest: what a model is, how it is built, run and tested.
+//!
+//! These are the checked values that the rest of the program works with. They serialise to one canonical JSON form,
+//! from which hashes are taken.
+
+mod check;
+mod expectations;
+mod parameters;
+pub(super) mod paths;
+mod quantities;
+mod raw;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::diagnostic::Faults;
+use super::ids::{Digest, ModelName};
+use super::parameters::{Parameter, Value};
+use super::yaml::Files;
+
+pub(super) use raw::RawManifest;
+
+/// A model's manifest, read and checked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// `owner/title`.
+    pub model: ModelName,
+    /// One line on what it is.
+    pub description: String,
+    /// Where the source lies.
+    pub source: Source,
+    /// How it is built.
+    pub build: Build,
+    /// Who builds it.
+    pub build_by: BuildBy,
+    /// How one run runs.
+    pub run: Run,
+    /// The parameters, in the manifest's order.
+    pub parameters: Vec<Parameter>,
+    /// Named parameter sets that a sweep can start from.
+    pub sets: BTreeMap<String, Vec<(String, Value)>>,
+    /// Input files within the source whose digests are part of a run's id.
+    pub inputs: Vec<String>,
+    /// What a run leaves.
+    pub outputs: Outputs,
+    /// What must hold before a build becomes a version.
+    pub tests: Vec<Test>,
+}
+
+impl Manifest {
+    /// Reads the manifest that lies at `path`; `files` are the files of the same commit.
+    ///
+    /// # Errors
+    /// Every fault that was found, in the manifest or in a file that it names.
+    pub fn parse(path: &str, text: &str, files: &dyn Files) -> Result<Self, Faults> {
+        check::manifest(path, text, files)
+    }
+
+    /// The hash of a manifest's text, as versions record it.
+    #[must_use]
+    pub fn hash(text: &str) -> Digest {
+        Digest::of(text)
+    }
+
+    /// What of the manifest decides a run's outcome, as canonical JSON (sorted keys). Limits that decide only whether a
+    /// run finishes (time, resources) and the checks on its outputs are not part of it.
+    #[must_use]
+    pub fn execution(&self) -> serde_json::Value {
+        let mut files = self.outputs.files.clone();
+        files.sort();
+        serde_json::json!({
+            "command": self.run.command,
+            "files": files,
+            "network": self.run.network,
+            "params": self.run.params,
+            "summarize": self.run.summarize,
+            "summary": self.outputs.summary,
+        })
+    }
+
+    /// The parameter called `name`, with its place in the manifest's order.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<(usize, &Parameter)> {
+        self.parameters.iter().enumerate().find(|(_, parameter)| parameter.name == name)
+    }
+}
+
+/// Where a model's source lies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// A folder of the manifest's own repository at the manifest's own commit; `.` is the whole repository.
+    Path(String),
+    /// A folder of another repository.
+    Repository {
+        /// Its address.
+        repo: String,
+        /// Branch, tag or commit.
+        reference: String,
+        /// The folder there.
+        path: String,
+    },
+}
+
+/// How a model is built.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// Commands for the `process` builder, each an argv list, run in a clean copy of the source. None when the
+    /// manifest has no `process` build; empty when there is nothing to do.
+    pub process: Option<Vec<Vec<String>>>,
+    /// The Dockerfile for the `docker` builder.
+    pub docker: Option<DockerBuild>,
+}
+
+/// A Dockerfile build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DockerBuild {
+    /// The Dockerfile's path within the source.
+    pub dockerfile: String,
+    /// The build context within the source.
+    pub context: String,
+    /// Build arguments.
+    pub args: BTreeMap<String, String>,
+    /// Platforms, for instance `linux/amd64`.
+    pub platforms: Vec<String>,
+}
+
+/// Who builds a model's commits. One authority for each model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BuildBy {
+    /// The server.
+    #[default]
+    Server,
+    /// GitHub Actions, which registers what it built.
+    Actions,
+}
+
+/// How one run runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// The command: an argv list with `{model}`, `{params}`, `{outputs}` filled in.
+    pub command: Vec<String>,
+    /// The parameter file's format.
+    pub params: ParamsFormat,
+    /// An optional second step that makes the summary; same placeholders.
+    pub summarize: Option<Vec<String>>,
+    /// What one run needs.
+    pub resources: Resources,
+    /// Whether the run may use the network.
+    pub network: Network,
+    /// How long one run may take, command and summary together.
+    pub timeout: Duration,
+}
+
+/// How parameters reach the model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ParamsFormat {
+    /// A file of lines `NAME,v1[,v2...]`.
+    #[default]
+    Csv,
+    /// A JSON object.
+    Json,
+    /// A YAML mapping.
+    Yaml,
+    /// A TOML table.
+    Toml,
+    /// No file: `--NAME=value` appended to the command, one argument for each parameter.
+    Args,
+    /// No file: an environment variable for each parameter.
+    Env,
+}
+
+/// What one run needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Processors, in thousandths of one.
+    pub milli_cpus: u32,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// GPUs.
+    pub gpus: u32,
+}
+
+/// Whether a run may use the network.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// Yes.
+    #[default]
+    Open,
+    /// No; an executor that cannot forbid it refuses the model.
+    None,
+}
+
+/// What a run leaves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Outputs {
+    /// Where the summary is.
+    pub summary: Summary,
+    /// Checks on the summary's columns.
+    pub columns: BTreeMap<String, Column>,
+    /// Files kept for each run, relative to `{outputs}`.
+    pub files: Vec<String>,
+}
+
+/// Where a run's summary is: one row of the analysis.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Summary {
+    /// A file relative to `{outputs}`: flat JSON, a two-column CSV or a one-row CSV, told apart by name and content.
+    File(String),
+    /// What the command (or `summarize`) prints, in one of the same forms.
+    Stdout,
+}
+
+/// What one output column must be. Missing, NaN or out of range fails the run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Column {
+    /// Its unit; empty when there is none.
+    pub unit: String,
+    /// Smallest allowed value.
+    pub min: Option<f64>,
+    /// Largest allowed value.
+    pub max: Option<f64>,
+    /// What it means.
+    pub description: String,
+}
+
+/// Something that must hold before a build becomes a version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Test {
+    /// Its name.
+    pub name: String,
+    /// What is done.
+    pub kind: TestKind,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+/// The two kinds of test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TestKind {
+    /// One run of the model, whose outputs must be as expected.
+    Run {
+        /// Parameters that differ from their defaults.
+        parameters: Vec<(String, Value)>,
+        /// What each named output must be.
+        expect: Vec<(String, Expectation)>,
+    },
+    /// A command in the built model's folder that must end with status 0.
+    Command {
+        /// The argv list.
+        command: Vec<String>,
+    },
+}
+
+/// What an output must be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Expectation {
+    /// The value.
+    pub value: Value,
+    /// Allowed relative difference; 0 means exact for text and whole numbers and 1e-9 is the default for floats.
+    pub relative: f64,
+    /// Allowed absolute difference.
+    pub absolute: f64,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! How a sweep under way is coming along.
+
+use super::escape::{COMMENT_LIMIT, clip, fit, text};
+use super::numbers::{count, duration, plural, rate};
+use super::{assignments, command_block, value};
+use crate::domain::command::Command;
+use crate::domain::ids::Time;
+use crate::domain::sweep::state::{SweepPhase, SweepReport};
+
+/// How many characters the progress bar has.
+const BAR_LENGTH: u64 = 24;
+
+/// How many failures are shown while the sweep runs.
+const MOST_FAILURES: usize = 3;
+
+/// The sweep's comment from its start on. Once the sweep has ended it says so in a line; the results come in a comment
+/// of their own.
+#[must_use]
+pub fn progress_comment(report: &SweepReport, now: Time) -> String {
+    let name = value(report.plan.name.as_str());
+    let body = match &report.phase {
+        SweepPhase::Submitting => format!("### Sweep {name} starts\n\n{}\n{}", bar(report), footer(report)),
+        SweepPhase::Running { runs, .. } => {
+            format!("### Sweep {name} runs\n\n{}{}\n{}", pace(report, *runs, now), failures(report), footer(report))
+        }
+        SweepPhase::Analysing => {
+            format!("### Sweep {name} is done running\n\n{}\nThe analysis is being written.\n", bar(report))
+        }
+        SweepPhase::Succeeded { .. } => format!("### Sweep {name} ✅\n\n{}\nThe results are below.\n", bar(report)),
+        SweepPhase::Incomplete { .. } => {
+            format!("### Sweep {name} ⚠️ incomplete\n\n{}\nThe results are below.\n", bar(report))
+        }
+        SweepPhase::Cancelled { by } => {
+            format!("### Sweep {name} was cancelled\n\n{}\nBy {}.\n", bar(report), text(by))
+        }
+        SweepPhase::Stopped { reason } => {
+            format!("### Sweep {name} ❌ stopped\n\n{}\n**Why:** {}\n", bar(report), text(reason))
+        }
+    };
+    fit(&body, COMMENT_LIMIT)
+}
+
+/// Runs that ended, well or not.
+pub(super) fn finished(report: &SweepReport) -> u64 {
+    report.succeeded + report.failed.values().sum::<u64>()
+}
+
+/// The failed runs by class: `2 model error, 1 timeout`.
+pub(super) fn failed_by_class(report: &SweepReport) -> String {
+    let parts: Vec<String> = report
+        .failed
+        .iter()
+        .filter(|(_, runs)| **runs > 0)
+        .map(|(class, runs)| format!("{} {}", count(*runs), class.words()))
+        .collect();
+    parts.join(", ")
+}
+
+/// A bar with the counts behind it.
+fn bar(report: &SweepReport) -> String {
+    let runs = report.plan.counts.runs;
+    let done = finished(report).min(runs);
+    let filled = (done * BAR_LENGTH).checked_div(runs).unwrap_or(BAR_LENGTH);
+    let bar: String = (0..BAR_LENGTH).map(|place| if place < filled { '█' } else { '░' }).collect();
+    let failed = failed_by_class(report);
+    let failed = if failed.is_empty() { String::new() } else { format!(", failed: **{failed}**") };
+    format!("`{bar}` **{} of {}**{failed}\n", count(done), plural(runs, "run"))
+}
+
+/// The bar, and how fast it moves. `round_runs` are the runs of this round: the others' results were known before.
+fn pace(report: &SweepReport, round_runs: u64, now: Time) -> String {
+    let bar = bar(report);
+    let elapsed = u64::try_from(now.since(report.started_at).as_millis()).unwrap_or(u64::MAX);
+    let known = report.plan.counts.runs.saturating_sub(round_runs);
+    let done = finished(report).saturating_sub(known);
+    let left = report.plan.counts.runs.saturating_sub(finished(report));
+    if done == 0 || elapsed == 0 {
+        return bar;
+    }
+    let remaining = u128::from(elapsed) * u128::from(left) / u128::from(done);
+    let remaining = duration(u64::try_from(remaining).unwrap_or(u64::MAX));
+    format!("{bar}\n{}, about {remaining} left.\n", rate(done, elapsed))
+}
+
+fn failures(report: &SweepReport) -> String {
+    let mut lines = String::new();
+    if !report.failures.is_empty() {
+        lines.push('\n');
+    }
+    for failure in report.failures.iter().take(MOST_FAILURES) {
+        let message = text(&clip(&failure.message, 200));
+        lines.push_str(&format!("- {} at {}: {message}\n", failure.class.words(), assignments(&failure.parameters)));
+    }
+    lines
+}
+
+fn footer(report: &SweepReport) -> String {
+    let cancel = Command::Cancel { sweep: Some(report.plan.name.clone()) };
+    let round = if report.round > 1 { format!(" Round {}.", report.round) } else { String::new() };
+    format!("Started by {}.{round} To stop it:\n\n{}", text(&report.by), command_block(&cancel))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{analysis, failure, report};
+    use super::*;
+    use crate::domain::sweep::record::FailureClass;
+
+    fn running() -> SweepPhase {
+        SweepPhase::Running { jobs: Vec::new(), runs: 19 }
+    }
+
+    #[test]
+    fn a_running_sweep_shows_counts_rate_and_time_left() {
+        insta::assert_snapshot!(progress_comment(&report(running(), 10, &[]), Time(1_004_000)), @r"
+        ### Sweep `standard-deduction` runs
+
+        `███████████░░░░░░░░░░░░░` **10 of 21 runs**
+
+        2 a second, about 5.5 s left.
+
+        Started by ada. To stop it:
+
+        ```
+        /modelship cancel standard-deduction
+        ```
+        ");
+    }
+
+    #[test]
+    fn failures_are_shown_while_it_runs() {
+        let mut report = report(running(), 6, &[(FailureClass::ModelError, 3), (FailureClass::Timeout, 1)]);
+        report.round = 2;
+        report.failures =
+            vec![failure(FailureClass::ModelError, "ended with status 3: no file `data/units.csv`", ""); 4];
+        insta::assert_snapshot!(progress_comment(&report, Time(1_004_000)), @r"
+        ### Sweep `standard-deduction` runs
+
+        `███████████░░░░░░░░░░░░░` **10 of 21 runs**, failed: **1 timeout, 3 model error**
+
+        2 a second, about 5.5 s left.
+
+        - model error at `STANDARD` = `1700`: ended with status 3: no file `data/units.csv`
+        - model error at `STANDARD` = `1700`: ended with status 3: no file `data/units.csv`
+        - model error at `STANDARD` = `1700`: ended with status 3: no file `data/units.csv`
+
+        Started by ada. Round 2. To stop it:
+
+        ```
+        /modelship cancel standard-deduction
+        ```
+        ");
+    }
+
+    #[test]
+    fn nothing_is_promised_before_the_first_run_ended() {
+        let body = progress_comment(&report(running(), 2, &[]), Time(1_004_000));
+        assert!(!body.contains("left"), "{body}");
+    }
+
+    #[test]
+    fn a_retry_counts_only_what_it_runs_itself() {
+        let mut report = report(SweepPhase::Running { jobs: Vec::new(), runs: 4 }, 19, &[]);
+        report.round = 2;
+        let body = progress_comment(&report, Time(1_004_000));
+        assert!(body.contains("30 a minute, about 4 s left"), "{body}");
+    }
+
+    #[test]
+    fn every_phase_has_its_words() {
+        let summary = Box::new(analysis());
+        let phases = [
+            SweepPhase::Submitting,
+            SweepPhase::Analysing,
+            SweepPhase::Succeeded { analysis: summary.clone() },
+            SweepPhase::Incomplete { analysis: summary },
+            SweepPhase::Cancelled { by: "`ada` in a comment".to_owned() },
+            SweepPhase::Stopped { reason: "the executor is gone".to_owned() },
+        ];
+        let bodies: Vec<String> =
+            phases.into_iter().map(|phase| progress_comment(&report(phase, 21, &[]), Time(1_004_000))).collect();
+        insta::assert_snapshot!(bodies.join("\n-----\n"), @r"
+        ### Sweep `standard-deduction` starts
+
+        `████████████████████████` **21 of 21 runs**
+
+        Started by ada. To stop it:
+
+        ```
+        /modelship cancel standard-deduction
+        ```
+
+        -----
+        ### Sweep `standard-deduction` is done running
+
+        `████████████████████████` **21 of 21 runs**
+
+        The analysis is being written.
+
+        -----
+        ### Sweep `standard-deduction` ✅
+
+        `████████████████████████` **21 of 21 runs**
+
+        The results are below.
+
+        -----
+        ### Sweep `standard-deduction` ⚠️ incomplete
+
+        `████████████████████████` **21 of 21 runs**
+
+        The results are below.
+
+        -----
+        ### Sweep `standard-deduction` was cancelled
+
+        `████████████████████████` **21 of 21 runs**
+
+        By `ada` in a comment.
+
+        -----
+        ### Sweep `standard-deduction` ❌ stopped
+
+        `████████████████████████` **21 of 21 runs**
+
+        **Why:** the executor is gone
+        ");
+    }
+}

@@ -1,0 +1,419 @@
+//! How a sweep ended: the comment that people are notified of.
+
+use super::escape::{COMMENT_LIMIT, block, fit, tail, text};
+use super::numbers::{bytes, count, duration, number, plural};
+use super::progress::failed_by_class;
+use super::{Align, assignments, chart, command_block, table, value};
+use crate::domain::command::Command;
+use crate::domain::sweep::analysis::{AnalysisSummary, ArtifactFile, OutputStatistics};
+use crate::domain::sweep::state::{RunFailure, SweepPhase, SweepReport};
+
+/// How many failed runs the comment shows.
+const MOST_FAILURES: usize = 10;
+
+/// How much of each failed run's log the comment shows.
+const LOG_LINES: usize = 20;
+const LOG_BYTES: usize = 2_000;
+
+/// How many outputs the statistics table shows.
+const MOST_OUTPUTS: usize = 30;
+
+/// Where readers find files of the artifact store.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Links {
+    /// What a file's key is appended to, for instance `http://host:8080/artifacts`; none when no server answers, and
+    /// then the key itself is shown.
+    pub base_url: Option<String>,
+}
+
+impl Links {
+    /// Markdown that leads to `file`.
+    fn to(&self, file: &ArtifactFile) -> String {
+        match &self.base_url {
+            Some(base) => {
+                let path: Vec<String> = file.key.split('/').map(percent_encoded).collect();
+                format!("[{}]({}/{})", value(&file.name), base.trim_end_matches('/'), path.join("/"))
+            }
+            None => format!("{} at {}", value(&file.name), super::escape::code(&file.key)),
+        }
+    }
+}
+
+/// The comment for a sweep that has ended; none for one that has not.
+#[must_use]
+pub fn final_comment(report: &SweepReport, links: &Links) -> Option<String> {
+    match &report.phase {
+        SweepPhase::Submitting | SweepPhase::Running { .. } | SweepPhase::Analysing => None,
+        SweepPhase::Succeeded { analysis } => {
+            let headline = format!(
+                "### Sweep {} ✅ {} done\n\n{}\n",
+                value(report.plan.name.as_str()),
+                plural(report.plan.counts.runs, "run"),
+                circumstances(report)
+            );
+            Some(fit(&format!("{headline}{}", results(analysis, links)), COMMENT_LIMIT))
+        }
+        SweepPhase::Incomplete { analysis } => {
+            let headline = format!(
+                "### Sweep {} ⚠️ {} of {} done\n\n{}\n",
+                value(report.plan.name.as_str()),
+                count(report.succeeded),
+                plural(report.plan.counts.runs, "run"),
+                circumstances(report)
+            );
+            let body = format!("{headline}{}{}{}", retry(report), results(analysis, links), failed_runs(report));
+            Some(fit(&body, COMMENT_LIMIT))
+        }
+        SweepPhase::Cancelled { by } => Some(cancelled_comment(report, by)),
+        SweepPhase::Stopped { reason } => Some(stopped_comment(report, reason)),
+    }
+}
+
+/// The comment for a sweep that `by` (a person or a cause) stopped.
+#[must_use]
+pub fn cancelled_comment(report: &SweepReport, by: &str) -> String {
+    let body = format!(
+        "### Sweep {} was cancelled\n\nBy {}, with {} of {} done. What is done is kept and not run again:\n\n{}",
+        value(report.plan.name.as_str()),
+        text(by),
+        count(report.succeeded),
+        plural(report.plan.counts.runs, "run"),
+        command_block(&Command::Run { sweep: Some(report.plan.name.clone()) })
+    );
+    fit(&body, COMMENT_LIMIT)
+}
+
+/// The comment for a sweep that could not go on.
+#[must_use]
+pub fn stopped_comment(report: &SweepReport, reason: &str) -> String {
+    let body = format!(
+        "### Sweep {} ❌ stopped\n\n**Why:** {}\n\n{} of {} are done and kept. To try the rest again:\n\n{}\n{}",
+        value(report.plan.name.as_str()),
+        text(reason),
+        count(report.succeeded),
+        plural(report.plan.counts.runs, "run"),
+        command_block(&Command::Retry { sweep: Some(report.plan.name.clone()) }),
+        failed_runs(report)
+    );
+    fit(&body, COMMENT_LIMIT)
+}
+
+/// Model, time and share of known results in one line.
+fn circumstances(report: &SweepReport) -> String {
+    let plan = &report.plan;
+    let mut parts = vec![format!("{} version {}", value(&plan.model.to_string()), value(plan.version.as_str()))];
+    if let Some(ended) = report.ended_at {
+        let took = u64::try_from(ended.since(report.started_at).as_millis()).unwrap_or(u64::MAX);
+        parts.push(format!("in **{}**", duration(took)));
+    }
+    if plan.counts.reused > 0 {
+        parts.push(format!("{} known before", plural(plan.counts.reused, "result")));
+    }
+    parts.push(format!("started by {}", text(&report.by)));
+    format!("{}.\n", parts.join(", "))
+}
+
+fn retry(report: &SweepReport) -> String {
+    let failed = failed_by_class(report);
+    let missing = report.plan.counts.runs.saturating_sub(super::progress::finished(report));
+    let mut parts = Vec::new();
+    if !failed.is_empty() {
+        parts.push(format!("Failed: **{failed}**."));
+    }
+    if missing > 0 {
+        parts.push(format!("{} never ended.", plural(missing, "run")));
+    }
+    let command = Command::Retry { sweep: Some(report.plan.name.clone()) };
+    format!("{} To run these again:\n\n{}\n", parts.join(" "), command_block(&command))
+}
+
+fn results(analysis: &AnalysisSummary, links: &Links) -> String {
+    let mut body = String::new();
+    if !analysis.statistics.is_empty() {
+        body.push_str(&statistics(&analysis.statistics));
+    }
+    if let Some(drawn) = analysis.chart.as_ref().and_then(chart::mermaid) {
+        body.push_str(&drawn);
+        body.push('\n');
+    }
+    if !analysis.notes.is_empty() {
+        body.push_str("**Worth a look:**\n\n");
+        for note in &analysis.notes {
+            body.push_str(&format!("- {}\n", text(note)));
+        }
+        body.push('\n');
+    }
+    body.push_str(&head(analysis));
+    if !analysis.files.is_empty() {
+        let files: Vec<String> =
+            analysis.files.iter().map(|file| format!("{} ({})", links.to(file), bytes(file.bytes))).collect();
+        body.push_str(&format!("**Files:** {}\n\n", files.join(", ")));
+    }
+    body
+}
+
+fn statistics(statistics: &[OutputStatistics]) -> String {
+    let shown = &statistics[..statistics.len().min(MOST_OUTPUTS)];
+    let with_baseline = shown.iter().any(|row| row.baseline.is_some());
+    let mut header = vec![
+        ("Output", Align::Left),
+        ("Unit", Align::Left),
+        ("Min", Align::Right),
+        ("Mean", Align::Right),
+        ("Max", Align::Right),
+        ("Std. dev.", Align::Right),
+    ];
+    if with_baseline {
+        header.push(("Baseline", Align::Right));
+    }
+    let optional = |value: Option<f64>| value.map_or_else(String::new, number);
+    let rows: Vec<Vec<String>> = shown
+        .iter()
+        .map(|row| {
+            let mut cells = vec![
+                value(&row.output),
+                text(&row.unit),
+                number(row.min),
+                number(row.mean),
+                number(row.max),
+                optional(row.deviation),
+            ];
+            if with_baseline {
+                cells.push(optional(row.baseline));
+            }
+            cells
+        })
+        .collect();
+    let more = match statistics.len() - shown.len() {
+        0 => String::new(),
+        more => format!("\n... and {more} more outputs in the files.\n"),
+    };
+    format!("{}{more}\n", table(&header, &rows))
+}
+
+/// The first rows of the analysis, folded.
+fn head(analysis: &AnalysisSummary) -> String {
+    if analysis.head_rows.is_empty() {
+        return String::new();
+    }
+    let names: Vec<String> = analysis.head_columns.iter().map(|name| value(name)).collect();
+    let header: Vec<(&str, Align)> = names.iter().map(|name| (name.as_str(), Align::Right)).collect();
+    let rows: Vec<Vec<String>> = analysis
+        .head_rows
+        .iter()
+        .map(|row| row.iter().map(|shown| text(&super::escape::clip(shown, super::VALUE_LENGTH))).collect())
+        .collect();
+    format!(
+        "<details><summary>First {} of {}</summary>\n\n{}\n</details>\n\n",
+        count(u64::try_from(analysis.head_rows.len()).unwrap_or(u64::MAX)),
+        plural(analysis.rows, "row"),
+        table(&header, &rows)
+    )
+}
+
+fn failed_runs(report: &SweepReport) -> String {
+    if report.failures.is_empty() {
+        return String::new();
+    }
+    let shown = &report.failures[..report.failures.len().min(MOST_FAILURES)];
+    let total: u64 = report.failed.values().sum();
+    let total = total.max(u64::try_from(report.failures.len()).unwrap_or(u64::MAX));
+    let more = total - u64::try_from(shown.len()).unwrap_or(0);
+    let title = if more > 0 {
+        format!("First {} of {}", shown.len(), plural(total, "failed run"))
+    } else {
+        plural(total, "failed run")
+    };
+    let runs: Vec<String> = shown.iter().map(failed_run).collect();
+    format!("<details><summary>{title}</summary>\n\n{}</details>\n", runs.join(""))
+}
+
+fn failed_run(failure: &RunFailure) -> String {
+    let parameters = assignments(&failure.parameters);
+    let place = if parameters.is_empty() { String::new() } else { format!(" at {parameters}") };
+    let mut body = format!(
+        "**{}**{place}, run {}: {}\n\n",
+        failure.class.words(),
+        value(failure.run.short()),
+        text(&super::escape::clip(&failure.message, 400))
+    );
+    let log = tail(&failure.log_tail, LOG_LINES, LOG_BYTES);
+    if !log.trim().is_empty() {
+        body.push_str(&block("text", &log));
+        body.push('\n');
+    }
+    body
+}
+
+/// `part` of a path as it may stand in a link.
+fn percent_encoded(part: &str) -> String {
+    let mut encoded = String::with_capacity(part.len());
+    for byte in part.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => encoded.push(char::from(byte)),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{analysis, failure, report};
+    use super::*;
+    use crate::domain::sweep::record::FailureClass;
+
+    fn links() -> Links {
+        Links { base_url: Some("http://127.0.0.1:8080/artifacts/".to_owned()) }
+    }
+
+    #[test]
+    fn a_finished_sweep_shows_numbers_a_chart_and_where_the_files_are() {
+        let report = report(SweepPhase::Succeeded { analysis: Box::new(analysis()) }, 21, &[]);
+        insta::assert_snapshot!(final_comment(&report, &links()).unwrap(), @r#"
+        ### Sweep `standard-deduction` ✅ 21 runs done
+
+        `urban/simple-tax` version `9c31fe20a4b7d815`, in **12 s**, 2 results known before, started by ada.
+
+        | Output | Unit | Min | Mean | Max | Std. dev. | Baseline |
+        |:--|:--|--:|--:|--:|--:|--:|
+        | `revenue` | USD | 355,280,000,000 | 374,113,000,000 | 393,020,000,000 | 12,201,600,000 | 394,520,000,000 |
+        | `units` |  | 20,000 | 20,000 | 20,000 | 0 | 20,000 |
+
+        ```mermaid
+        xychart-beta
+            title "revenue by STANDARD"
+            x-axis "STANDARD (USD)" 1600 --> 1800
+            y-axis "revenue (billion USD)" 388.80936 --> 393.22063
+            line [393.02012, 391.01122, 389.00987]
+        ```
+
+        **Worth a look:**
+
+        - `units` is 20,000 at every point
+
+        <details><summary>First 3 of 21 rows</summary>
+
+        | `STANDARD` | `revenue` | `revenue_difference` |
+        |--:|--:|--:|
+        | 1,500 | 394,520,000,000 | 0 |
+        | 1,600 | 393,020,000,000 | -1,499,690,000 |
+        | 1,700 | 391,011,000,000 | -3,508,580,000 |
+
+        </details>
+
+        **Files:** [`analysis.csv`](http://127.0.0.1:8080/artifacts/sweeps/sd-01/analysis.csv) (3.1 KiB), [`analysis.parquet`](http://127.0.0.1:8080/artifacts/sweeps/sd-01/analysis.parquet) (5.3 KiB)
+        "#);
+    }
+
+    #[test]
+    fn an_incomplete_sweep_shows_what_failed_and_how_to_retry() {
+        let mut summary = analysis();
+        summary.chart = None;
+        summary.statistics.truncate(1);
+        summary.statistics[0].baseline = None;
+        summary.statistics[0].deviation = None;
+        summary.notes.clear();
+        let failed = [(FailureClass::ModelError, 1), (FailureClass::OutOfMemory, 1)];
+        let mut report = report(SweepPhase::Incomplete { analysis: Box::new(summary) }, 18, &failed);
+        report.failures = vec![
+            failure(FailureClass::ModelError, "ended with status 3", "reading data\n\u{1B}[31mSTOP\u{1B}[0m bad row\n"),
+            failure(FailureClass::OutOfMemory, "needed more than its 512 MiB", ""),
+        ];
+        insta::assert_snapshot!(final_comment(&report, &Links::default()).unwrap(), @r"
+        ### Sweep `standard-deduction` ⚠️ 18 of 21 runs done
+
+        `urban/simple-tax` version `9c31fe20a4b7d815`, in **12 s**, 2 results known before, started by ada.
+
+        Failed: **1 out of memory, 1 model error**. 1 run never ended. To run these again:
+
+        ```
+        /modelship retry standard-deduction
+        ```
+
+        | Output | Unit | Min | Mean | Max | Std. dev. |
+        |:--|:--|--:|--:|--:|--:|
+        | `revenue` | USD | 355,280,000,000 | 374,113,000,000 | 393,020,000,000 |  |
+
+        <details><summary>First 3 of 21 rows</summary>
+
+        | `STANDARD` | `revenue` | `revenue_difference` |
+        |--:|--:|--:|
+        | 1,500 | 394,520,000,000 | 0 |
+        | 1,600 | 393,020,000,000 | -1,499,690,000 |
+        | 1,700 | 391,011,000,000 | -3,508,580,000 |
+
+        </details>
+
+        **Files:** `analysis.csv` at `sweeps/sd-01/analysis.csv` (3.1 KiB), `analysis.parquet` at `sweeps/sd-01/analysis.parquet` (5.3 KiB)
+
+        <details><summary>2 failed runs</summary>
+
+        **model error** at `STANDARD` = `1700`, run `b5b5b5b5b5b5`: ended with status 3
+
+        ```text
+        reading data
+        STOP bad row
+        ```
+
+        **out of memory** at `STANDARD` = `1700`, run `b5b5b5b5b5b5`: needed more than its 512 MiB
+
+        </details>
+        ");
+    }
+
+    #[test]
+    fn a_cancelled_or_stopped_sweep_says_by_what_and_what_is_kept() {
+        let cancelled = report(SweepPhase::Cancelled { by: "ada".to_owned() }, 7, &[]);
+        insta::assert_snapshot!(final_comment(&cancelled, &links()).unwrap(), @r"
+        ### Sweep `standard-deduction` was cancelled
+
+        By ada, with 7 of 21 runs done. What is done is kept and not run again:
+
+        ```
+        /modelship run standard-deduction
+        ```
+        ");
+        let reason = "too many failures: `6` of `21` runs failed, more than the allowed 5 %".to_owned();
+        let stopped = report(SweepPhase::Stopped { reason }, 7, &[]);
+        insta::assert_snapshot!(final_comment(&stopped, &links()).unwrap(), @r"
+        ### Sweep `standard-deduction` ❌ stopped
+
+        **Why:** too many failures: `6` of `21` runs failed, more than the allowed 5 %
+
+        7 of 21 runs are done and kept. To try the rest again:
+
+        ```
+        /modelship retry standard-deduction
+        ```
+        ");
+    }
+
+    #[test]
+    fn nothing_is_final_before_the_end() {
+        for phase in [SweepPhase::Submitting, SweepPhase::Running { jobs: Vec::new(), runs: 3 }, SweepPhase::Analysing]
+        {
+            assert_eq!(final_comment(&report(phase, 1, &[]), &links()), None);
+        }
+    }
+
+    #[test]
+    fn fifty_failures_with_hostile_logs_fit_and_stay_closed() {
+        let hostile = "``` </details> <!-- marker --> @org/team fixes #1 \u{1F600}\n".repeat(80);
+        let phase = SweepPhase::Incomplete { analysis: Box::new(analysis()) };
+        let mut report = report(phase, 0, &[(FailureClass::ModelError, 1_200)]);
+        report.failures = vec![failure(FailureClass::ModelError, &hostile, &hostile); 50];
+        let body = final_comment(&report, &links()).unwrap();
+        assert!(body.len() <= COMMENT_LIMIT, "{} bytes", body.len());
+        assert!(body.contains("First 10 of 1,200 failed runs"));
+        assert!(!body.contains("<!--"));
+        assert!(!body.contains("Cut here"));
+        assert_eq!(body.matches("\n<details>").count(), 2, "{body}");
+    }
+
+    #[test]
+    fn links_are_encoded() {
+        let file = ArtifactFile { name: "a) [b](x)".to_owned(), key: "sweeps/a) b/é".to_owned(), bytes: 1 };
+        assert_eq!(links().to(&file), "[`a) [b](x)`](http://127.0.0.1:8080/artifacts/sweeps/a%29%20b/%C3%A9)");
+    }
+}

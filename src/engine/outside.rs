@@ -1,0 +1,142 @@
+//! Everything outside this process that effects touch, in one place.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::domain::effect::Lane;
+use crate::domain::ids::{Repository, RepositoryName};
+use crate::edge::artifacts::directory::Artifacts;
+use crate::edge::builder::process::{BuilderSettings, ProcessBuilder};
+use crate::edge::executor::process::{ProcessExecutor, ProcessSettings};
+use crate::edge::forge::local::LocalForge;
+use crate::settings::{ForgeSettings, Settings, Trusted};
+
+/// Where repositories are, and whether there are pull requests.
+#[derive(Debug)]
+pub enum Hosting {
+    /// One repository on this machine.
+    Laptop {
+        /// Its git directory or work tree.
+        path: PathBuf,
+        /// What it is called.
+        repository: Repository,
+    },
+    /// A local forge.
+    Local(LocalForge),
+}
+
+/// The outside.
+#[derive(Debug)]
+pub struct Outside {
+    /// Repositories and pull requests.
+    pub hosting: Hosting,
+    /// Files that sweeps and builds leave.
+    pub artifacts: Artifacts,
+    /// Makes models out of sources.
+    pub builder: ProcessBuilder,
+    /// Runs jobs.
+    pub executor: ProcessExecutor,
+    /// Who may use `process`.
+    pub trusted: Trusted,
+    /// Most runs at once.
+    pub slots: u32,
+    /// Most runs of one sweep.
+    pub max_runs: u64,
+    /// Most builds at once.
+    builds: u32,
+    /// `PATH` of models' commands.
+    pub search_path: String,
+    /// Where jobs and builds may write for a while.
+    pub scratch: PathBuf,
+}
+
+impl Outside {
+    /// Opens everything that `settings` name.
+    ///
+    /// # Errors
+    /// When a directory cannot be made or the forge cannot be opened.
+    pub fn open(settings: &Settings) -> Result<Self> {
+        fs_err::create_dir_all(settings.state.join("scratch"))?;
+        let hosting = match &settings.forge {
+            ForgeSettings::Laptop { repository } => {
+                Hosting::Laptop { path: repository.clone(), repository: laptop_repository(repository)? }
+            }
+            ForgeSettings::Local { root } => Hosting::Local(
+                LocalForge::open(root, super::system_time).with_context(|| format!("cannot open the local forge in `{}`", root.display()))?,
+            ),
+        };
+        let artifacts = Artifacts::open(&settings.artifacts)?;
+        let state = fs_err::canonicalize(&settings.state)?;
+        let scratch = state.join("scratch");
+        Ok(Self {
+            hosting,
+            builder: ProcessBuilder::new(BuilderSettings {
+                models_dir: state.join("models"),
+                scratch: scratch.clone(),
+                search_path: settings.process.search_path.clone(),
+                environment: settings.process.build_environment.clone(),
+            }),
+            executor: ProcessExecutor::new(ProcessSettings {
+                runner: settings.process.runner.clone(),
+                artifacts: artifacts.root().to_path_buf(),
+                scratch: scratch.clone(),
+                slots_dir: state.join("slots"),
+                slots: settings.process.slots,
+            }),
+            artifacts,
+            search_path: settings.process.search_path.clone(),
+            trusted: settings.process.trusted.clone(),
+            slots: settings.process.slots,
+            max_runs: settings.max_runs,
+            builds: settings.process.builds,
+            scratch,
+        })
+    }
+
+    /// How many effects of `lane` may be under way at once.
+    #[must_use]
+    pub fn width(&self, lane: Lane) -> usize {
+        match lane {
+            Lane::Quick => 4,
+            Lane::Build => usize::try_from(self.builds).unwrap_or(1),
+            Lane::Bulk => 2,
+            Lane::Watch => 64,
+        }
+    }
+
+    /// The git directory of `repository`.
+    ///
+    /// # Errors
+    /// When this instance does not host it.
+    pub fn git_dir(&self, repository: &RepositoryName) -> Result<PathBuf> {
+        match &self.hosting {
+            Hosting::Laptop { path, repository: own } => {
+                anyhow::ensure!(own.name == *repository, "this machine has `{}`, not `{repository}`", own.name);
+                Ok(path.clone())
+            }
+            Hosting::Local(forge) => Ok(forge.git_dir(repository)),
+        }
+    }
+
+    /// The forge, where there is one.
+    #[must_use]
+    pub fn forge(&self) -> Option<&LocalForge> {
+        match &self.hosting {
+            Hosting::Laptop { .. } => None,
+            Hosting::Local(forge) => Some(forge),
+        }
+    }
+}
+
+/// What a repository on a laptop is called: after its folder.
+fn laptop_repository(path: &Path) -> Result<Repository> {
+    let folder = path.file_name().and_then(|name| name.to_str()).unwrap_or("repository");
+    let mut name: String =
+        folder.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '-' }).collect();
+    name = name.trim_matches(['-', '_']).to_owned();
+    if name.is_empty() {
+        "repository".clone_into(&mut name);
+    }
+    Ok(Repository { id: 0, name: RepositoryName::new("local", &name)? })
+}

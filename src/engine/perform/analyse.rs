@@ -1,0 +1,149 @@
+//! The analysis: every point of the plan with what its run left.
+
+use std::collections::HashMap;
+use std::io::{BufReader, Read as _, Seek as _};
+use anyhow::Context as _;
+
+use super::{Reports, blocking};
+use crate::analysis::{AnalysisBuilder, AnalysisSpec, Discovery, Origin, Row};
+use crate::domain::event::{Event, Key, Keyed};
+use crate::domain::ids::RunId;
+use crate::domain::sweep::analysis::AnalysisSummary;
+use crate::domain::sweep::plan::PlanSummary;
+use crate::domain::sweep::record::{FailureClass, Outcome, Record};
+use crate::edge::artifacts::directory::{ArtifactKey, Artifacts};
+use crate::engine::planning::{CHUNK, PointLine, PointReader, Planned, points_key, read_plan};
+use crate::engine::{Engine, Failure};
+use crate::runner::checks::check_outputs;
+use crate::store::runs::KnownRun;
+
+/// Joins inputs and outputs of every run of the plan.
+pub(super) async fn write(engine: &Engine, plan: &PlanSummary, round: u32) -> Reports {
+    let artifacts = engine.outside().artifacts.clone();
+    let planned = read_plan(&artifacts, &plan.id)?;
+    let scratch = engine.outside().scratch.join(format!("analysis-{}", uuid::Uuid::new_v4()));
+    fs_err::create_dir_all(&scratch).map_err(anyhow::Error::from)?;
+    let result = write_in(engine, &planned, &scratch).await;
+    let removed = fs_err::remove_dir_all(&scratch);
+    let summary = result?;
+    removed.map_err(anyhow::Error::from)?;
+    let event = Event::AnalysisWritten { round, summary: Box::new(summary) };
+    Ok(vec![Keyed { key: Key::Sweep(plan.id.clone()), event }])
+}
+
+async fn write_in(engine: &Engine, planned: &Planned, scratch: &std::path::Path) -> Result<AnalysisSummary, Failure> {
+    let artifacts = engine.outside().artifacts.clone();
+    let points = artifacts.path(&points_key(&planned.summary.id)?);
+    let spec = spec_of(planned);
+
+    // The table's columns must be known before its first row, so the records are read twice.
+    let mut discovery = Discovery::new(&spec);
+    let mut chunks = Chunks { engine, planned, reader: PointReader::open(&points)? };
+    while let Some(chunk) = chunks.next().await? {
+        for record in chunk.iter().filter_map(|(_, record)| record.as_ref()) {
+            discovery.see(record);
+        }
+    }
+
+    let csv = scratch.join("analysis.csv");
+    let parquet = scratch.join("analysis.parquet");
+    let mut builder = AnalysisBuilder::new(
+        spec,
+        discovery.finish(),
+        fs_err::File::create(&csv).map_err(anyhow::Error::from)?,
+        fs_err::File::create(&parquet).map_err(anyhow::Error::from)?,
+    )?;
+    let mut chunks = Chunks { engine, planned, reader: PointReader::open(&points)? };
+    while let Some(chunk) = chunks.next().await? {
+        for (point, record) in &chunk {
+            let row = Row { role: point.role, run: &point.run, values: &point.values, record: record.as_ref() };
+            builder.push(row)?;
+        }
+    }
+    let (summary, _) = builder.finish()?;
+    for (file, path) in summary.files.iter().zip([csv, parquet]) {
+        let key = ArtifactKey::parse(&file.key).context("an analysis has no valid key")?;
+        let artifacts = artifacts.clone();
+        blocking(move || Ok(artifacts.adopt(&key, &path)?)).await?;
+    }
+    Ok(summary)
+}
+
+fn spec_of(planned: &Planned) -> AnalysisSpec {
+    let plan = &planned.summary;
+    AnalysisSpec {
+        parameters: planned.manifest.parameters.clone(),
+        moved: plan.moved.iter().map(|moved| moved.name.clone()).collect(),
+        outputs: plan.outputs.clone(),
+        columns: planned.manifest.outputs.columns.clone(),
+        has_baseline: !plan.baseline.is_empty(),
+        place: format!("sweeps/{}", plan.id),
+        origin: Origin {
+            sweep: plan.id.clone(),
+            model: plan.model.clone(),
+            version: plan.version.clone(),
+            plan: plan.digest.clone(),
+        },
+    }
+}
+
+/// The plan's points with their records, a piece at a time.
+struct Chunks<'a> {
+    engine: &'a Engine,
+    planned: &'a Planned,
+    reader: PointReader,
+}
+
+impl Chunks<'_> {
+    async fn next(&mut self) -> Result<Option<Vec<(PointLine, Option<Record>)>>, Failure> {
+        let points = self.reader.next_chunk(CHUNK)?;
+        if points.is_empty() {
+            return Ok(None);
+        }
+        let ids: Vec<_> = points.iter().map(|point| point.run.clone()).collect();
+        let known = self.engine.store().known_runs(&ids).await?;
+        let artifacts = self.engine.outside().artifacts.clone();
+        let mut records = blocking(move || read_records(&artifacts, &known)).await?;
+        let joined = points.into_iter().map(|point| {
+            let record = records.remove(&point.run).map(|record| self.checked(record));
+            (point, record)
+        });
+        Ok(Some(joined.collect()))
+    }
+
+    /// What a run must leave is not part of its id, so a reused run may have been held to other rules: today's count.
+    fn checked(&self, mut record: Record) -> Record {
+        if record.outcome == Outcome::Succeeded
+            && let Err(message) = check_outputs(&self.planned.manifest.outputs.columns, &record.outputs)
+        {
+            record.outcome = Outcome::Failed { class: FailureClass::InvalidOutput, message, log_tail: String::new() };
+        }
+        record
+    }
+}
+
+/// Reads records where the index says that they lie; each file is opened once.
+fn read_records(artifacts: &Artifacts, known: &HashMap<RunId, KnownRun>) -> anyhow::Result<HashMap<RunId, Record>> {
+    let mut by_place: HashMap<&str, Vec<(&RunId, &KnownRun)>> = HashMap::new();
+    for (run, place) in known {
+        by_place.entry(place.place.as_str()).or_default().push((run, place));
+    }
+    let mut records = HashMap::with_capacity(known.len());
+    for (place, mut runs) in by_place {
+        runs.sort_by_key(|(_, run)| run.byte_offset);
+        let key = ArtifactKey::parse(&format!("{place}/records.jsonl"))?;
+        let mut file = BufReader::with_capacity(1 << 20, artifacts.reader(&key)?);
+        for (run, known) in runs {
+            // Records lie in the order in which they are read, so a short step keeps what is buffered.
+            let here = file.stream_position()?;
+            file.seek_relative(i64::try_from(known.byte_offset)? - i64::try_from(here)?)?;
+            let mut bytes = vec![0; usize::try_from(known.byte_length)?];
+            file.read_exact(&mut bytes)?;
+            let record: Record = serde_json::from_slice(&bytes)
+                .with_context(|| format!("the record of run {} in `{place}` cannot be read", run.short()))?;
+            anyhow::ensure!(record.run == *run, "the index says that run {} lies in `{place}`, but another does", run.short());
+            records.insert(run.clone(), record);
+        }
+    }
+    Ok(records)
+}

@@ -1,0 +1,185 @@
+//! Looking at pushes, pull requests and sweep files.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use super::{Reports, blocking};
+use crate::domain::diagnostic::Diagnostic;
+use crate::domain::event::{ChangedSweep, Event, Key, Keyed, SweepRequest, TouchedModel};
+use crate::domain::forge::PullStatus;
+use crate::domain::ids::{CommitSha, PullRef, Repository, VersionId};
+use crate::domain::manifest::{Manifest, Source as ModelSource};
+use crate::domain::version::SourceRef;
+use crate::edge::source::{Change, Source};
+use crate::engine::planning::FilesAt;
+use crate::engine::{Engine, PlanOrder};
+
+/// Where sweep files lie in a repository.
+const SWEEPS: &str = "sweeps";
+
+/// A push to look at.
+pub(super) struct Push<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) reference: &'a str,
+    pub(super) before: Option<&'a CommitSha>,
+    pub(super) after: &'a CommitSha,
+    pub(super) default_branch: &'a str,
+}
+
+/// Finds the models that a push touched.
+pub(super) async fn push(engine: &Engine, push: Push<'_>) -> Reports {
+    let git_dir = engine.outside().git_dir(&push.repository.name)?;
+    let (repository, after) = (push.repository.clone(), push.after.clone());
+    let (before, default_branch) = (push.before.cloned(), push.default_branch.to_owned());
+    let is_default = push.reference.strip_prefix("refs/heads/") == Some(push.default_branch);
+    let found = blocking(move || {
+        let source = Source::open(&git_dir)?;
+        // A new branch is compared with where it left the default branch: what it did not change is built already.
+        let before = match before {
+            None if !is_default => match source.branch(&default_branch)? {
+                Some(head) => source.merge_base(&head, &after)?,
+                None => None,
+            },
+            before => before,
+        };
+        touched(&source, &repository, before.as_ref(), &after)
+    })
+    .await
+    .with_context(|| format!("cannot look at the push to `{}` of `{}`", push.reference, push.repository.name))?;
+    let event = Event::PushInspected {
+        reference: push.reference.to_owned(),
+        commit: push.after.clone(),
+        default_branch: push.default_branch.to_owned(),
+        models: found.models,
+        faults: found.faults,
+    };
+    Ok(vec![Keyed { key: Key::Repository(push.repository.clone()), event }])
+}
+
+/// Finds what a pull request changes, as the forge has it now. `then` is told after that.
+pub(super) async fn pull(engine: &Engine, pull: &PullRef, then: Option<&Event>) -> Reports {
+    let forge = engine.outside().forge().cloned().context("there is no forge here, so there are no pull requests")?;
+    let git_dir: PathBuf = engine.outside().git_dir(&pull.repository.name)?;
+    let wanted = pull.clone();
+    let event = blocking(move || {
+        let snapshot = forge.pull(&wanted)?;
+        let mut found = Found::default();
+        let mut sweeps = Vec::new();
+        if snapshot.status == PullStatus::Open {
+            let source = Source::open(&git_dir)?;
+            let base = match source.branch(&snapshot.base_branch)? {
+                Some(head) => source.merge_base(&head, &snapshot.head)?,
+                None => None,
+            };
+            found = touched(&source, &wanted.repository, base.as_ref(), &snapshot.head)?;
+            sweeps = changed_sweeps(&source, base.as_ref(), &snapshot.head)?;
+        }
+        Ok(Event::PullInspected {
+            snapshot: Box::new(snapshot),
+            models: found.models,
+            sweeps,
+            faults: found.faults,
+        })
+    })
+    .await
+    .with_context(|| format!("cannot look at pull request {pull}"))?;
+    let key = Key::Pull(pull.clone());
+    let mut events = vec![Keyed { key: key.clone(), event }];
+    events.extend(then.map(|event| Keyed { key, event: event.clone() }));
+    Ok(events)
+}
+
+#[derive(Default)]
+struct Found {
+    models: Vec<TouchedModel>,
+    faults: Vec<Diagnostic>,
+}
+
+fn touched(
+    source: &Source,
+    repository: &Repository,
+    before: Option<&CommitSha>,
+    after: &CommitSha,
+) -> anyhow::Result<Found> {
+    let files = FilesAt::new(source, after);
+    let source_path = |path: &str, text: &str| match Manifest::parse(path, text, &files).ok()?.source {
+        ModelSource::Path(path) => Some(path),
+        ModelSource::Repository { .. } => None,
+    };
+    let mut found = Found::default();
+    for manifest in source.touched(before, after, &source_path)? {
+        match files.manifest(&manifest.path) {
+            Err(faults) => found.faults.extend(faults.0),
+            Ok((parsed, _)) => match manifest.source_tree {
+                Some(source_tree) => found.models.push(TouchedModel {
+                    model: parsed.model,
+                    source: SourceRef {
+                        repository: repository.clone(),
+                        commit: after.clone(),
+                        manifest: manifest.path,
+                    },
+                    source_tree,
+                }),
+                None => found.faults.push(Diagnostic::of_file(
+                    &manifest.path,
+                    "`source` names no folder of this repository",
+                    Some("write `source: {path: <folder>}` with a folder that is committed".to_owned()),
+                )),
+            },
+        }
+    }
+    Ok(found)
+}
+
+fn changed_sweeps(source: &Source, base: Option<&CommitSha>, head: &CommitSha) -> anyhow::Result<Vec<ChangedSweep>> {
+    let changed = match base {
+        Some(base) => source.changed_files(base, head, SWEEPS)?,
+        None => source.files_of(head, 10_000)?,
+    };
+    let files = FilesAt::new(source, head);
+    Ok(changed
+        .into_iter()
+        .filter(|file| file.change != Change::Deleted && is_sweep(&file.path))
+        .map(|file| {
+            let request = files.sweep(&file.path).map(|spec| spec.request());
+            ChangedSweep { path: file.path, request }
+        })
+        .collect())
+}
+
+fn is_sweep(path: &str) -> bool {
+    path.strip_prefix(SWEEPS).is_some_and(|rest| rest.starts_with('/'))
+        && (path.ends_with(".yaml") || path.ends_with(".yml"))
+}
+
+/// A sweep file to plan.
+pub(super) struct SweepOrder<'a> {
+    pub(super) pull: &'a PullRef,
+    pub(super) head: &'a CommitSha,
+    pub(super) path: &'a str,
+    pub(super) request: &'a SweepRequest,
+    pub(super) own_version: Option<&'a VersionId>,
+}
+
+/// Plans a sweep file of a pull request.
+pub(super) async fn plan_sweep(engine: &Engine, order: SweepOrder<'_>) -> Reports {
+    let key = Key::Pull(order.pull.clone());
+    let result = engine
+        .plan(&PlanOrder {
+            repository: order.pull.repository.clone(),
+            commit: order.head.clone(),
+            path: order.path.to_owned(),
+            owner: key.to_string(),
+            own_version: order.own_version.cloned(),
+            head: Some(order.head.clone()),
+        })
+        .await
+        .with_context(|| format!("cannot plan sweep `{}` of {}", order.request.name, order.pull))?;
+    let event = Event::SweepPlanned {
+        path: order.path.to_owned(),
+        head: order.head.clone(),
+        result: result.map(|planned| Box::new(planned.summary)),
+    };
+    Ok(vec![Keyed { key, event }])
+}

@@ -1,0 +1,300 @@
+//! Runs handed to the executor, watched, and ended.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+
+use super::{Reports, blocking};
+use crate::domain::event::{Event, Key, Keyed};
+use crate::domain::ids::{PullRef, RunId, SweepId};
+use crate::domain::sweep::decide::FAILURES_KEPT;
+use crate::domain::sweep::plan::PlanSummary;
+use crate::domain::sweep::record::{FailureClass, Outcome, Record};
+use crate::domain::sweep::state::{JobHandle, Retry, RoundCounts, RunFailure};
+use crate::edge::artifacts::directory::{ArtifactKey, Artifacts};
+use crate::edge::executor::process::JobStatus;
+use crate::engine::planning::{CHUNK, PointReader, Planned, points_key, read_plan};
+use crate::engine::{Engine, Failure};
+use crate::runner::{CONTRACT, JobSpec, SliceLine};
+use crate::store::runs::{IndexedRun, KnownRun, RunFilter, RunOutcome};
+
+/// How long at most is waited for news of jobs before telling how they stand?
+const NEWS: Duration = Duration::from_millis(400);
+
+/// How much of a job's records is read at once?
+const READ_AT_ONCE: u64 = 4 << 20;
+
+/// Hands the runs without a result to the executor.
+pub(super) async fn submit(
+    engine: &Engine,
+    plan: &PlanSummary,
+    pull: Option<&PullRef>,
+    round: u32,
+    retry: Retry,
+) -> Reports {
+    let key = Key::Sweep(plan.id.clone());
+    if let Some(reason) = moved_on(engine, plan, pull, round).await? {
+        return Ok(vec![Keyed { key, event: Event::StartRefused { round, reason } }]);
+    }
+    let outside = engine.outside();
+    let planned = read_plan(&outside.artifacts, &plan.id)?;
+    let Some(model) = outside.builder.built(&plan.executable) else {
+        let reason = format!(
+            "version `{}` of `{}` is registered, but what was built for it is no longer on this machine; push or build it again",
+            plan.version, plan.model
+        );
+        return Ok(vec![Keyed { key, event: Event::StartRefused { round, reason } }]);
+    };
+    let place = ArtifactKey::parse(&format!("sweeps/{}/jobs/1/{round}", plan.id)).context("a job has no valid place")?;
+    let slice_key = ArtifactKey::parse(&format!("{}/slice.jsonl", place.as_str())).context("a slice has no valid key")?;
+    let slice = write_slice(engine, &planned, retry, &slice_key).await?;
+    let mut jobs = Vec::new();
+    if slice.runs > 0 {
+        let spec = JobSpec {
+            contract: CONTRACT,
+            place: outside.artifacts.path(&place),
+            scratch: outside.scratch.clone(),
+            model,
+            slice: outside.artifacts.path(&slice_key),
+            parallel: plan.limits.max_parallel.map_or(outside.slots, |most| most.min(outside.slots)).max(1),
+            slots: None,
+            run: planned.manifest.run.clone(),
+            outputs: planned.manifest.outputs.clone(),
+            search_path: outside.search_path.clone(),
+            environment: BTreeMap::new(),
+        };
+        let outside = engine.share_outside();
+        let handle = blocking(move || outside.executor.submit(&spec)).await?;
+        engine.store().add_jobs(&plan.id, round, &plan.model, std::slice::from_ref(&handle), engine.now()).await?;
+        jobs.push(handle);
+    }
+    let event = Event::JobsSubmitted { round, jobs, runs: slice.runs, known: slice.succeeded, failed: slice.failed };
+    Ok(vec![Keyed { key, event }])
+}
+
+/// Why a sweep that was started may not begin after all: the pull request has moved on since its plan.
+async fn moved_on(
+    engine: &Engine,
+    plan: &PlanSummary,
+    pull: Option<&PullRef>,
+    round: u32,
+) -> Result<Option<String>, Failure> {
+    let (Some(pull), Some(head), Some(forge)) = (pull, &plan.head, engine.outside().forge().cloned()) else {
+        return Ok(None);
+    };
+    if round > 1 {
+        return Ok(None);
+    }
+    let wanted = pull.clone();
+    let live = blocking(move || Ok(forge.pull(&wanted)?)).await?;
+    if live.head == *head {
+        return Ok(None);
+    }
+    Ok(Some(format!(
+        "the plan was made for {}, but {pull} is at {} now; look at the new plan and start that",
+        head.short(),
+        live.head.short()
+    )))
+}
+
+struct Slice {
+    runs: u64,
+    succeeded: u64,
+    failed: BTreeMap<FailureClass, u64>,
+}
+
+/// Lists the runs of this round: those without a result, and on request those that failed.
+async fn write_slice(engine: &Engine, planned: &Planned, retry: Retry, key: &ArtifactKey) -> Result<Slice, Failure> {
+    let artifacts = &engine.outside().artifacts;
+    let names: Vec<_> = planned.manifest.parameters.iter().map(|parameter| parameter.name.clone()).collect();
+    let mut reader = PointReader::open(&artifacts.path(&points_key(&planned.summary.id)?))?;
+    let mut writer = artifacts.create(key).map_err(anyhow::Error::from)?;
+    let mut slice = Slice { runs: 0, succeeded: 0, failed: BTreeMap::new() };
+    loop {
+        let chunk = reader.next_chunk(CHUNK)?;
+        if chunk.is_empty() {
+            break;
+        }
+        let ids: Vec<_> = chunk.iter().map(|point| point.run.clone()).collect();
+        let known = engine.store().known_runs(&ids).await?;
+        for point in chunk {
+            match known.get(&point.run) {
+                Some(KnownRun { outcome: RunOutcome::Succeeded, .. }) => slice.succeeded += 1,
+                Some(KnownRun { outcome: RunOutcome::Failed(class), sweep, .. })
+                    if retry == Retry::Missing && *sweep == planned.summary.id =>
+                {
+                    *slice.failed.entry(*class).or_default() += 1;
+                }
+                Some(_) | None => {
+                    let parameters = names.iter().cloned().zip(point.values).collect();
+                    let line = SliceLine { run: point.run, parameters, seed: None };
+                    serde_json::to_writer(&mut writer, &line).map_err(anyhow::Error::from)?;
+                    writer.write_all(b"\n").map_err(anyhow::Error::from)?;
+                    slice.runs += 1;
+                }
+            }
+        }
+    }
+    writer.commit().context("the list of runs cannot be written")?;
+    Ok(slice)
+}
+
+/// Reads what the jobs have written since last time, and tells how they stand.
+pub(super) async fn watch(engine: &Engine, sweep: &SweepId, round: u32, jobs: &[JobHandle]) -> Reports {
+    let outside = engine.outside();
+    outside.executor.wait_for_change(jobs, NEWS).await?;
+    // First how the jobs stand, then what they wrote: what an ended job wrote is complete.
+    let statuses = outside.executor.status(jobs);
+    for job in jobs {
+        read_records(engine, sweep, round, job).await?;
+    }
+    let ended = statuses.iter().all(|status| !matches!(status, JobStatus::Running));
+    if ended {
+        for job in jobs {
+            engine.store().mark_job_ended(&job.place).await?;
+        }
+    }
+    let counts = engine.store().round_counts(sweep, round).await?;
+    let failures = failures(engine, sweep, jobs, &counts).await?;
+    let event = Event::RunsObserved { round, counts, failures, ended };
+    Ok(vec![Keyed { key: Key::Sweep(sweep.clone()), event }])
+}
+
+/// Indexes the records that a job has appended. Only runs of the job's own slice count: no job can plant a result.
+async fn read_records(engine: &Engine, sweep: &SweepId, round: u32, job: &JobHandle) -> Result<(), Failure> {
+    let artifacts = engine.outside().artifacts.clone();
+    let records_key = ArtifactKey::parse(&format!("{}/records.jsonl", job.place)).context("a job has no valid place")?;
+    let slice_key = ArtifactKey::parse(&format!("{}/slice.jsonl", job.place)).context("a job has no valid place")?;
+    loop {
+        let Some(known) = engine.store().job(&job.place).await? else {
+            return Err(Failure::Never(anyhow!("job `{}` is not known", job.place)));
+        };
+        let offset = known.byte_offset;
+        let (reader, key) = (artifacts.clone(), records_key.clone());
+        let bytes = blocking(move || read_from(&reader, &key, offset)).await?;
+        let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1) else { return Ok(()) };
+        let (reader, key) = (artifacts.clone(), slice_key.clone());
+        let rows = blocking(move || {
+            let own = runs_of(&reader.path(&key))?;
+            Ok(index(&bytes[..end], offset, &own))
+        })
+        .await?;
+        let to = offset + u64::try_from(end).context("more records than a file can hold")?;
+        engine.store().index_records(&job.place, offset..to, &rows, engine.now()).await?;
+        tracing::debug!(sweep.id = %sweep, round, run.count = rows.len(), "indexed records");
+    }
+}
+
+/// What a job has written since `offset`; nothing while it has not written at all.
+fn read_from(artifacts: &Artifacts, key: &ArtifactKey, offset: u64) -> anyhow::Result<Vec<u8>> {
+    match artifacts.read_range(key, offset, READ_AT_ONCE) {
+        Ok(bytes) => Ok(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The runs of a slice.
+fn runs_of(path: &Path) -> anyhow::Result<HashSet<RunId>> {
+    use std::io::BufRead as _;
+    let file = std::io::BufReader::with_capacity(1 << 20, fs_err::File::open(path)?);
+    file.lines().map(|line| Ok(serde_json::from_str::<SliceLine>(&line?)?.run)).collect()
+}
+
+/// Where each record of `bytes` lies. Records of runs that are not the job's own, and lines that are no records, are left
+/// out: their runs count as missing and are done again.
+fn index(bytes: &[u8], offset: u64, own: &HashSet<RunId>) -> Vec<IndexedRun> {
+    let mut rows = Vec::new();
+    let mut at = offset;
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let length = u64::try_from(line.len()).unwrap_or(0);
+        match serde_json::from_slice::<Record>(line) {
+            Ok(record) if own.contains(&record.run) => {
+                let outcome = match &record.outcome {
+                    Outcome::Succeeded => RunOutcome::Succeeded,
+                    Outcome::Failed { class, .. } => RunOutcome::Failed(*class),
+                };
+                rows.push(IndexedRun {
+                    run: record.run,
+                    outcome,
+                    byte_offset: at,
+                    byte_length: length,
+                    wall_ms: record.wall_ms,
+                });
+            }
+            Ok(record) => tracing::error!(run.id = %record.run, "a job left a record of a run that is not its own"),
+            Err(error) => tracing::error!(error = %error, "a job left a line that is no record"),
+        }
+        at += length;
+    }
+    rows
+}
+
+/// The first failures of the round, with the values that the sweep moves.
+async fn failures(
+    engine: &Engine,
+    sweep: &SweepId,
+    jobs: &[JobHandle],
+    counts: &RoundCounts,
+) -> Result<Vec<RunFailure>, Failure> {
+    if counts.failed_total() == 0 {
+        return Ok(Vec::new());
+    }
+    let most = u32::try_from(FAILURES_KEPT).unwrap_or(u32::MAX);
+    let failed = engine.store().runs_of_sweep(sweep, RunFilter::Failed, most).await?;
+    let planned = read_plan(&engine.outside().artifacts, sweep)?;
+    let artifacts = engine.outside().artifacts.clone();
+    let wanted: HashSet<RunId> = failed.iter().map(|run| run.run.clone()).collect();
+    let mut parameters = HashMap::new();
+    for job in jobs {
+        let key = ArtifactKey::parse(&format!("{}/slice.jsonl", job.place)).context("a job has no valid place")?;
+        let (path, wanted) = (artifacts.path(&key), wanted.clone());
+        parameters.extend(blocking(move || lines_of(&path, &wanted)).await?);
+    }
+    let mut failures = Vec::new();
+    for run in failed {
+        let key = ArtifactKey::parse(&format!("{}/records.jsonl", run.place)).context("a job has no valid place")?;
+        let reader = artifacts.clone();
+        let bytes = blocking(move || Ok(reader.read_range(&key, run.byte_offset, run.byte_length)?)).await?;
+        let record: Record = serde_json::from_slice(&bytes).context("an indexed record cannot be read")?;
+        let Outcome::Failed { class, message, log_tail } = record.outcome else { continue };
+        let moved = &planned.summary.moved;
+        let values: Vec<(String, String)> = parameters.remove(&run.run).unwrap_or_default();
+        let parameters = values.into_iter().filter(|(name, _)| moved.iter().any(|moved| moved.name == *name)).collect();
+        failures.push(RunFailure { run: run.run, parameters, class, message, log_tail });
+    }
+    Ok(failures)
+}
+
+type Named = Vec<(String, String)>;
+
+/// The parameters of the `wanted` runs of a slice.
+fn lines_of(path: &Path, wanted: &HashSet<RunId>) -> anyhow::Result<HashMap<RunId, Named>> {
+    use std::io::BufRead as _;
+    let mut found = HashMap::new();
+    for line in std::io::BufReader::new(fs_err::File::open(path)?).lines() {
+        let line: SliceLine = serde_json::from_str(&line?)?;
+        if wanted.contains(&line.run) {
+            let values = line.parameters.into_iter().map(|(name, value)| (name, value.to_string())).collect();
+            found.insert(line.run, values);
+        }
+        if found.len() == wanted.len() {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// Ends the jobs and everything that they started.
+pub(super) async fn cancel(engine: &Engine, jobs: &[JobHandle]) -> Reports {
+    for job in jobs {
+        let (outside, handle) = (engine.share_outside(), job.clone());
+        blocking(move || outside.executor.cancel(&handle))
+            .await
+            .with_context(|| format!("cannot end job `{}`", job.place))?;
+    }
+    Ok(Vec::new())
+}

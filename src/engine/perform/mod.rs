@@ -1,0 +1,65 @@
+//! Effects done. One file for each family; each is safe to do twice.
+
+mod analyse;
+mod build;
+mod inspect;
+mod jobs;
+mod reconcile;
+mod registry;
+mod talk;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Engine, Failure};
+use crate::domain::effect::Effect;
+use crate::domain::event::Keyed;
+
+/// What an effect reports.
+type Reports = Result<Vec<Keyed>, Failure>;
+
+/// Does `effect` and reports what came of it.
+pub(super) async fn perform(engine: &Engine, effect: &Effect, cancel: &CancellationToken) -> Reports {
+    match effect {
+        Effect::InspectPush { repository, reference, before, after, default_branch } => {
+            let push = inspect::Push { repository, reference, before: before.as_ref(), after, default_branch };
+            inspect::push(engine, push).await
+        }
+        Effect::InspectPull { pull, then } => inspect::pull(engine, pull, then.as_deref()).await,
+        Effect::BuildModel { model, source, tree } => build::model(engine, model, source, *tree, cancel).await,
+        Effect::CancelBuild { model, source } => build::cancel(engine, model, source).await,
+        Effect::RegisterVersion { version, channels } => registry::register(engine, version, channels).await,
+        Effect::MoveChannel { request, model, channel, target, reason } => {
+            registry::move_channel(engine, registry::Move { request, model, channel, target, reason }).await
+        }
+        Effect::SetCommitStatus { repository, commit, context, state, description } => {
+            let status = talk::Status { repository, commit, context, state: *state, description };
+            talk::set_status(engine, status).await
+        }
+        Effect::UpsertComment { pull, marker, body } => talk::upsert_comment(engine, pull, marker, body).await,
+        Effect::PostComment { pull, marker, body } => talk::post_comment(engine, pull, marker, body).await,
+        Effect::CheckCommand { comment, pull, command, author } => {
+            talk::check_command(engine, *comment, pull, command, author).await
+        }
+        Effect::PlanSweep { pull, head, path, request, own_version } => {
+            let order = inspect::SweepOrder { pull, head, path, request, own_version: own_version.as_ref() };
+            inspect::plan_sweep(engine, order).await
+        }
+        Effect::SubmitJobs { plan, pull, round, retry } => {
+            jobs::submit(engine, plan, pull.as_ref(), *round, *retry).await
+        }
+        Effect::WatchJobs { sweep, round, jobs } => jobs::watch(engine, sweep, *round, jobs).await,
+        Effect::CancelJobs { jobs, .. } => jobs::cancel(engine, jobs).await,
+        Effect::WriteAnalysis { plan, round } => analyse::write(engine, plan, *round).await,
+        Effect::Reconcile => reconcile::compare(engine).await,
+    }
+}
+
+/// Runs something that blocks (git, files) where it holds up nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(anyhow::Error::new(error).context("a blocking piece of work panicked")),
+    }
+}

@@ -1,0 +1,49 @@
+//! The registry: versions in, channels moved.
+
+use super::Reports;
+use crate::domain::event::{Event, Key, Keyed, PromotionTarget};
+use crate::domain::ids::{ChannelName, ModelName};
+use crate::domain::version::Version;
+use crate::engine::{Engine, Failure};
+use crate::store::StoreError;
+use crate::store::registry::MoveRequest;
+
+/// Writes a version into the registry and moves its channels.
+pub(super) async fn register(engine: &Engine, version: &Version, channels: &[(ChannelName, String)]) -> Reports {
+    match engine.store().register_version(version, channels, engine.now()).await {
+        Ok(_) => {
+            let event = Event::VersionRegistered { source: version.source.clone(), version: Box::new(version.clone()) };
+            Ok(vec![Keyed { key: Key::Model(version.model.clone()), event }])
+        }
+        Err(error @ StoreError::Conflict(_)) => Err(Failure::Never(error.into())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A channel's move that somebody asked for.
+pub(super) struct Move<'a> {
+    pub(super) request: &'a str,
+    pub(super) model: &'a ModelName,
+    pub(super) channel: &'a ChannelName,
+    pub(super) target: &'a PromotionTarget,
+    pub(super) reason: &'a str,
+}
+
+/// Moves a channel, or says why not.
+pub(super) async fn move_channel(engine: &Engine, wanted: Move<'_>) -> Reports {
+    let Move { request, model, channel, target, reason } = wanted;
+    let order = MoveRequest {
+        model: model.clone(),
+        channel: channel.clone(),
+        target: target.clone(),
+        reason: reason.to_owned(),
+        token: request.to_owned(),
+    };
+    let result = match engine.store().move_channel(&order, engine.now()).await {
+        Ok(moved) => Ok(moved.version),
+        Err(error @ StoreError::Conflict(_)) => Err(error.to_string()),
+        Err(error) => return Err(error.into()),
+    };
+    let event = Event::PromotionAnswered { request: request.to_owned(), channel: channel.clone(), result };
+    Ok(vec![Keyed { key: Key::Model(model.clone()), event }])
+}

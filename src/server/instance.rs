@@ -1,0 +1,100 @@
+//! The server's two needs, met by an engine: deliveries go into its queue, answers come out of its database.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::{Accepted, Delivery, Inbox, ModelEntry, Registry, SweepEntry, Unavailable};
+use crate::domain::decide::State;
+use crate::domain::event::{Key, Keyed};
+use crate::domain::ids::{ModelName, SweepId};
+use crate::domain::sweep::state::SweepReport;
+use crate::domain::version::Version;
+use crate::engine::Engine;
+use crate::store::deliveries::{self, NewDelivery};
+
+/// Most sweeps that a page holds.
+const MOST_SWEEPS: usize = 100;
+
+/// An engine as the server sees it.
+pub struct Instance(pub Arc<Engine>);
+
+impl Inbox for Instance {
+    fn accept(&self, delivery: Delivery, events: Vec<Keyed>) -> BoxFuture<'_, Result<Accepted, Unavailable>> {
+        Box::pin(async move {
+            let now = self.0.now();
+            let delivery = NewDelivery {
+                id: delivery.id,
+                event: delivery.event,
+                body_digest: delivery.digest,
+                received_at: now,
+            };
+            let accepted = self.0.store().accept_delivery(&delivery, &events, now).await.map_err(unavailable)?;
+            self.0.wake();
+            Ok(match accepted {
+                deliveries::Accepted::New => Accepted::New,
+                deliveries::Accepted::Repeated => Accepted::Repeated,
+                deliveries::Accepted::Conflicting => Accepted::Conflicting,
+            })
+        })
+    }
+}
+
+impl Registry for Instance {
+    fn ready(&self) -> BoxFuture<'_, Result<(), Unavailable>> {
+        Box::pin(async move { self.0.store().ping().await.map_err(unavailable) })
+    }
+
+    fn models(&self) -> BoxFuture<'_, Result<Vec<ModelEntry>, Unavailable>> {
+        Box::pin(async move {
+            let store = self.0.store();
+            let mut entries = Vec::new();
+            for row in store.models().await.map_err(unavailable)? {
+                let mut channels = Vec::new();
+                for channel in store.channels(&row.name).await.map_err(unavailable)? {
+                    let history = store.channel_history(&row.name, &channel.channel).await.map_err(unavailable)?;
+                    channels.extend(history.into_iter().max_by_key(|moved| moved.at));
+                }
+                entries.push(ModelEntry { model: row.name, channels });
+            }
+            Ok(entries)
+        })
+    }
+
+    fn versions(&self, model: ModelName) -> BoxFuture<'_, Result<Option<Vec<Version>>, Unavailable>> {
+        Box::pin(async move {
+            let versions = self.0.store().versions(&model).await.map_err(unavailable)?;
+            Ok((!versions.is_empty()).then_some(versions))
+        })
+    }
+
+    fn sweeps(&self) -> BoxFuture<'_, Result<Vec<SweepEntry>, Unavailable>> {
+        Box::pin(async move {
+            let mut entries = Vec::new();
+            for row in self.0.store().states("sweep").await.map_err(unavailable)? {
+                if let State::Sweep(state) = serde_json::from_str(&row.json).map_err(unavailable)? {
+                    entries.push(SweepEntry { id: state.plan.id.clone(), report: state.report() });
+                }
+            }
+            entries.sort_by_key(|entry| std::cmp::Reverse(entry.report.started_at));
+            entries.truncate(MOST_SWEEPS);
+            Ok(entries)
+        })
+    }
+
+    fn sweep(&self, id: SweepId) -> BoxFuture<'_, Result<Option<SweepReport>, Unavailable>> {
+        Box::pin(async move {
+            let Some(json) = self.0.store().state(&Key::Sweep(id).to_string()).await.map_err(unavailable)? else {
+                return Ok(None);
+            };
+            match serde_json::from_str(&json).map_err(unavailable)? {
+                State::Sweep(state) => Ok(Some(state.report())),
+                _ => Ok(None),
+            }
+        })
+    }
+}
+
+fn unavailable(error: impl Into<anyhow::Error>) -> Unavailable {
+    Unavailable(error.into())
+}

@@ -1,0 +1,292 @@
+//! What a webhook's body says, as events.
+//!
+//! Only the fields that are needed are read, so that GitHub may add and drop others. Whatever cannot be read, is not
+//! for us, or was not made by a person is ignored with a reason; it never becomes half an event.
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use crate::domain::event::{Event, Key, Keyed, PullChange};
+use crate::domain::forge::{CommentRef, HeadOrigin, PullSnapshot, PullStatus, User};
+use crate::domain::ids::{CommitSha, PullNumber, PullRef, Repository, RepositoryName, Time};
+
+/// Why a delivery means nothing to us.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Ignored(pub String);
+
+type Result<T> = std::result::Result<T, Ignored>;
+
+/// How git writes "no commit".
+const NOTHING: &str = "0000000000000000000000000000000000000000";
+
+/// The events that a body of the kind `event` stands for; never none.
+///
+/// # Errors
+/// [`Ignored`] with the reason, when there are none.
+pub fn events(event: &str, body: &[u8]) -> Result<Vec<Keyed>> {
+    let keyed = match event {
+        "push" => push(read(event, body)?)?,
+        "pull_request" => {
+            let change = match action(event, body)?.as_str() {
+                "opened" | "reopened" => PullChange::Opened,
+                "synchronize" => PullChange::Pushed,
+                "edited" => PullChange::Edited,
+                "closed" => PullChange::Closed,
+                other => return ignore(format!("nothing follows from `{event}` `{}`", shown(other))),
+            };
+            pull_request(read(event, body)?, change)?
+        }
+        "issue_comment" => match action(event, body)?.as_str() {
+            "created" => issue_comment(read(event, body)?)?,
+            other => return ignore(format!("nothing follows from `{event}` `{}`", shown(other))),
+        },
+        other => return ignore(format!("nothing follows from `{}`", shown(other))),
+    };
+    Ok(vec![keyed])
+}
+
+fn ignore<T>(reason: impl Into<String>) -> Result<T> {
+    Err(Ignored(reason.into()))
+}
+
+fn read<T: DeserializeOwned>(event: &str, body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).or_else(|error| ignore(format!("the body is not that of a `{event}`: {error}")))
+}
+
+#[derive(Deserialize)]
+struct Action {
+    action: String,
+}
+
+fn action(event: &str, body: &[u8]) -> Result<String> {
+    Ok(read::<Action>(event, body)?.action)
+}
+
+#[derive(Deserialize)]
+struct RepositoryBody {
+    id: i64,
+    full_name: String,
+    default_branch: Option<String>,
+}
+
+impl RepositoryBody {
+    fn check(&self) -> Result<Repository> {
+        match RepositoryName::parse(&self.full_name) {
+            Ok(name) => Ok(Repository { id: self.id, name }),
+            Err(error) => ignore(error.to_string()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Account {
+    id: i64,
+    login: String,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+impl Account {
+    fn is_program(&self) -> bool {
+        self.kind.as_deref() == Some("Bot") || self.login.ends_with("[bot]")
+    }
+}
+
+impl From<Account> for User {
+    fn from(account: Account) -> Self {
+        Self { id: account.id, login: clean(account.login) }
+    }
+}
+
+/// Whoever has deleted their account. No permission belongs to the number 0.
+fn nobody() -> User {
+    User { id: 0, login: "ghost".to_owned() }
+}
+
+#[derive(Deserialize)]
+struct PushBody {
+    #[serde(rename = "ref")]
+    reference: String,
+    before: String,
+    after: String,
+    head_commit: Option<CommitBody>,
+    pusher: Option<PusherBody>,
+    sender: Option<Account>,
+    repository: RepositoryBody,
+}
+
+#[derive(Deserialize)]
+struct CommitBody {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct PusherBody {
+    name: Option<String>,
+}
+
+fn push(body: PushBody) -> Result<Keyed> {
+    let repository = body.repository.check()?;
+    let is_tag = body.reference.starts_with("refs/tags/");
+    if !is_tag && !body.reference.starts_with("refs/heads/") {
+        return ignore(format!("`{}` is neither a branch nor a tag", shown(&body.reference)));
+    }
+    // An annotated tag points to an object of its own; the commit that it leads to is told beside it.
+    let after = match body.head_commit {
+        Some(commit) if is_tag && body.after != NOTHING => commit.id,
+        _ => body.after,
+    };
+    let (before, after) = (pointed_to(&body.before)?, pointed_to(&after)?);
+    if before.is_none() && after.is_none() {
+        return ignore("the push moved nothing");
+    }
+    let Some(default_branch) = body.repository.default_branch else {
+        return ignore("the repository has no default branch");
+    };
+    let pusher = body.sender.map(|sender| sender.login).or(body.pusher.and_then(|pusher| pusher.name));
+    let event = Event::PushReceived {
+        reference: clean(body.reference),
+        before,
+        after,
+        default_branch: clean(default_branch),
+        pusher: clean(pusher.unwrap_or(nobody().login)),
+    };
+    Ok(Keyed { key: Key::Repository(repository), event })
+}
+
+fn pointed_to(text: &str) -> Result<Option<CommitSha>> {
+    if text == NOTHING { Ok(None) } else { commit(text).map(Some) }
+}
+
+fn commit(text: &str) -> Result<CommitSha> {
+    CommitSha::parse(text).or_else(|error| ignore(error.to_string()))
+}
+
+#[derive(Deserialize)]
+struct PullRequestBody {
+    pull_request: PullBody,
+    repository: RepositoryBody,
+}
+
+#[derive(Deserialize)]
+struct PullBody {
+    number: u64,
+    title: String,
+    state: String,
+    merged: Option<bool>,
+    merge_commit_sha: Option<String>,
+    user: Option<Account>,
+    head: BranchBody,
+    base: BranchBody,
+}
+
+#[derive(Deserialize)]
+struct BranchBody {
+    #[serde(rename = "ref")]
+    name: String,
+    sha: Option<String>,
+    repo: Option<BranchRepository>,
+}
+
+#[derive(Deserialize)]
+struct BranchRepository {
+    id: i64,
+}
+
+fn pull_request(body: PullRequestBody, change: PullChange) -> Result<Keyed> {
+    let repository = body.repository.check()?;
+    let PullBody { number, title, state, merged, merge_commit_sha, user, head, base } = body.pull_request;
+    if base.repo.is_none_or(|base| base.id != repository.id) {
+        return ignore("the pull request belongs to another repository than the delivery");
+    }
+    let (status, merge_commit) = match (state.as_str(), merged, merge_commit_sha) {
+        ("open", _, _) => (PullStatus::Open, None),
+        ("closed", Some(true), Some(sha)) => (PullStatus::Merged, Some(commit(&sha)?)),
+        ("closed", Some(true), None) => (PullStatus::Merged, None),
+        ("closed", _, _) => (PullStatus::Closed, None),
+        (other, _, _) => return ignore(format!("a pull request cannot be `{}`", shown(other))),
+    };
+    let origin = match head.repo {
+        Some(home) if home.id == repository.id => HeadOrigin::SameRepository,
+        Some(_) | None => HeadOrigin::Fork,
+    };
+    let Some(sha) = head.sha else { return ignore("the pull request has no head commit") };
+    let pull = PullRef { repository, number: PullNumber(number) };
+    let snapshot = PullSnapshot {
+        pull: pull.clone(),
+        title: clean(title),
+        author: user.map_or_else(nobody, User::from),
+        status,
+        head_branch: clean(head.name),
+        head: commit(&sha)?,
+        origin,
+        base_branch: clean(base.name),
+        merge_commit,
+    };
+    Ok(Keyed { key: Key::Pull(pull), event: Event::PullChanged { snapshot: Box::new(snapshot), change } })
+}
+
+#[derive(Deserialize)]
+struct IssueCommentBody {
+    issue: IssueBody,
+    comment: CommentBody,
+    sender: Option<Account>,
+    repository: RepositoryBody,
+}
+
+#[derive(Deserialize)]
+struct IssueBody {
+    number: u64,
+    pull_request: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct CommentBody {
+    id: i64,
+    created_at: Option<String>,
+    body: Option<String>,
+    user: Option<Account>,
+}
+
+fn issue_comment(body: IssueCommentBody) -> Result<Keyed> {
+    let repository = body.repository.check()?;
+    if body.issue.pull_request.is_none() {
+        return ignore("the comment belongs to an issue, not to a pull request");
+    }
+    let (Some(author), Some(sender)) = (body.comment.user, body.sender) else {
+        return ignore("nobody is named as the comment's author");
+    };
+    if author.is_program() || sender.is_program() {
+        return ignore("the comment was written by a program");
+    }
+    if author.id != sender.id {
+        return ignore("the comment was sent by somebody else than its author");
+    }
+    let pull = PullRef { repository, number: PullNumber(body.issue.number) };
+    let event = Event::CommentCreated {
+        comment: CommentRef { id: body.comment.id, created_at: moment(body.comment.created_at.as_deref()) },
+        author: author.into(),
+        body: clean(body.comment.body.unwrap_or_default()),
+    };
+    Ok(Keyed { key: Key::Pull(pull), event })
+}
+
+/// When something was written, as the forge says it: `2026-11-20T22:04:05Z`. The distant past when it does not say, so
+/// that a command without a time never counts as newer than a plan.
+fn moment(text: Option<&str>) -> Time {
+    let parsed = text.and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok());
+    Time(parsed.map_or(0, |moment| moment.timestamp_millis()))
+}
+
+/// Text as a database can keep it: PostgreSQL refuses NUL.
+fn clean(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(80).collect::<String>().escape_debug().to_string()
+}
+
+#[cfg(test)]
+mod tests;

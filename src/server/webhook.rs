@@ -1,0 +1,196 @@
+//! `POST /webhooks/github`: verified, read, kept, answered.
+//!
+//! In this order, and each step only after the one before: form of the request, size, signature, delivery id, content,
+//! allow-list, inbox. Nothing from a body is looked at before its signature is. A 2xx answer means that the delivery is
+//! kept or that nobody wants it.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt as _};
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use warp::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use warp::http::{HeaderMap, StatusCode};
+use warp::reply::{Reply as _, Response};
+use warp::{Buf, Filter, Rejection};
+
+use super::payload::{self, Ignored};
+use super::{App, Refusal, ask};
+use crate::domain::event::Key;
+use crate::domain::ids::Digest;
+
+/// A webhook request that was signed by somebody who knows the secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The sender's id for it, a UUID in lower case. A repetition has the same.
+    pub id: String,
+    /// The event's name: `push`, `pull_request`, `issue_comment`.
+    pub event: String,
+    /// The hash of the body.
+    pub digest: Digest,
+    /// The body.
+    pub body: String,
+}
+
+/// What the inbox made of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is new and kept.
+    New,
+    /// It was kept before.
+    Repeated,
+    /// Another delivery with this id and a different body was kept before; this one is not.
+    Conflicting,
+}
+
+pub(super) fn route(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + use<> {
+    let app = Arc::clone(app);
+    warp::path!("webhooks" / "github")
+        .and(warp::post())
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then(move |headers: HeaderMap, body| {
+            let app = Arc::clone(&app);
+            async move { receive(&app, &headers, body).await.unwrap_or_else(Response::from) }
+        })
+}
+
+async fn receive<B: Buf>(
+    app: &App,
+    headers: &HeaderMap,
+    body: impl Stream<Item = Result<B, warp::Error>> + Send,
+) -> Result<Response, Refusal> {
+    check_form(headers)?;
+    let limits = &app.context.limits;
+    let read = Body::read(headers, body, limits.body_bytes, &app.memory);
+    let body = tokio::time::timeout(limits.body, read)
+        .await
+        .unwrap_or_else(|_| Err(Refusal(StatusCode::REQUEST_TIMEOUT, "the body took too long")))?;
+    if !app.context.secrets.verify(headers, &body.bytes) {
+        tracing::warn!("a webhook without a valid signature was refused");
+        return Err(Refusal(StatusCode::UNAUTHORIZED, "the signature is missing or wrong"));
+    }
+    let (id, event) = names(headers)?;
+    if event == "ping" {
+        return Ok(warp::reply::json(&json!({ "status": "pong" })).into_response());
+    }
+    let events = match payload::events(&event, &body.bytes) {
+        Ok(events) => events,
+        Err(Ignored(reason)) => return Ok(ignored(&id, &event, &reason)),
+    };
+    let allowed = |key: &Key| match key {
+        Key::Repository(repository) => app.context.repositories.allows(repository),
+        Key::Pull(pull) => app.context.repositories.allows(&pull.repository),
+        Key::Model(_) | Key::Sweep(_) | Key::Instance => false,
+    };
+    if let Some(keyed) = events.iter().find(|keyed| !allowed(&keyed.key)) {
+        return Ok(ignored(&id, &event, &format!("{} is not on the list of repositories", keyed.key)));
+    }
+    // The content was read as JSON, which is UTF-8.
+    let digest = Digest::of(&body.bytes);
+    let Ok(text) = String::from_utf8(body.bytes) else { return Ok(ignored(&id, &event, "the body is not UTF-8")) };
+    let delivery = Delivery { id: id.clone(), event: event.clone(), digest, body: text };
+    let accepted = ask(app, app.context.inbox.accept(delivery, events)).await?;
+    drop(body.held);
+    let (status, word) = match accepted {
+        Accepted::New => (StatusCode::ACCEPTED, "accepted"),
+        Accepted::Repeated => (StatusCode::ACCEPTED, "repeated"),
+        Accepted::Conflicting => {
+            tracing::warn!(delivery.id = id, delivery.event = event, "a delivery came again with another body");
+            return Err(Refusal(StatusCode::CONFLICT, "a delivery of this id was taken with another body"));
+        }
+    };
+    tracing::info!(delivery.id = id, delivery.event = event, "delivery {word}");
+    Ok(warp::reply::with_status(warp::reply::json(&json!({ "status": word })), status).into_response())
+}
+
+fn ignored(id: &str, event: &str, reason: &str) -> Response {
+    tracing::info!(delivery.id = id, delivery.event = event, reason, "delivery ignored");
+    warp::reply::json(&json!({ "status": "ignored", "reason": reason })).into_response()
+}
+
+/// Plain JSON and nothing else.
+fn check_form(headers: &HeaderMap) -> Result<(), Refusal> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let kind = text(CONTENT_TYPE).unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let plain = text(CONTENT_ENCODING).is_none_or(|encoding| encoding.eq_ignore_ascii_case("identity"))
+        && headers.get_all(CONTENT_TYPE).iter().count() <= 1;
+    if !kind.eq_ignore_ascii_case("application/json") || !plain {
+        return Err(Refusal(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "send plain JSON: set the webhook's content type to `application/json`",
+        ));
+    }
+    Ok(())
+}
+
+/// The delivery's id and the event's name.
+fn names(headers: &HeaderMap) -> Result<(String, String), Refusal> {
+    let one = |name: &str| {
+        let mut given = headers.get_all(name).iter();
+        let (Some(value), None) = (given.next(), given.next()) else { return None };
+        value.to_str().ok()
+    };
+    let is_uuid = |text: &&str| text.len() == 36 && uuid::Uuid::try_parse(text).is_ok();
+    let Some(id) = one("x-github-delivery").filter(is_uuid) else {
+        return Err(Refusal(StatusCode::BAD_REQUEST, "the header `X-GitHub-Delivery` must be one UUID"));
+    };
+    let is_word = |text: &&str| {
+        (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
+    let Some(event) = one("x-github-event").filter(is_word) else {
+        return Err(Refusal(StatusCode::BAD_REQUEST, "the header `X-GitHub-Event` must be one event's name"));
+    };
+    Ok((id.to_ascii_lowercase(), event.to_owned()))
+}
+
+/// A request's body, with its share of the memory that bodies may take.
+struct Body {
+    bytes: Vec<u8>,
+    held: Option<OwnedSemaphorePermit>,
+}
+
+impl Body {
+    async fn read<B: Buf>(
+        headers: &HeaderMap,
+        stream: impl Stream<Item = Result<B, warp::Error>>,
+        limit: usize,
+        memory: &Arc<Semaphore>,
+    ) -> Result<Self, Refusal> {
+        let too_large = || Refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
+        let announced = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|length| length > limit) {
+            return Err(too_large());
+        }
+        let mut body = Self { bytes: Vec::new(), held: None };
+        let mut stream = pin!(stream);
+        while let Some(chunk) = stream.next().await {
+            let mut chunk = chunk.map_err(|_| Refusal(StatusCode::BAD_REQUEST, "the body broke off before its end"))?;
+            while chunk.has_remaining() {
+                let part = chunk.chunk();
+                if body.bytes.len() + part.len() > limit {
+                    return Err(too_large());
+                }
+                body.hold(memory, part.len())?;
+                body.bytes.extend_from_slice(part);
+                let length = part.len();
+                chunk.advance(length);
+            }
+        }
+        Ok(body)
+    }
+
+    /// Takes `length` more bytes of the common memory, or gives up at once: to wait would hold what is held.
+    fn hold(&mut self, memory: &Arc<Semaphore>, length: usize) -> Result<(), Refusal> {
+        let more = u32::try_from(length).ok().and_then(|length| Arc::clone(memory).try_acquire_many_owned(length).ok());
+        let Some(more) = more else {
+            return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, "too many large requests at once; try again later"));
+        };
+        match &mut self.held {
+            Some(held) => held.merge(more),
+            None => self.held = Some(more),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,192 @@
+//! Ending tasks. Each way first proves the lease, then writes the result and removes the task, all in one transaction.
+
+use sqlx::AnyConnection;
+use sqlx::any::AnyRow;
+
+use super::{CommitDecision, Lease, NewState, enqueue};
+use crate::domain::event::{Event, Keyed};
+use crate::domain::ids::Time;
+use crate::store::row::{Cells, cut};
+use crate::store::{Result, Store, StoreError};
+
+/// How much of an event is kept in the log, in bytes? Enough to see what it said; progress reports with log tails of
+/// many failed runs would else outgrow everything.
+const LOGGED_BYTES: usize = 8 * 1024;
+
+/// How much of an error is kept with its task, in bytes?
+const ERROR_BYTES: usize = 8 * 1024;
+
+impl Store {
+    /// Commits a decision: the key's new state, new events and effects, a line in the log, and the event's end.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`] when the event has been taken by another worker since; then nothing is changed.
+    pub async fn commit_decision(&self, claim: &Lease, decision: CommitDecision, now: Time) -> Result<()> {
+        let CommitDecision { state, events, effects, outcome } = decision;
+        let mut transaction = self.write().await?;
+        let task = prove(&mut transaction, claim).await?;
+        if let Some(state) = state {
+            write_state(&mut transaction, &task.text("key")?, state, now).await?;
+        }
+        write_log(&mut transaction, &task, outcome, now).await?;
+        remove(&mut transaction, claim).await?;
+        enqueue::events(&mut transaction, &events, now).await?;
+        enqueue::effects(&mut transaction, &effects, now).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Gives an event up that could not be decided because of a defect of ours. It is kept as failed, and the key goes on.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`] when the event has been taken by another worker since; then nothing is changed.
+    pub async fn fail_event(&self, lease: &Lease, error: &str) -> Result<()> {
+        let mut transaction = self.write().await?;
+        prove(&mut transaction, lease).await?;
+        give_up(&mut transaction, lease, error).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Ends an effect that was done and keeps the events that tell of it.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`] when the effect has been taken by another worker since; then nothing is changed.
+    pub async fn finish_effect(&self, lease: &Lease, events: &[Keyed], now: Time) -> Result<()> {
+        let mut transaction = self.write().await?;
+        prove(&mut transaction, lease).await?;
+        remove(&mut transaction, lease).await?;
+        enqueue::events(&mut transaction, events, now).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Puts an effect that failed back until `retry_at`, or gives it up and keeps it as failed when there is no such
+    /// time; and keeps the events that tell of it.
+    ///
+    /// When a newer effect with the same coalescing key waits, that one takes over the pause and the count of attempts,
+    /// and this one is done.
+    ///
+    /// # Errors
+    /// [`StoreError::LeaseLost`] when the effect has been taken by another worker since; then nothing is changed.
+    pub async fn fail_effect(
+        &self,
+        lease: &Lease,
+        error: &str,
+        retry_at: Option<Time>,
+        events: &[Keyed],
+        now: Time,
+    ) -> Result<()> {
+        let mut transaction = self.write().await?;
+        let task = prove(&mut transaction, lease).await?;
+        let newer = match task.optional_text("coalesce_key")? {
+            Some(key) => enqueue::newest_waiting(&mut transaction, &key).await?,
+            None => None,
+        };
+        match (retry_at, newer) {
+            (None, _) => give_up(&mut transaction, lease, error).await?,
+            (Some(at), None) => put_back(&mut transaction, lease, error, at).await?,
+            (Some(at), Some(newer)) => {
+                remove(&mut transaction, lease).await?;
+                hand_on(&mut transaction, lease, newer, at).await?;
+            }
+        }
+        enqueue::events(&mut transaction, events, now).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+/// The task of the lease, when the lease still holds.
+async fn prove(connection: &mut AnyConnection, lease: &Lease) -> Result<AnyRow> {
+    let row = sqlx::query(
+        "SELECT id, key, name, payload, coalesce_key, created_at FROM tasks
+         WHERE id = $1 AND status = 'leased' AND lease_owner = $2 AND attempts = $3",
+    )
+    .bind(lease.task)
+    .bind(lease.owner.as_str())
+    .bind(lease.attempt)
+    .fetch_optional(connection)
+    .await?;
+    row.ok_or(StoreError::LeaseLost { task: lease.task })
+}
+
+async fn write_state(connection: &mut AnyConnection, key: &str, state: NewState, now: Time) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO states (key, kind, body, updated_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (key) DO UPDATE SET
+             kind = excluded.kind, body = excluded.body, updated_at = excluded.updated_at",
+    )
+    .bind(key)
+    .bind(state.kind)
+    .bind(state.json)
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Logs a decided event. Ticks are left out: they say nothing and come for ever.
+async fn write_log(connection: &mut AnyConnection, task: &AnyRow, outcome: String, now: Time) -> Result<()> {
+    let name = task.text("name")?;
+    if name == Event::Ticked.name() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO event_log (id, key, name, payload, created_at, decided_at, outcome)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(task.number("id")?)
+    .bind(task.text("key")?)
+    .bind(name)
+    .bind(cut(&task.text("payload")?, LOGGED_BYTES))
+    .bind(task.number("created_at")?)
+    .bind(now.0)
+    .bind(outcome)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn remove(connection: &mut AnyConnection, lease: &Lease) -> Result<()> {
+    sqlx::query("DELETE FROM tasks WHERE id = $1").bind(lease.task).execute(connection).await?;
+    Ok(())
+}
+
+async fn give_up(connection: &mut AnyConnection, lease: &Lease, error: &str) -> Result<()> {
+    sqlx::query(
+        "UPDATE tasks SET status = 'failed', lease_owner = NULL, lease_until = NULL, last_error = $2 WHERE id = $1",
+    )
+    .bind(lease.task)
+    .bind(cut(error, ERROR_BYTES))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn put_back(connection: &mut AnyConnection, lease: &Lease, error: &str, at: Time) -> Result<()> {
+    sqlx::query(
+        "UPDATE tasks SET status = 'pending', lease_owner = NULL, lease_until = NULL, last_error = $2, not_before = $3
+         WHERE id = $1",
+    )
+    .bind(lease.task)
+    .bind(cut(error, ERROR_BYTES))
+    .bind(at.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The waiting effect `newer` goes on where the one of the lease stopped.
+async fn hand_on(connection: &mut AnyConnection, lease: &Lease, newer: i64, at: Time) -> Result<()> {
+    sqlx::query(
+        "UPDATE tasks SET attempts = $2, not_before = CASE WHEN not_before > $3 THEN not_before ELSE $3 END
+         WHERE id = $1",
+    )
+    .bind(newer)
+    .bind(lease.attempt)
+    .bind(at.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

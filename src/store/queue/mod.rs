@@ -1,0 +1,178 @@
+//! The durable queue: events that wait for a decision and effects that wait to be done.
+//!
+//! A task is a row until it is done. A worker takes it by a lease, which it must keep alive, and every later step proves
+//! the lease again in the same transaction as its result: a worker that was too slow changes nothing. Events of one key
+//! are handed out one at a time and strictly in the order in which they were kept; effects hold no key.
+
+mod claim;
+pub(super) mod enqueue;
+mod finish;
+mod lease;
+mod look;
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::domain::effect::Effect;
+use crate::domain::event::Keyed;
+use crate::domain::ids::Time;
+
+/// Who holds leases: one running engine. A new process is a new owner.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Owner(String);
+
+impl Owner {
+    /// The owner that calls itself `name`. The name must be no other engine's, now or earlier.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The right to finish one task, as long as nobody else has taken it since. Only a claim makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    task: i64,
+    owner: Owner,
+    attempt: i64,
+}
+
+impl Lease {
+    /// The task's id, never used twice.
+    #[must_use]
+    pub fn task(&self) -> i64 {
+        self.task
+    }
+}
+
+/// An event to decide on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimedEvent {
+    /// The right to commit a decision.
+    pub lease: Lease,
+    /// The event with its key.
+    pub keyed: Keyed,
+    /// The key's state as JSON, when it has one.
+    pub state: Option<String>,
+}
+
+/// An effect to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaimedEffect {
+    /// The right to finish it.
+    pub lease: Lease,
+    /// What to do.
+    pub effect: Effect,
+    /// How often it was begun, this time included.
+    pub attempts: u32,
+    /// Whether it was cancelled while an earlier worker had it: only its answer is still wanted.
+    pub cancelled: bool,
+}
+
+/// An effect to put into the queue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEffect {
+    /// What to do.
+    pub effect: Effect,
+    /// Not before this moment; none means at once.
+    pub not_before: Option<Time>,
+    /// Of effects with one coalescing key, at most one waits and one is under way.
+    pub coalesce: Option<String>,
+}
+
+/// A key's new state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewState {
+    /// What kind of state it is, for lists.
+    pub kind: String,
+    /// The state as JSON.
+    pub json: String,
+}
+
+/// What a decision changes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CommitDecision {
+    /// The key's new state; none leaves it as it is.
+    pub state: Option<NewState>,
+    /// Events for other keys, or for this one.
+    pub events: Vec<Keyed>,
+    /// Effects.
+    pub effects: Vec<NewEffect>,
+    /// What the decision says about itself, for the log: `ignored: <why>`, or nothing.
+    pub outcome: String,
+}
+
+/// What a heartbeat finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beat {
+    /// The lease runs on.
+    Ok,
+    /// Somebody else has the task, or it is done. Stop, and report nothing.
+    Lost,
+    /// The lease runs on, but nobody wants the work any more. Stop, and finish with an answer that says so.
+    Cancelled,
+}
+
+/// Whose leases to free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leases<'a> {
+    /// Everybody's: right only for the one instance on a database, when it starts.
+    All,
+    /// This owner's: when it stops.
+    Of(&'a Owner),
+}
+
+/// What cancelling effects found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CancelledEffects {
+    /// Effects that nobody had taken: they are gone, and nobody will report their end.
+    pub removed: u64,
+    /// Effects that somebody works on, who is told by the next heartbeat.
+    pub under_way: u64,
+}
+
+/// How much there is to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueDepth {
+    /// Events that nobody has taken.
+    pub events: u64,
+    /// Effects that nobody has taken, also those whose time has not come.
+    pub effects: u64,
+    /// Tasks that somebody works on.
+    pub leased: u64,
+    /// Tasks that were given up and are kept for a person to look at.
+    pub failed: u64,
+    /// How long the oldest task that is neither done nor given up has been there.
+    pub oldest_age: Option<Duration>,
+}
+
+/// A task that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedTask {
+    /// Its id.
+    pub id: i64,
+    /// The event's or effect's name.
+    pub name: String,
+    /// The key that it was about.
+    pub key: String,
+    /// Which part of the key's state; empty for events.
+    pub subject: String,
+    /// How often it was begun.
+    pub attempts: u32,
+    /// What went wrong the last time.
+    pub error: String,
+    /// When it was put into the queue.
+    pub created_at: Time,
+}

@@ -1,0 +1,29 @@
+//! The tables and how they came to be: migrations in order, never edited once released, only added to.
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AnyConnection, SqlSafeStr};
+
+use super::Result;
+
+/// Every migration: its number, its name, its SQL. The list is written out so that a new file cannot be forgotten by an
+/// incremental build.
+const MIGRATIONS: [(i64, &str, &str); 3] = [
+    (1, "queue", include_str!("migrations/0001_queue.sql")),
+    (2, "registry", include_str!("migrations/0002_registry.sql")),
+    (3, "runs", include_str!("migrations/0003_runs.sql")),
+];
+
+/// Applies the migrations that the database does not have yet, inside the caller's transaction: two processes that
+/// open a new database at once do it one after the other, and a failing one leaves the tables as they were.
+///
+/// # Errors
+/// When an applied migration is not the one of this program, is unknown to it, or a new one fails.
+pub(super) async fn migrate(connection: &mut AnyConnection) -> Result<()> {
+    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    let migrator = Migrator::with_migrations(MIGRATIONS.into_iter().map(migration).collect());
+    // `run` gives a future that cannot move between threads (`Acquire` is not general enough).
+    migrator.run_direct(None, connection, false).await?;
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! A laptop: no server, no forge, the same engine.
+
+use crate::world::{Laptop, numbers, read_csv};
+
+#[test]
+fn a_sweep_runs_from_the_terminal_alone_and_a_second_time_costs_nothing() {
+    let laptop = Laptop::with_models(&["simple-tax-cpp"]);
+    laptop.write(
+        "sweeps/rates.yaml",
+        "sweep: rates\nmodel: urban/simple-tax-cpp\nparameters:\n  RATE: {range: {start: 0.1, stop: 0.3, num: 5}}\n  EXEMPT: [1000, 2000]\noutputs: [revenue]\n",
+    );
+    laptop.commit("Sweep the rates");
+
+    let planned = laptop.modelship(&["sweep", "plan", "sweeps/rates.yaml", "--output", "json"]).ok().json();
+    assert_eq!(planned["counts"]["runs"], 10);
+    assert_eq!(planned["counts"]["reused"], 0);
+
+    let first = laptop.modelship(&["sweep", "run", "sweeps/rates.yaml", "--output", "json"]).ok().json();
+    assert_eq!(first["succeeded"], 10, "{first}");
+    assert_eq!(first["phase"]["phase"], "succeeded");
+    let id = first["plan"]["id"].as_str().unwrap();
+    let table = read_csv(&laptop.path().join(format!(".modelship/artifacts/sweeps/{id}/analysis.csv")));
+    let (rate, revenue) = (numbers(&table, "RATE"), numbers(&table, "revenue"));
+    assert_eq!(rate.len(), 10);
+    assert!((revenue[8] / revenue[0] - 3.0).abs() < 1e-12, "the tax is linear in its rate: {revenue:?}");
+
+    let again = laptop.modelship(&["sweep", "run", "sweeps/rates.yaml", "--output", "json"]).ok().json();
+    assert_eq!(again["plan"]["counts"]["reused"], 10, "{again}");
+    assert_eq!(again["succeeded"], 10);
+
+    let shown = laptop.modelship(&["sweep", "results", "rates", "--head", "3"]).ok();
+    assert!(shown.stdout.contains("revenue") && shown.stdout.contains("analysis.parquet"), "{shown:?}");
+}
+
+#[test]
+fn the_three_ports_of_the_tax_model_agree_on_every_output() {
+    let laptop = Laptop::with_models(&["simple-tax-fortran", "simple-tax-cpp", "simple-tax-python"]);
+    let mut tables = Vec::new();
+    for port in ["fortran", "cpp", "python"] {
+        laptop.write(
+            &format!("sweeps/{port}.yaml"),
+            &format!(
+                "sweep: {port}\nmodel: urban/simple-tax-{port}\nparameters:\n  RATE: [0.1, 0.237]\n  STANDARD: [1500, 2500]\n  EXEMPT: [1000, 5000]\n"
+            ),
+        );
+    }
+    laptop.commit("Sweep each port");
+    for port in ["fortran", "cpp", "python"] {
+        let report = laptop.modelship(&["sweep", "run", &format!("sweeps/{port}.yaml"), "--output", "json"]).ok().json();
+        let id = report["plan"]["id"].as_str().unwrap();
+        tables.push(read_csv(&laptop.path().join(format!(".modelship/artifacts/sweeps/{id}/analysis.csv"))));
+    }
+    for output in [
+        "revenue",
+        "units",
+        "population",
+        "average_tax_rate",
+        "rate_under_25k",
+        "rate_25k_50k",
+        "rate_50k_100k",
+        "rate_100k_250k",
+        "rate_over_250k",
+    ] {
+        let columns: Vec<_> = tables.iter().map(|table| numbers(table, output)).collect();
+        for row in 0..8 {
+            let reference = columns[0][row];
+            assert!(reference.is_finite(), "{output} has no value in row {row}");
+            for column in &columns {
+                assert!((column[row] - reference).abs() <= 1e-9 * reference.abs(), "{output}: {columns:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_work_tree_with_changes_needs_to_be_asked_for_and_cannot_be_promoted() {
+    let laptop = Laptop::with_models(&["identity-matrix"]);
+    laptop.write("sweeps/new.yaml", "sweep: new\nmodel: examples/identity-matrix\nparameters:\n  N: [1, 2]\n");
+
+    let refused = laptop.modelship(&["sweep", "run", "sweeps/new.yaml"]);
+    assert_eq!(refused.status, 1, "{refused:?}");
+    assert!(refused.stderr.contains("--dirty"), "{refused:?}");
+
+    let report = laptop.modelship(&["sweep", "run", "sweeps/new.yaml", "--dirty", "--output", "json"]).ok().json();
+    assert_eq!(report["succeeded"], 2);
+    let version = report["plan"]["version"].as_str().unwrap();
+    let promoted = laptop.modelship(&["promote", "examples/identity-matrix", version]);
+    assert_eq!(promoted.status, 1, "{promoted:?}");
+    assert!(promoted.stderr.contains("commit"), "{promoted:?}");
+}
+
+#[test]
+fn faults_are_shown_with_their_place_and_end_with_one() {
+    let laptop = Laptop::with_models(&["identity-matrix"]);
+    laptop.write("sweeps/bad.yaml", "sweep: bad\nmodel: examples/identity-matrix\nparameters:\n  N: {range: {start: 1, stop: 4, step: 0}}\n");
+    let said = laptop.modelship(&["validate"]);
+    assert_eq!(said.status, 1, "{said:?}");
+    assert!(said.stderr.contains("sweeps/bad.yaml:4"), "{said:?}");
+    assert!(said.stdout.contains("config/examples/identity-matrix.yaml"), "what is good is told too: {said:?}");
+
+    let said = laptop.modelship(&["sweep", "results", "nothing"]);
+    assert_eq!(said.status, 1, "{said:?}");
+    let said = laptop.modelship(&["sweep", "walk"]);
+    assert_eq!(said.status, 2, "clap's own usage error");
+}
+
+#[test]
+fn tests_are_run_and_listed_one_by_one() {
+    let laptop = Laptop::with_models(&["identity-matrix"]);
+    let said = laptop.modelship(&["test"]).ok();
+    assert!(said.stdout.contains("passed"), "{said:?}");
+    let built = laptop.modelship(&["build", "--output", "json"]).ok().json();
+    assert!(built[0]["version"]["id"].is_string(), "{built}");
+    let listed = laptop.modelship(&["models"]).ok();
+    assert!(listed.stdout.contains("examples/identity-matrix"), "{listed:?}");
+}
+
+#[test]
+fn a_hub_that_init_makes_works_at_once() {
+    let laptop = Laptop::with_models(&[]);
+    laptop.modelship(&["init", "--hub", "."]).ok();
+    laptop.commit("Begin a hub");
+    laptop.modelship(&["validate"]).ok();
+    let report = laptop.modelship(&["sweep", "run", "sweeps/identity.yaml", "--output", "json"]).ok().json();
+    assert_eq!(report["phase"]["phase"], "succeeded", "{report}");
+
+    let again = laptop.modelship(&["init", "--hub", "."]);
+    assert_eq!(again.status, 1, "nothing is overwritten: {again:?}");
+    laptop.modelship(&["doctor"]).ok();
+    let script = laptop.modelship(&["completions", "bash"]).ok();
+    assert!(script.stdout.contains("_modelship"), "{script:?}");
+}

@@ -1,0 +1,11 @@
+//! Stories through the real door: what a person does with git and the terminal, and what they get.
+//!
+//! Nothing here looks inside: repositories are real, pushes run the real hook, the server is the real program, models are
+//! the project's own.
+
+mod crash;
+mod laptop;
+mod pull;
+mod push;
+mod tax_calculator;
+mod world;

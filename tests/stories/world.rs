@@ -1,0 +1,436 @@
+//! A machine for a story: a forge, a hub on it, a clone to work in, and a server that can be killed.
+//!
+//! Everything goes through the real program: `git push` runs the real hook, verbs are the real binary. Nothing sleeps for
+//! luck: [`World::until`] asks again until the answer is there, and tells what it last saw when it is not there in time.
+//! When the world ends it complains about a server that logged an error or left processes behind.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// How long may something take before the story is over?
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The folder of this project.
+const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// What a finished program said.
+#[derive(Debug)]
+pub struct Said {
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Said {
+    fn of(output: &Output) -> Self {
+        Self {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// The program's answer as JSON.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
+    }
+
+    /// Checks that the program ended with 0.
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.status, 0, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+/// A folder with a git repository in it, used through the laptop's verbs.
+pub struct Laptop {
+    pub directory: TempDir,
+}
+
+impl Laptop {
+    /// A repository with the project's own hub in it: the models that are named, and every sweep of them.
+    pub fn with_models(models: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        git(directory.path(), &["init", "--quiet", "--initial-branch", "main"]);
+        copy_hub(directory.path(), models);
+        commit(directory.path(), "Begin");
+        Self { directory }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn write(&self, path: &str, text: &str) {
+        write(self.path(), path, text);
+    }
+
+    pub fn commit(&self, message: &str) {
+        commit(self.path(), message);
+    }
+
+    pub fn modelship(&self, arguments: &[&str]) -> Said {
+        Said::of(&modelship(self.path()).args(arguments).output().unwrap())
+    }
+}
+
+impl Drop for Laptop {
+    fn drop(&mut self) {
+        complain_of_processes(self.directory.path());
+    }
+}
+
+/// A forge with a hub, a clone of it, and a server.
+pub struct World {
+    root: TempDir,
+    pub clone: PathBuf,
+    server: Option<Server>,
+    /// Words that may stand in error lines of the server's log because the story brings them about.
+    pub expected_errors: Vec<&'static str>,
+    log: Arc<Mutex<String>>,
+}
+
+struct Server {
+    child: Child,
+    started: Receiver<()>,
+}
+
+impl World {
+    /// A world whose hub holds these models, pushed to `main`, with the server running and every model in production.
+    pub fn with_models(models: &[&str]) -> Self {
+        let mut world = Self::empty();
+        copy_hub(&world.clone, models);
+        commit(&world.clone, "Begin");
+        world.start_server();
+        world.push("main");
+        world.until("every model is in production", |world| {
+            let listed = world.modelship(&["models", "--output", "json"]).ok().json();
+            let ready = listed.as_array().unwrap().iter().filter(|model| !model["production"].is_null()).count();
+            (ready == models.len()).then_some(())
+        });
+        world
+    }
+
+    /// A world with a forge and an empty clone; no server runs.
+    pub fn empty() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let place = root.path().join("place");
+        let said = Said::of(
+            &modelship(root.path())
+                .args(["init", "--listen", "127.0.0.1:0", "--forge"])
+                .arg(&place)
+                .output()
+                .unwrap(),
+        )
+        .ok();
+        assert!(said.stderr.contains("modelship serve --settings"), "{said:?}");
+        let settings = fs::read_to_string(place.join("settings.yaml")).unwrap();
+        fs::write(place.join("settings.yaml"), format!("{settings}comment_interval: 50ms\nreconcile_every: 1s\n")).unwrap();
+        let clone = root.path().join("clone");
+        git(root.path(), &["clone", "--quiet", place.join("forge/example/hub.git").to_str().unwrap(), "clone"]);
+        git(&clone, &["checkout", "--quiet", "-B", "main"]);
+        Self { root, clone, server: None, expected_errors: Vec::new(), log: Arc::default() }
+    }
+
+    pub fn settings(&self) -> PathBuf {
+        self.root.path().join("place/settings.yaml")
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.root.path().join("place/state")
+    }
+
+    /// Starts the server and waits until it answers.
+    pub fn start_server(&mut self) {
+        assert!(self.server.is_none(), "the server is running already");
+        let mut child = modelship(self.root.path())
+            .args(["serve", "--settings"])
+            .arg(self.settings())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (tell, started) = channel();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = Arc::clone(&self.log);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if line.contains("serves http://") {
+                    let _ = tell.send(());
+                }
+                let _ = writeln!(log.lock().unwrap(), "{line}");
+            }
+        });
+        let server = Server { child, started };
+        if server.started.recv_timeout(PATIENCE).is_err() {
+            panic!("the server did not start:\n{}", self.log.lock().unwrap());
+        }
+        self.server = Some(server);
+    }
+
+    /// Kills the server as a power cut would.
+    pub fn kill_server(&mut self) {
+        let mut server = self.server.take().expect("the server is running");
+        server.child.kill().unwrap();
+        server.child.wait().unwrap();
+    }
+
+    pub fn write(&self, path: &str, text: &str) {
+        write(&self.clone, path, text);
+    }
+
+    /// Commits everything in the clone on a new branch that begins at `main`, and pushes it.
+    pub fn push_branch(&self, branch: &str, message: &str) {
+        git(&self.clone, &["checkout", "--quiet", "-B", branch]);
+        commit(&self.clone, message);
+        self.push(branch);
+    }
+
+    pub fn commit(&self, message: &str) {
+        commit(&self.clone, message);
+    }
+
+    pub fn push(&self, branch: &str) {
+        git(&self.clone, &["push", "--quiet", "--force", "origin", branch]);
+    }
+
+    pub fn checkout(&self, branch: &str) {
+        git(&self.clone, &["checkout", "--quiet", branch]);
+    }
+
+    /// A verb, with the server's settings, in the clone.
+    pub fn modelship(&self, arguments: &[&str]) -> Said {
+        Said::of(&modelship(&self.clone).env("MODELSHIP_SETTINGS", self.settings()).args(arguments).output().unwrap())
+    }
+
+    /// Opens a pull request for `branch` and gives its number.
+    pub fn open_pull(&self, branch: &str, title: &str) -> u64 {
+        let said = self.modelship(&["pr", "open", "--title", title, "--head", branch, "--output", "json"]).ok();
+        said.json()["pull"]["number"].as_u64().unwrap()
+    }
+
+    pub fn comment(&self, number: u64, body: &str) {
+        self.modelship(&["pr", "comment", &number.to_string(), body]).ok();
+    }
+
+    pub fn comment_as(&self, login: &str, number: u64, body: &str) {
+        self.modelship(&["pr", "comment", "--as", login, &number.to_string(), body]).ok();
+    }
+
+    /// The bodies of the comments of a pull request that modelship wrote, without their markers.
+    pub fn comments(&self, number: u64) -> Vec<String> {
+        let thread = self.modelship(&["pr", "show", &number.to_string(), "--output", "json"]).ok().json();
+        let ours = |comment: &&Value| comment["author"]["login"] == "modelship[bot]";
+        let body = |comment: &Value| {
+            comment["body"].as_str().unwrap().split("\n\n<!-- modelship:").next().unwrap().to_owned()
+        };
+        thread["comments"].as_array().unwrap().iter().filter(ours).map(body).collect()
+    }
+
+    /// Waits until one of modelship's comments holds every one of `words`, and gives it.
+    pub fn until_comment(&self, number: u64, words: &[&str]) -> String {
+        self.until(&format!("a comment with {words:?} in #{number}"), |world| {
+            world.comments(number).into_iter().find(|body| words.iter().all(|word| body.contains(word)))
+        })
+    }
+
+    /// Asks until there is an answer.
+    pub fn until<T>(&self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = look(self) {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "waited in vain until {what}\n{}", self.story_so_far());
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
+    /// Whether a process of this world runs a program of that name.
+    pub fn is_running(&self, program: &str) -> bool {
+        let root = self.root.path().to_str().unwrap();
+        processes_below(root).iter().any(|(_, command)| command.split(' ').next().unwrap_or_default().ends_with(program))
+    }
+
+    fn story_so_far(&self) -> String {
+        let mut told = String::new();
+        for number in 1..4 {
+            let said = self.modelship(&["pr", "show", &number.to_string()]);
+            if said.status == 0 {
+                let _ = writeln!(told, "{}", said.stdout);
+            }
+        }
+        format!("{told}\nthe server's log:\n{}", self.log.lock().unwrap())
+    }
+
+    /// The rows of a sweep's analysis, as (header, rows).
+    pub fn analysis(&self, sweep: &str) -> (Vec<String>, Vec<Vec<String>>) {
+        let report = self.modelship(&["sweep", "results", sweep, "--output", "json"]).ok().json();
+        let id = report["report"]["plan"]["id"].as_str().unwrap().to_owned();
+        read_csv(&self.state().join(format!("artifacts/sweeps/{id}/analysis.csv")))
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let _ = Command::new("kill").arg(server.child.id().to_string()).status();
+            let _ = server.child.wait();
+        }
+        complain_of_processes(self.root.path());
+        if std::thread::panicking() {
+            return;
+        }
+        let log = self.log.lock().unwrap().clone();
+        let bad: Vec<_> = log
+            .lines()
+            .filter(|line| line.contains("ERROR") || line.contains("panicked"))
+            .filter(|line| !self.expected_errors.iter().any(|words| line.contains(words)))
+            .collect();
+        assert!(bad.is_empty(), "the server's log has errors:\n{}", bad.join("\n"));
+    }
+}
+
+/// The table of a CSV file, as (header, rows).
+pub fn read_csv(path: &Path) -> (Vec<String>, Vec<Vec<String>>) {
+    let mut reader = csv::Reader::from_path(path).unwrap();
+    let header = reader.headers().unwrap().iter().map(str::to_owned).collect();
+    let rows = reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect();
+    (header, rows)
+}
+
+/// The numbers of one column.
+pub fn numbers(table: &(Vec<String>, Vec<Vec<String>>), column: &str) -> Vec<f64> {
+    let at = table.0.iter().position(|name| name == column).unwrap_or_else(|| panic!("no column {column}: {:?}", table.0));
+    table.1.iter().map(|row| row[at].parse().unwrap_or(f64::NAN)).collect()
+}
+
+/// The values of one column.
+pub fn texts(table: &(Vec<String>, Vec<Vec<String>>), column: &str) -> Vec<String> {
+    let at = table.0.iter().position(|name| name == column).unwrap_or_else(|| panic!("no column {column}: {:?}", table.0));
+    table.1.iter().map(|row| row[at].clone()).collect()
+}
+
+fn modelship(directory: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_modelship"));
+    command
+        .current_dir(directory)
+        .env("MODELSHIP_RUNNER", env!("CARGO_BIN_EXE_modelship-runner"))
+        .env("MODELSHIP_USER", "ada")
+        .env_remove("MODELSHIP_SETTINGS")
+        .env_remove("MODELSHIP_STATE")
+        .env_remove("MODELSHIP_LOG")
+        .env_remove("MODELSHIP_WEBHOOK_SECRET");
+    command
+}
+
+/// Runs git, which has to succeed.
+pub fn git(directory: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git")
+        .current_dir(directory)
+        .env("MODELSHIP_USER", "ada")
+        .env("MODELSHIP_RUNNER", env!("CARGO_BIN_EXE_modelship-runner"))
+        .env_remove("MODELSHIP_SETTINGS")
+        .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let said = Said::of(&output);
+    assert_eq!(said.status, 0, "git {arguments:?}: {said:?}");
+    said.stdout
+}
+
+fn commit(directory: &Path, message: &str) {
+    git(directory, &["add", "--all"]);
+    git(directory, &["commit", "--quiet", "--allow-empty", "-m", message]);
+}
+
+fn write(directory: &Path, path: &str, text: &str) {
+    let path = directory.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// Copies the named models with their manifests and sweeps out of this project's own hub, as git knows it.
+fn copy_hub(into: &Path, models: &[&str]) {
+    for manifest in files_below(&Path::new(PROJECT).join("config")) {
+        let text = fs::read_to_string(&manifest).unwrap();
+        let Some(model) = models.iter().find(|model| text.contains(&format!("path: models/{model}"))) else { continue };
+        copy(&manifest, into);
+        let listed = git(Path::new(PROJECT), &["ls-files", "-z", "--", &format!("models/{model}")]);
+        for file in listed.split('\0').filter(|file| !file.is_empty()) {
+            copy(&Path::new(PROJECT).join(file), into);
+        }
+    }
+    fs::write(into.join(".gitignore"), ".modelship/\n").unwrap();
+}
+
+fn copy(file: &Path, into: &Path) {
+    let target = into.join(file.strip_prefix(PROJECT).unwrap());
+    fs::create_dir_all(target.parent().unwrap()).unwrap();
+    fs::copy(file, target).unwrap();
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else if path.extension().is_some_and(|end| end == "yaml") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+/// Ends and complains about processes whose environment says that they work below `root`.
+fn complain_of_processes(root: &Path) {
+    let root = root.to_str().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let left = processes_below(root);
+        if left.is_empty() {
+            return;
+        }
+        if Instant::now() > deadline {
+            for (pid, _) in &left {
+                let _ = Command::new("kill").args(["-9", pid]).status();
+            }
+            assert!(std::thread::panicking(), "processes were left behind: {left:?}");
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn processes_below(root: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
+        let pid = entry.file_name().to_string_lossy().into_owned();
+        if !pid.bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
+        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let marked = String::from_utf8_lossy(&environment)
+            .split('\0')
+            .any(|variable| variable.starts_with("MODELSHIP_") && variable.contains(root));
+        if marked || String::from_utf8_lossy(&command).contains(root) {
+            found.push((pid, String::from_utf8_lossy(&command).replace('\0', " ")));
+        }
+    }
+    found
+}
