@@ -12,6 +12,7 @@ mod command;
 pub mod job;
 mod judge;
 mod keep;
+mod lock;
 mod log;
 mod memory;
 mod parameters;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::sweep::record::FailureClass;
 
+use super::lock::{open_lock, try_lock};
 use super::processes::ProcessId;
 
 /// The job's description.
@@ -69,19 +70,10 @@ impl Claim {
     /// When another process has it, or the place cannot be written.
     pub fn take(place: &Path) -> anyhow::Result<Self> {
         fs_err::create_dir_all(place).context("failed to make the job's place")?;
-        let lock = fs_err::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(place.join(LOCK))
-            .context("failed to open the job's lock")?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { place: place.to_owned(), _lock: lock }),
-            Err(std::fs::TryLockError::WouldBlock) => {
-                anyhow::bail!("another process works on the job in `{}`", place.display())
-            }
-            Err(std::fs::TryLockError::Error(error)) => Err(error).context("failed to lock the job's place"),
-        }
+        let lock = open_lock(&place.join(LOCK)).context("failed to open the job's lock")?;
+        let taken = try_lock(&lock).context("failed to lock the job's place")?;
+        anyhow::ensure!(taken, "another process works on the job in `{}`", place.display());
+        Ok(Self { place: place.to_owned(), _lock: lock })
     }
 
     /// Says in `process.json` that this process works here, so that others find it again. Only whoever holds the claim

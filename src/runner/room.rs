@@ -71,18 +71,18 @@ impl Room {
             return None;
         }
         let path = scratch.join(number.to_string());
-        std::fs::rename(&self.path, &path).ok()?;
+        fs_err::rename(&self.path, &path).ok()?;
         (self.work, self.outputs, self.path) = (path.join("work"), path.join("outputs"), path);
         Some(self)
     }
 
     /// Takes away the few files that a run leaves and says whether everything else is as it was at first.
     fn is_tidy(&self) -> std::io::Result<bool> {
-        let as_made = |path: &Path| std::fs::symlink_metadata(path).map(|found| found.mode() == self.mode);
+        let as_made = |path: &Path| fs_err::symlink_metadata(path).map(|found| found.mode() == self.mode);
         if !as_made(&self.path)? || !as_made(&self.work)? || !as_made(&self.outputs)? {
             return Ok(false);
         }
-        for entry in std::fs::read_dir(&self.path)? {
+        for entry in fs_err::read_dir(&self.path)? {
             let entry = entry?;
             let name = entry.file_name();
             let known = name == "work" || name == "outputs" || self.params.is_some_and(|params| name == params);
@@ -101,12 +101,12 @@ fn is_own_file(found: &Metadata) -> bool {
 
 /// Takes away the files in `directory`, when they are few, and says whether it is empty then.
 fn empty(directory: &Path) -> std::io::Result<bool> {
-    for (index, entry) in std::fs::read_dir(directory)?.enumerate() {
+    for (index, entry) in fs_err::read_dir(directory)?.enumerate() {
         let entry = entry?;
         if index >= FILES || entry.file_type()?.is_dir() {
             return Ok(false);
         }
-        std::fs::remove_file(entry.path())?;
+        fs_err::remove_file(entry.path())?;
     }
     Ok(true)
 }
