@@ -92,6 +92,13 @@ impl Slots {
     }
 }
 
+impl Drop for Slots {
+    fn drop(&mut self) {
+        // Closing the files would do, but for a child that is just being started and has them open as well.
+        self.release();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
