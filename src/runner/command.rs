@@ -70,7 +70,7 @@ pub fn resolve_program(name: &OsStr, model: &Path, search_path: &str) -> Result<
         return Ok(model.join(name));
     }
     let executable = |path: &PathBuf| {
-        std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+        fs_err::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
     };
     let mut candidates =
         search_path.split(':').filter(|part| part.starts_with('/')).map(|part| Path::new(part).join(name));

@@ -152,6 +152,7 @@ impl Job<'_> {
             Some(slots) => Some(Slots::open(slots, self.spec.run.resources.milli_cpus)?),
             None => None,
         };
+        let mut room = None;
         loop {
             if self.halted.load(Ordering::Relaxed) || stop.requested() {
                 return Ok(false);
@@ -162,7 +163,7 @@ impl Job<'_> {
             {
                 return Ok(false);
             }
-            match self.runs.execute(&line, stop)? {
+            match self.runs.execute(&line, &mut room, stop)? {
                 Some(record) => self.records.append(&record)?,
                 None => return Ok(false),
             }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::sweep::record::FailureClass;
 
+use super::lock::{open_lock, try_lock};
 use super::processes::ProcessId;
 
 /// The job's description.
@@ -31,6 +33,13 @@ pub const RUN_LOG: &str = "log.txt";
 
 /// Held by the process that works on the job.
 const LOCK: &str = "runner.lock";
+
+/// How long to try to get the lock. A process that was killed while it started a child leaves it to that child for a
+/// moment.
+const LOCK_WAIT: Duration = Duration::from_millis(250);
+
+/// How often to try.
+const LOCK_LOOK: Duration = Duration::from_millis(5);
 
 /// How a job ended, as `ended.json` holds it. Counts include runs that an earlier process of the same job finished.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +68,14 @@ struct Announcement {
 #[derive(Debug)]
 pub struct Claim {
     place: PathBuf,
-    _lock: fs_err::File,
+    lock: fs_err::File,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // Closing the file would do, but for a child that is just being started and has it open as well.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Claim {
@@ -69,19 +85,13 @@ impl Claim {
     /// When another process has it, or the place cannot be written.
     pub fn take(place: &Path) -> anyhow::Result<Self> {
         fs_err::create_dir_all(place).context("failed to make the job's place")?;
-        let lock = fs_err::OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(place.join(LOCK))
-            .context("failed to open the job's lock")?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { place: place.to_owned(), _lock: lock }),
-            Err(std::fs::TryLockError::WouldBlock) => {
-                anyhow::bail!("another process works on the job in `{}`", place.display())
-            }
-            Err(std::fs::TryLockError::Error(error)) => Err(error).context("failed to lock the job's place"),
+        let lock = open_lock(&place.join(LOCK)).context("failed to open the job's lock")?;
+        let patience = Instant::now() + LOCK_WAIT;
+        while !try_lock(&lock).context("failed to lock the job's place")? {
+            anyhow::ensure!(Instant::now() < patience, "another process works on the job in `{}`", place.display());
+            std::thread::sleep(LOCK_LOOK);
         }
+        Ok(Self { place: place.to_owned(), lock })
     }
 
     /// Says in `process.json` that this process works here, so that others find it again. Only whoever holds the claim

@@ -97,7 +97,7 @@ impl Stat {
     /// None when there is no such process.
     pub(super) fn read(pid: i32) -> Option<Self> {
         let mut buffer = [0; 1024];
-        let length = std::fs::File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut buffer).ok()?;
+        let length = fs_err::File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut buffer).ok()?;
         let text = std::str::from_utf8(&buffer[..length]).ok().or_else(|| {
             // The program's name may be anything; what matters comes after its closing parenthesis.
             let end = buffer[..length].iter().rposition(|byte| *byte == b')')?;
@@ -147,7 +147,7 @@ fn with_environment(belongs: impl Fn(&Environment) -> bool) -> io::Result<Vec<Ow
         // The handle first: what is read afterwards belongs to the process that it holds, or to none.
         let handle = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
         let mut bytes = Vec::new();
-        std::fs::File::open(format!("/proc/{pid}/environ")).ok()?.take(ENVIRONMENT).read_to_end(&mut bytes).ok()?;
+        fs_err::File::open(format!("/proc/{pid}/environ")).ok()?.take(ENVIRONMENT).read_to_end(&mut bytes).ok()?;
         belongs(&Environment(bytes)).then_some(handle)
     };
     Ok(all()?.filter(|pid| *pid != own).filter_map(look).collect())

@@ -16,8 +16,9 @@ use super::keep::{KeepError, keep_file, summary_bytes, too_large};
 use super::log::{Log, tail_of};
 use super::memory::MemoryWatch;
 use super::place::RUN_LOG;
+use super::room::Room;
 use super::spec::{JobSpec, SliceLine};
-use super::steps::{ReadyRun, Room, Steps};
+use super::steps::{ReadyRun, Steps};
 use super::summary;
 use super::supervise::{Ended, How, Limits, Stdout, Step, Stop, SuperviseError, supervise};
 use super::{JOB_MARKER, RUN_MARKER, processes};
@@ -91,18 +92,27 @@ impl<'a> Runs<'a> {
         Self { spec, scratch, steps: Steps::new(spec), memory: MemoryWatch::new(), next_room: AtomicU64::new(0) }
     }
 
-    /// Executes one run. None when `stop` was requested before it ended: such a run leaves nothing.
+    /// Executes one run, in the room that this worker's last run left if it left one. None when `stop` was requested before it ended: such a run leaves nothing.
     ///
     /// # Errors
     /// Ours only; whatever the model does wrong is in the record.
-    pub(super) fn execute(&self, line: &SliceLine, stop: &Stop) -> anyhow::Result<Option<Record>> {
-        let room = Room::make(self.scratch, self.next_room.fetch_add(1, Ordering::Relaxed))?;
+    pub(super) fn execute(
+        &self,
+        line: &SliceLine,
+        left: &mut Option<Room>,
+        stop: &Stop,
+    ) -> anyhow::Result<Option<Record>> {
+        let number = || self.next_room.fetch_add(1, Ordering::Relaxed);
+        let mut room = match left.take().and_then(|room| room.again(self.scratch, number())) {
+            Some(room) => room,
+            None => Room::make(self.scratch, number())?,
+        };
         let kept = self.spec.place.join(line.run.as_str());
         let mut log = Log::new(Log::RUN);
         let mut tally = Tally::default();
         let started_ms = now_ms();
         let start = Instant::now();
-        let attempt = self.attempt(line, &room, &mut log, &mut tally, stop);
+        let attempt = self.attempt(line, &mut room, &mut log, &mut tally, stop);
         let wall = start.elapsed();
         let failure = match attempt.and_then(|printed| self.collect(&room, &kept, &printed, &mut tally)) {
             Ok(()) => None,
@@ -115,6 +125,7 @@ impl<'a> Runs<'a> {
             fs_err::create_dir_all(&kept).context("failed to make a run's directory")?;
             fs_err::write(kept.join(RUN_LOG), &log_text).context("failed to keep a run's log")?;
         }
+        *left = failure.is_none().then_some(room);
         let outcome = match failure {
             None => Outcome::Succeeded,
             Some(Failure { class, message }) => Outcome::Failed { class, message, log_tail: tail_of(&log_text) },
@@ -137,7 +148,7 @@ impl<'a> Runs<'a> {
     fn attempt(
         &self,
         line: &SliceLine,
-        room: &Room,
+        room: &mut Room,
         log: &mut Log,
         tally: &mut Tally,
         stop: &Stop,

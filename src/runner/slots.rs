@@ -4,11 +4,11 @@
 //! only the one at the gate collects: nobody holds some of the slots that it needs while another holds the rest. A
 //! worker keeps its slots for a short while from run to run, so that short runs cost no waiting.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use super::lock::{open_lock, try_lock};
 use super::spec::SlotsSpec;
 use super::supervise::Stop;
 
@@ -36,7 +36,7 @@ impl Slots {
     /// When the directory cannot be written.
     pub(super) fn open(spec: &SlotsSpec, milli_cpus: u32) -> anyhow::Result<Self> {
         fs_err::create_dir_all(&spec.directory).context("failed to make the directory of slots")?;
-        let open = |name: &str| open_lock(&spec.directory.join(name));
+        let open = |name: &str| open_lock(&spec.directory.join(name)).context("failed to open a slot");
         let count = spec.count.max(1);
         let files = (0..count).map(|slot| open(&slot.to_string())).collect::<anyhow::Result<Vec<_>>>()?;
         let needed = milli_cpus.div_ceil(1000).clamp(1, count);
@@ -53,7 +53,7 @@ impl Slots {
             return Ok(true);
         }
         self.release();
-        while !try_lock(&self.gate)? {
+        while !try_lock(&self.gate).context("failed to lock the gate to the slots")? {
             if stop.wait(AGAIN) {
                 return Ok(false);
             }
@@ -70,7 +70,8 @@ impl Slots {
     fn collect(&mut self, stop: &Stop) -> anyhow::Result<bool> {
         loop {
             for slot in 0..self.files.len() {
-                if self.held.len() < self.needed && !self.held.contains(&slot) && try_lock(&self.files[slot])? {
+                let wanted = self.held.len() < self.needed && !self.held.contains(&slot);
+                if wanted && try_lock(&self.files[slot]).context("failed to lock a slot")? {
                     self.held.push(slot);
                 }
             }
@@ -91,16 +92,10 @@ impl Slots {
     }
 }
 
-fn open_lock(path: &Path) -> anyhow::Result<fs_err::File> {
-    let file = fs_err::OpenOptions::new().create(true).truncate(false).write(true).open(path);
-    file.context("failed to open a slot")
-}
-
-fn try_lock(file: &fs_err::File) -> anyhow::Result<bool> {
-    match file.try_lock() {
-        Ok(()) => Ok(true),
-        Err(std::fs::TryLockError::WouldBlock) => Ok(false),
-        Err(std::fs::TryLockError::Error(error)) => Err(error).context("failed to lock a slot"),
+impl Drop for Slots {
+    fn drop(&mut self) {
+        // Closing the files would do, but for a child that is just being started and has them open as well.
+        self.release();
     }
 }
 

@@ -1,18 +1,16 @@
-//! What one run needs to start: a fresh directory, its steps with every placeholder filled in, its environment.
+//! What one run needs to start: its parameters, its steps with every placeholder filled in, its environment.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-
 use crate::domain::sweep::record::FailureClass;
 
 use super::command::{Fill, base_environment, resolve_program};
 use super::parameters::{Delivery, deliver};
+use super::room::Room;
 use super::run::{Failure, Trouble};
 use super::spec::{JobSpec, SliceLine};
-use super::tree::remove_tree;
 use super::{JOB_MARKER, RUN_MARKER, SEED_VARIABLE};
 
 /// The steps of every run of a job, with their programs looked up once where that is possible.
@@ -48,17 +46,13 @@ impl<'a> Steps<'a> {
     ///
     /// # Errors
     /// That the run cannot start, or ours.
-    pub(super) fn ready(&self, line: &SliceLine, room: &Room) -> Result<ReadyRun<'_>, Trouble> {
+    pub(super) fn ready(&self, line: &SliceLine, room: &mut Room) -> Result<ReadyRun<'_>, Trouble> {
         let spec = self.spec;
         let mut environment = base_environment(&spec.search_path, &room.path, spec.run.resources.milli_cpus);
         environment.extend(spec.environment.iter().map(|(name, value)| (name.into(), value.into())));
         let (mut params, mut extra) = (None, Vec::new());
         match deliver(spec.run.params, &line.parameters).map_err(cannot_start)? {
-            Delivery::File { name, text } => {
-                let path = room.path.join(name);
-                fs_err::write(&path, text).context("failed to write a parameter file")?;
-                params = Some(path);
-            }
+            Delivery::File { name, text } => params = Some(room.write_params(name, &text)?),
             Delivery::Arguments(arguments) => extra = arguments,
             Delivery::Environment(variables) => {
                 environment.extend(variables.into_iter().map(|(name, value)| (name.into(), value.into())));
@@ -110,33 +104,5 @@ impl<'a> Prepared<'a> {
         };
         let arguments = rest.iter().map(|argument| fill.apply(argument)).collect::<Result<_, _>>()?;
         Ok(ReadyStep { name: self.name, program, arguments })
-    }
-}
-
-/// A run's fresh directory. Removed when the run is over, however it is over.
-pub(super) struct Room {
-    /// Holds the parameter file and serves as home and for temporary files.
-    pub(super) path: PathBuf,
-    /// The working directory, empty at first.
-    pub(super) work: PathBuf,
-    /// `{outputs}`.
-    pub(super) outputs: PathBuf,
-}
-
-impl Room {
-    pub(super) fn make(scratch: &Path, number: u64) -> anyhow::Result<Self> {
-        let path = scratch.join(number.to_string());
-        let room = Self { work: path.join("work"), outputs: path.join("outputs"), path };
-        for directory in [&room.path, &room.work, &room.outputs] {
-            fs_err::create_dir(directory).context("failed to make a run's directory")?;
-        }
-        Ok(room)
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        // What cannot be removed now is removed with the job's scratch directory.
-        let _ = remove_tree(&self.path);
     }
 }
