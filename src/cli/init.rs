@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::arguments::Init;
 use super::output::{CliError, Output};
+use crate::domain::forge::Permission;
 use crate::domain::ids::ModelName;
 use crate::domain::manifest::Manifest;
 use crate::domain::yaml::NoFiles;
@@ -52,6 +53,7 @@ fn forge(directory: &Path, init: &Init, output: &Output) -> Result<(), CliError>
         if error.is_users_fault() { CliError::User(error.to_string()) } else { CliError::Ours(error.into()) }
     };
     let forge = LocalForge::create(&root, &format!("http://{}", init.listen), system_time).map_err(user)?;
+    forge.set_member(&settings::user_name(), Permission::Admin).map_err(user)?;
     forge.create_repository(&init.repository, &settings::program()?).map_err(user)?;
     let text = format!(
         "# Settings of this server. Paths are relative to this file; what is left out has a default.\n\

@@ -17,17 +17,17 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long may something take before the story is over?
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The folder of this project.
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// What a finished program said.
 #[derive(Debug)]
-pub struct Said {
-    pub status: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Said {
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Said {
@@ -41,26 +41,26 @@ impl Said {
 
     /// The program's answer as JSON.
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
     }
 
     /// Checks that the program ended with 0.
     #[track_caller]
-    pub fn ok(self) -> Self {
+    pub(crate) fn ok(self) -> Self {
         assert_eq!(self.status, 0, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 }
 
 /// A folder with a git repository in it, used through the laptop's verbs.
-pub struct Laptop {
-    pub directory: TempDir,
+pub(crate) struct Laptop {
+    pub(crate) directory: TempDir,
 }
 
 impl Laptop {
     /// A repository with the project's own hub in it: the models that are named, and every sweep of them.
-    pub fn with_models(models: &[&str]) -> Self {
+    pub(crate) fn with_models(models: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         git(directory.path(), &["init", "--quiet", "--initial-branch", "main"]);
         copy_hub(directory.path(), models);
@@ -68,19 +68,19 @@ impl Laptop {
         Self { directory }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    pub fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         write(self.path(), path, text);
     }
 
-    pub fn commit(&self, message: &str) {
+    pub(crate) fn commit(&self, message: &str) {
         commit(self.path(), message);
     }
 
-    pub fn modelship(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn modelship(&self, arguments: &[&str]) -> Said {
         Said::of(&modelship(self.path()).args(arguments).output().unwrap())
     }
 }
@@ -92,12 +92,12 @@ impl Drop for Laptop {
 }
 
 /// A forge with a hub, a clone of it, and a server.
-pub struct World {
+pub(crate) struct World {
     root: TempDir,
-    pub clone: PathBuf,
+    pub(crate) clone: PathBuf,
     server: Option<Server>,
     /// Words that may stand in error lines of the server's log because the story brings them about.
-    pub expected_errors: Vec<&'static str>,
+    pub(crate) expected_errors: Vec<&'static str>,
     log: Arc<Mutex<String>>,
 }
 
@@ -108,7 +108,7 @@ struct Server {
 
 impl World {
     /// A world whose hub holds these models, pushed to `main`, with the server running and every model in production.
-    pub fn with_models(models: &[&str]) -> Self {
+    pub(crate) fn with_models(models: &[&str]) -> Self {
         let mut world = Self::empty();
         copy_hub(&world.clone, models);
         commit(&world.clone, "Begin");
@@ -123,7 +123,7 @@ impl World {
     }
 
     /// A world with a forge and an empty clone; no server runs.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         let root = tempfile::tempdir().unwrap();
         let place = root.path().join("place");
         let said = Said::of(
@@ -143,16 +143,16 @@ impl World {
         Self { root, clone, server: None, expected_errors: Vec::new(), log: Arc::default() }
     }
 
-    pub fn settings(&self) -> PathBuf {
+    pub(crate) fn settings(&self) -> PathBuf {
         self.root.path().join("place/settings.yaml")
     }
 
-    pub fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.root.path().join("place/state")
     }
 
     /// Starts the server and waits until it answers.
-    pub fn start_server(&mut self) {
+    pub(crate) fn start_server(&mut self) {
         assert!(self.server.is_none(), "the server is running already");
         let mut child = modelship(self.root.path())
             .args(["serve", "--settings"])
@@ -181,56 +181,56 @@ impl World {
     }
 
     /// Kills the server as a power cut would.
-    pub fn kill_server(&mut self) {
+    pub(crate) fn kill_server(&mut self) {
         let mut server = self.server.take().expect("the server is running");
         server.child.kill().unwrap();
         server.child.wait().unwrap();
     }
 
-    pub fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         write(&self.clone, path, text);
     }
 
     /// Commits everything in the clone on a new branch that begins at `main`, and pushes it.
-    pub fn push_branch(&self, branch: &str, message: &str) {
+    pub(crate) fn push_branch(&self, branch: &str, message: &str) {
         git(&self.clone, &["checkout", "--quiet", "-B", branch]);
         commit(&self.clone, message);
         self.push(branch);
     }
 
-    pub fn commit(&self, message: &str) {
+    pub(crate) fn commit(&self, message: &str) {
         commit(&self.clone, message);
     }
 
-    pub fn push(&self, branch: &str) {
+    pub(crate) fn push(&self, branch: &str) {
         git(&self.clone, &["push", "--quiet", "--force", "origin", branch]);
     }
 
-    pub fn checkout(&self, branch: &str) {
+    pub(crate) fn checkout(&self, branch: &str) {
         git(&self.clone, &["checkout", "--quiet", branch]);
     }
 
     /// A verb, with the server's settings, in the clone.
-    pub fn modelship(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn modelship(&self, arguments: &[&str]) -> Said {
         Said::of(&modelship(&self.clone).env("MODELSHIP_SETTINGS", self.settings()).args(arguments).output().unwrap())
     }
 
     /// Opens a pull request for `branch` and gives its number.
-    pub fn open_pull(&self, branch: &str, title: &str) -> u64 {
+    pub(crate) fn open_pull(&self, branch: &str, title: &str) -> u64 {
         let said = self.modelship(&["pr", "open", "--title", title, "--head", branch, "--output", "json"]).ok();
         said.json()["pull"]["number"].as_u64().unwrap()
     }
 
-    pub fn comment(&self, number: u64, body: &str) {
+    pub(crate) fn comment(&self, number: u64, body: &str) {
         self.modelship(&["pr", "comment", &number.to_string(), body]).ok();
     }
 
-    pub fn comment_as(&self, login: &str, number: u64, body: &str) {
+    pub(crate) fn comment_as(&self, login: &str, number: u64, body: &str) {
         self.modelship(&["pr", "comment", "--as", login, &number.to_string(), body]).ok();
     }
 
     /// The bodies of the comments of a pull request that modelship wrote, without their markers.
-    pub fn comments(&self, number: u64) -> Vec<String> {
+    pub(crate) fn comments(&self, number: u64) -> Vec<String> {
         let thread = self.modelship(&["pr", "show", &number.to_string(), "--output", "json"]).ok().json();
         let ours = |comment: &&Value| comment["author"]["login"] == "modelship[bot]";
         let body = |comment: &Value| {
@@ -240,14 +240,14 @@ impl World {
     }
 
     /// Waits until one of modelship's comments holds every one of `words`, and gives it.
-    pub fn until_comment(&self, number: u64, words: &[&str]) -> String {
+    pub(crate) fn until_comment(&self, number: u64, words: &[&str]) -> String {
         self.until(&format!("a comment with {words:?} in #{number}"), |world| {
             world.comments(number).into_iter().find(|body| words.iter().all(|word| body.contains(word)))
         })
     }
 
     /// Asks until there is an answer.
-    pub fn until<T>(&self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
+    pub(crate) fn until<T>(&self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(found) = look(self) {
@@ -259,7 +259,7 @@ impl World {
     }
 
     /// Whether a process of this world runs a program of that name.
-    pub fn is_running(&self, program: &str) -> bool {
+    pub(crate) fn is_running(&self, program: &str) -> bool {
         let root = self.root.path().to_str().unwrap();
         processes_below(root).iter().any(|(_, command)| command.split(' ').next().unwrap_or_default().ends_with(program))
     }
@@ -276,7 +276,7 @@ impl World {
     }
 
     /// The rows of a sweep's analysis, as (header, rows).
-    pub fn analysis(&self, sweep: &str) -> (Vec<String>, Vec<Vec<String>>) {
+    pub(crate) fn analysis(&self, sweep: &str) -> (Vec<String>, Vec<Vec<String>>) {
         let report = self.modelship(&["sweep", "results", sweep, "--output", "json"]).ok().json();
         let id = report["report"]["plan"]["id"].as_str().unwrap().to_owned();
         read_csv(&self.state().join(format!("artifacts/sweeps/{id}/analysis.csv")))
@@ -304,7 +304,7 @@ impl Drop for World {
 }
 
 /// The table of a CSV file, as (header, rows).
-pub fn read_csv(path: &Path) -> (Vec<String>, Vec<Vec<String>>) {
+pub(crate) fn read_csv(path: &Path) -> (Vec<String>, Vec<Vec<String>>) {
     let mut reader = csv::Reader::from_path(path).unwrap();
     let header = reader.headers().unwrap().iter().map(str::to_owned).collect();
     let rows = reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect();
@@ -312,13 +312,13 @@ pub fn read_csv(path: &Path) -> (Vec<String>, Vec<Vec<String>>) {
 }
 
 /// The numbers of one column.
-pub fn numbers(table: &(Vec<String>, Vec<Vec<String>>), column: &str) -> Vec<f64> {
+pub(crate) fn numbers(table: &(Vec<String>, Vec<Vec<String>>), column: &str) -> Vec<f64> {
     let at = table.0.iter().position(|name| name == column).unwrap_or_else(|| panic!("no column {column}: {:?}", table.0));
     table.1.iter().map(|row| row[at].parse().unwrap_or(f64::NAN)).collect()
 }
 
 /// The values of one column.
-pub fn texts(table: &(Vec<String>, Vec<Vec<String>>), column: &str) -> Vec<String> {
+pub(crate) fn texts(table: &(Vec<String>, Vec<Vec<String>>), column: &str) -> Vec<String> {
     let at = table.0.iter().position(|name| name == column).unwrap_or_else(|| panic!("no column {column}: {:?}", table.0));
     table.1.iter().map(|row| row[at].clone()).collect()
 }
@@ -337,7 +337,7 @@ fn modelship(directory: &Path) -> Command {
 }
 
 /// Runs git, which has to succeed.
-pub fn git(directory: &Path, arguments: &[&str]) -> String {
+pub(crate) fn git(directory: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
         .current_dir(directory)
         .env("MODELSHIP_USER", "ada")

@@ -170,7 +170,7 @@ impl Sweep {
             self.analyse();
         } else if !ended {
             self.watch(&jobs);
-        } else if counts.finished() >= runs {
+        } else if counts.settled() >= runs {
             self.analyse();
         } else {
             self.next_round();
@@ -183,7 +183,7 @@ impl Sweep {
 
     /// Every job has ended, yet runs are without a result: the machine or somebody interrupted them.
     fn next_round(&mut self) {
-        self.state.fruitless = if self.state.counts.finished() == 0 { self.state.fruitless + 1 } else { 0 };
+        self.state.fruitless = if self.state.counts.settled() == 0 { self.state.fruitless + 1 } else { 0 };
         if self.state.fruitless >= FRUITLESS_ROUNDS {
             self.analyse();
             return;

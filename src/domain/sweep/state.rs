@@ -46,10 +46,16 @@ impl RoundCounts {
         self.failed.values().sum()
     }
 
-    /// All finished runs.
+    /// All runs with a record.
     #[must_use]
     pub fn finished(&self) -> u64 {
         self.succeeded + self.failed_total()
+    }
+
+    /// Runs whose end is their own doing. An interrupted run has a record and still has to be done again.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.finished() - self.failed.get(&FailureClass::Interrupted).copied().unwrap_or(0)
     }
 }
 

@@ -123,8 +123,11 @@ async fn write_slice(engine: &Engine, planned: &Planned, retry: Retry, key: &Art
         for point in chunk {
             match known.get(&point.run) {
                 Some(KnownRun { outcome: RunOutcome::Succeeded, .. }) => slice.succeeded += 1,
+                // What was interrupted is done again without being asked for; the rounds that bring nothing are bounded.
                 Some(KnownRun { outcome: RunOutcome::Failed(class), sweep, .. })
-                    if retry == Retry::Missing && *sweep == planned.summary.id =>
+                    if retry == Retry::Missing
+                        && *sweep == planned.summary.id
+                        && *class != FailureClass::Interrupted =>
                 {
                     *slice.failed.entry(*class).or_default() += 1;
                 }

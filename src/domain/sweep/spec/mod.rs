@@ -90,12 +90,6 @@ impl SweepSpec {
         self.source.fault(self.model_place, message, hint)
     }
 
-    /// A fault of what the file names as its model.
-    #[must_use]
-    pub fn model_fault(&self, message: impl Into<String>, hint: Option<String>) -> crate::domain::diagnostic::Diagnostic {
-        self.source.fault(self.model_place, message, hint)
-    }
-
     /// The file as it is spelled.
     pub(crate) fn raw(&self) -> &RawSweep {
         &self.raw
