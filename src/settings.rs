@@ -201,7 +201,9 @@ impl Settings {
         };
         let listen = match (flags.listen, variable("MODELSHIP_LISTEN")) {
             (Some(listen), _) => listen,
-            (None, Some(text)) => text.parse().with_context(|| format!("MODELSHIP_LISTEN is `{text}`, which is no address such as `127.0.0.1:8080`"))?,
+            (None, Some(text)) => text.parse().with_context(|| {
+                format!("MODELSHIP_LISTEN is `{text}`, which is no address such as `127.0.0.1:8080`")
+            })?,
             (None, None) => file.server.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
         };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -257,7 +259,10 @@ pub fn log_filter() -> Option<String> {
 /// The login of whoever runs this program, for the local forge.
 #[must_use]
 pub fn user_name() -> String {
-    variable("MODELSHIP_USER").or_else(|| variable("USER")).or_else(|| variable("LOGNAME")).unwrap_or_else(|| "root".to_owned())
+    variable("MODELSHIP_USER")
+        .or_else(|| variable("USER"))
+        .or_else(|| variable("LOGNAME"))
+        .unwrap_or_else(|| "root".to_owned())
 }
 
 /// The running program, for hooks that call it again.
@@ -296,7 +301,8 @@ fn webhook_secrets() -> Result<Vec<SecretString>> {
     match std::env::var("MODELSHIP_WEBHOOK_SECRET") {
         Err(_) => Ok(Vec::new()),
         Ok(text) => {
-            let secrets: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(SecretString::from).collect();
+            let secrets: Vec<_> =
+                text.lines().map(str::trim).filter(|line| !line.is_empty()).map(SecretString::from).collect();
             anyhow::ensure!(!secrets.is_empty(), "MODELSHIP_WEBHOOK_SECRET is set but empty; set a secret or unset it");
             Ok(secrets)
         }

@@ -8,11 +8,11 @@ use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, RecordBatch};
 use fs_err::File;
 use modelship::analysis::{AnalysisBuilder, AnalysisSpec, Discovery, Origin, Row, Side, compare};
-use modelship::domain::sweep::points::Role;
 use modelship::domain::ids::{Digest, ModelName, RunId, SweepId, VersionId};
 use modelship::domain::manifest::Column;
 use modelship::domain::parameters::{Parameter, ParameterType, Value};
 use modelship::domain::sweep::analysis::AnalysisSummary;
+use modelship::domain::sweep::points::Role;
 use modelship::domain::sweep::record::{FailureClass, Outcome, OutputValue, Record};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 

@@ -172,7 +172,10 @@ pub(crate) async fn test(settings: Settings, build: &Build, _cwd: &Path, output:
         let stage = Stage::begin(output, &format!("Testing {}", model.model));
         let builder = &session.engine.outside().builder;
         let Some(dir) = builder.built(&version.executable) else {
-            return Err(CliError::User(format!("version `{}` is no longer built on this machine; build it again", version.id)));
+            return Err(CliError::User(format!(
+                "version `{}` is no longer built on this machine; build it again",
+                version.id
+            )));
         };
         match builder.run_tests(&dir, &model.manifest, &CancellationToken::new()).await {
             Ok(tests) => {

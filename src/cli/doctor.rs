@@ -68,9 +68,14 @@ pub(crate) async fn doctor(settings: Settings, output: &Output) -> Result<(), Cl
 
 fn state(path: &Path) -> Check {
     let test = path.join(".doctor");
-    match fs_err::create_dir_all(path).and_then(|()| fs_err::write(&test, "x")).and_then(|()| fs_err::remove_file(&test)) {
+    match fs_err::create_dir_all(path)
+        .and_then(|()| fs_err::write(&test, "x"))
+        .and_then(|()| fs_err::remove_file(&test))
+    {
         Ok(()) => Check::good("state", path.display().to_string()),
-        Err(error) => Check::bad("state", error.to_string(), "choose a directory that you can write to with `--state DIR`"),
+        Err(error) => {
+            Check::bad("state", error.to_string(), "choose a directory that you can write to with `--state DIR`")
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `modelship init`: a model, a hub, or a local forge to begin with.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use serde_json::json;
 
@@ -24,22 +24,34 @@ const HUB: &[(&str, &str)] = &[
     ),
     ("models/identity-matrix/Dockerfile", include_str!("../../models/identity-matrix/Dockerfile")),
     ("sweeps/identity.yaml", include_str!("../../sweeps/identity.yaml")),
-    (".gitignore", ".modelship/\n__pycache__/\n"),
 ];
+
+/// What a hub never commits.
+const HUB_IGNORES: &str = ".modelship/\n__pycache__/\n";
 
 /// Begins what the arguments name.
 pub(crate) fn init(init: &Init, cwd: &Path, output: &Output) -> Result<(), CliError> {
     match (&init.model, &init.hub, &init.forge) {
-        (_, Some(directory), _) => hub(&cwd.join(directory), output),
-        (_, _, Some(directory)) => forge(&cwd.join(directory), init, output),
+        (_, Some(directory), _) => hub(&below(cwd, directory), output),
+        (_, _, Some(directory)) => forge(&below(cwd, directory), init, output),
         (Some(model), None, None) => manifest(model, cwd, output),
-        (None, None, None) => Err(CliError::User("say what to begin: OWNER/TITLE, `--hub DIR` or `--forge DIR`".to_owned())),
+        (None, None, None) => {
+            Err(CliError::User("say what to begin: OWNER/TITLE, `--hub DIR` or `--forge DIR`".to_owned()))
+        }
     }
+}
+
+/// `directory` as seen from `cwd`, without the dots that one may type.
+fn below(cwd: &Path, directory: &Path) -> PathBuf {
+    cwd.join(directory).components().filter(|part| *part != Component::CurDir).collect()
 }
 
 fn hub(directory: &Path, output: &Output) -> Result<(), CliError> {
     let files: Vec<_> = HUB.iter().map(|(path, text)| (*path, (*text).to_owned())).collect();
     write_new(directory, &files, output)?;
+    if !directory.join(".gitignore").exists() {
+        write_new(directory, &[(".gitignore", HUB_IGNORES.to_owned())], output)?;
+    }
     output.next_step(&format!(
         "cd {} && git init -b main && git add -A && git commit -m 'Begin' && modelship sweep run sweeps/identity.yaml",
         directory.display()
@@ -65,7 +77,9 @@ fn forge(directory: &Path, init: &Init, output: &Output) -> Result<(), CliError>
     write_new(directory, &[("settings.yaml", text)], output)?;
     let git_dir = forge.git_dir(&init.repository);
     if output.is_json() {
-        output.json(&json!({"repository": init.repository, "git": git_dir, "settings": directory.join("settings.yaml")}))?;
+        output.json(
+            &json!({"repository": init.repository, "git": git_dir, "settings": directory.join("settings.yaml")}),
+        )?;
     } else {
         output.line(&format!("repository {} at {}", init.repository, git_dir.display()))?;
     }
@@ -109,7 +123,10 @@ tests:
 /// Writes files that must not be there yet: nothing of the user's is ever overwritten.
 fn write_new(directory: &Path, files: &[(&str, String)], output: &Output) -> Result<(), CliError> {
     if let Some((path, _)) = files.iter().find(|(path, _)| directory.join(path).exists()) {
-        return Err(CliError::User(format!("`{}` is there already, and nothing is overwritten", directory.join(path).display())));
+        return Err(CliError::User(format!(
+            "`{}` is there already, and nothing is overwritten",
+            directory.join(path).display()
+        )));
     }
     for (path, text) in files {
         let path = directory.join(path);

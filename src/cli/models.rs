@@ -105,7 +105,9 @@ pub(crate) async fn versions(settings: Settings, wanted: &Versions, output: &Out
 async fn list(store: &Store, model: &ModelName, output: &Output) -> Result<(), CliError> {
     let versions = store.versions(model).await?;
     if versions.is_empty() {
-        return Err(CliError::User(format!("there is no model `{model}` in the registry; `modelship models` lists them")));
+        return Err(CliError::User(format!(
+            "there is no model `{model}` in the registry; `modelship models` lists them"
+        )));
     }
     let channels = store.channels(model).await?;
     let pointing = |version: &Version| {
@@ -114,7 +116,8 @@ async fn list(store: &Store, model: &ModelName, output: &Output) -> Result<(), C
         names.join(" ")
     };
     if output.is_json() {
-        let rows: Vec<_> = versions.iter().map(|version| json!({"version": version, "channels": pointing(version)})).collect();
+        let rows: Vec<_> =
+            versions.iter().map(|version| json!({"version": version, "channels": pointing(version)})).collect();
         return output.json(&rows);
     }
     let cells: Vec<_> = versions
@@ -156,7 +159,9 @@ fn show_version(version: &Version, output: &Output) -> Result<(), CliError> {
     ];
     rows.extend(version.toolchain.iter().map(|line| vec!["toolchain".to_owned(), line.clone()]));
     rows.extend(version.inputs.iter().map(|(path, digest)| vec!["input".to_owned(), format!("{path} {digest}")]));
-    rows.extend(version.tests.iter().map(|test| vec!["test".to_owned(), format!("{} ({} ms)", test.name, test.duration_ms)]));
+    rows.extend(
+        version.tests.iter().map(|test| vec!["test".to_owned(), format!("{} ({} ms)", test.name, test.duration_ms)]),
+    );
     output.table(&["WHAT", "VALUE"], &rows)
 }
 
@@ -185,8 +190,7 @@ pub(crate) async fn promote(settings: Settings, wanted: &Promote, output: &Outpu
     let request = uuid::Uuid::new_v4().to_string();
     let key = Key::Model(wanted.model.clone());
     let by = settings::user_name();
-    let event =
-        Event::PromotionRequested { request: request.clone(), channel: wanted.to.clone(), target, by };
+    let event = Event::PromotionRequested { request: request.clone(), channel: wanted.to.clone(), target, by };
     session.engine.tell(key.clone(), event).await?;
     let answer = session
         .until(async |engine: &Engine| {

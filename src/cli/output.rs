@@ -15,10 +15,10 @@ use serde_json::json;
 use super::arguments::OutputFormat;
 use super::faults::{Surface, render_faults};
 use super::markdown;
-use crate::store::StoreError;
 use crate::domain::diagnostic::Faults;
 use crate::domain::ids::Time;
 use crate::domain::report::escape::visible;
+use crate::store::StoreError;
 
 /// How many columns text has where nobody tells the width.
 const USUAL_WIDTH: usize = 100;

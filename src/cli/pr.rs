@@ -61,8 +61,7 @@ pub(crate) async fn pr(there: Where<'_>, verb: PrVerb, output: &Output) -> Resul
             show(&thread, output)
         }
         PrVerb::Comment { number, body } => {
-            let (comment, deliveries) =
-                desk.forge.comment(&pull(number)?, &desk.login, &body).map_err(from_forge)?;
+            let (comment, deliveries) = desk.forge.comment(&pull(number)?, &desk.login, &body).map_err(from_forge)?;
             send(&desk.forge, deliveries, output).await?;
             if output.is_json() {
                 output.json(&comment)?;
@@ -135,7 +134,8 @@ impl Desk {
             Some(clone) => clone.head_branch().map_err(from_source)?,
             None => None,
         };
-        branch.ok_or_else(|| CliError::User("there is no current branch here; name one with `--head BRANCH`".to_owned()))
+        branch
+            .ok_or_else(|| CliError::User("there is no current branch here; name one with `--head BRANCH`".to_owned()))
     }
 }
 

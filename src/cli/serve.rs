@@ -46,7 +46,8 @@ pub(crate) async fn serve(settings: Settings) -> Result<()> {
     tracing::info!(address = %address, "modelship {} serves http://{address}", env!("CARGO_PKG_VERSION"));
     let instance = Arc::new(Instance(Arc::clone(&engine)));
     let context = ServerContext {
-        secrets: WebhookSecrets::new(secrets).context("there is no secret to verify webhooks with; set MODELSHIP_WEBHOOK_SECRET")?,
+        secrets: WebhookSecrets::new(secrets)
+            .context("there is no secret to verify webhooks with; set MODELSHIP_WEBHOOK_SECRET")?,
         repositories: match settings.server.repositories.as_slice() {
             [] => AllowedRepositories::Any,
             ids => AllowedRepositories::Only(ids.iter().copied().collect()),

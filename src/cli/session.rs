@@ -30,7 +30,8 @@ impl InstanceLock {
     /// Takes the lock of the instance whose state lies in `state`; none when somebody else holds it.
     pub(crate) fn try_take(state: &Path) -> Result<Option<Self>> {
         fs_err::create_dir_all(state)?;
-        let file = fs_err::OpenOptions::new().create(true).truncate(false).write(true).open(state.join("engine.lock"))?;
+        let file =
+            fs_err::OpenOptions::new().create(true).truncate(false).write(true).open(state.join("engine.lock"))?;
         match file.file().try_lock() {
             Ok(()) => Ok(Some(Self(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -87,7 +88,8 @@ impl Session {
     /// The state of `key`.
     pub(crate) async fn state(&self, key: &Key) -> Result<Option<State>> {
         let json = self.store().state(&key.to_string()).await?;
-        json.map(|json| serde_json::from_str(&json).with_context(|| format!("cannot read the state of `{key}`"))).transpose()
+        json.map(|json| serde_json::from_str(&json).with_context(|| format!("cannot read the state of `{key}`")))
+            .transpose()
     }
 
     /// Lets the engine come to rest.

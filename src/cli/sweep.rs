@@ -39,7 +39,9 @@ pub(crate) async fn plan(settings: Settings, file: &SweepFile, cwd: &Path, outpu
             output.next_step(&format!("modelship sweep run {}{dirty}", file.file.display()));
             Ok(())
         }
-        Verdict::Refused { reasons } => Err(CliError::User(format!("policy refuses this plan: {}", reasons.join("; ")))),
+        Verdict::Refused { reasons } => {
+            Err(CliError::User(format!("policy refuses this plan: {}", reasons.join("; "))))
+        }
     }
 }
 
@@ -57,8 +59,7 @@ pub(crate) async fn run(settings: Settings, run: &SweepRun, cwd: &Path, output: 
     let key = Key::Sweep(plan.id.clone());
     let before = sweep_state(&session, &plan.id).await?.map_or(0, |state| state.round);
     let retry = if run.retry_failed { Retry::Failed } else { Retry::Missing };
-    let started =
-        Event::SweepStarted { plan: Box::new(plan.clone()), pull: None, by: settings::user_name(), retry };
+    let started = Event::SweepStarted { plan: Box::new(plan.clone()), pull: None, by: settings::user_name(), retry };
     session.engine.tell(key.clone(), started).await?;
     let state = follow(&mut session, &key, &plan, before, output).await?;
     let root = session.engine.outside().artifacts.root().to_path_buf();
@@ -79,9 +80,7 @@ async fn follow(
     let mut stopping = false;
     let state = session
         .until(async |engine: &Engine| {
-            if !stopping
-                && let Ok(signal) = tokio::time::timeout(std::time::Duration::ZERO, &mut interrupt).await
-            {
+            if !stopping && let Ok(signal) = tokio::time::timeout(std::time::Duration::ZERO, &mut interrupt).await {
                 signal?;
                 stopping = true;
                 engine.tell(key.clone(), Event::CancelRequested { by: settings::user_name() }).await?;
@@ -100,12 +99,7 @@ async fn follow(
     Ok(state)
 }
 
-async fn make_plan(
-    session: &mut Session,
-    file: &SweepFile,
-    cwd: &Path,
-    output: &Output,
-) -> Result<Planned, CliError> {
+async fn make_plan(session: &mut Session, file: &SweepFile, cwd: &Path, output: &Output) -> Result<Planned, CliError> {
     let workspace = Workspace::open(&session.engine.outside().hosting, file.dirty)?;
     let path = workspace.path_of(cwd, &file.file)?;
     let source = Source::open(&workspace.root).map_err(from_source)?;
@@ -194,12 +188,8 @@ pub(crate) async fn results(settings: Settings, wanted: &SweepResults, output: &
     let csv = csv_path(&session, &report.plan.id)?;
     if let Some(other) = &wanted.against {
         let other = one(&session, other).await?;
-        let base = Side::new(
-            label(&other),
-            open(&csv_path(&session, &other.plan.id)?)?,
-            &other.plan,
-            analysis_of(&other)?,
-        );
+        let base =
+            Side::new(label(&other), open(&csv_path(&session, &other.plan.id)?)?, &other.plan, analysis_of(&other)?);
         let head = Side::new(label(&report), open(&csv)?, &report.plan, analysis);
         let comparison = compare(base, head).map_err(|error| CliError::User(format!("{error:#}")))?;
         session.close().await?;
@@ -272,7 +262,13 @@ fn show_end(report: &SweepReport, root: &Path, output: &Output) -> Result<(), Cl
     }
     for failure in report.failures.iter().take(5) {
         let values: Vec<_> = failure.parameters.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-        output.problem(&format!("run {} ({}): {}: {}", failure.run.short(), values.join(", "), failure.class.words(), failure.message));
+        output.problem(&format!(
+            "run {} ({}): {}: {}",
+            failure.run.short(),
+            values.join(", "),
+            failure.class.words(),
+            failure.message
+        ));
         output.quote(&failure.log_tail);
     }
     match &report.phase {
@@ -379,9 +375,10 @@ fn csv_path(session: &Session, sweep: &SweepId) -> Result<std::path::PathBuf, Cl
 fn analysis_of(report: &SweepReport) -> Result<&AnalysisSummary, CliError> {
     match &report.phase {
         SweepPhase::Succeeded { analysis } | SweepPhase::Incomplete { analysis } => Ok(analysis),
-        SweepPhase::Submitting | SweepPhase::Running { .. } | SweepPhase::Analysing => {
-            Err(CliError::User(format!("sweep `{}` has not ended yet; `modelship sweep status` shows how it stands", report.plan.id)))
-        }
+        SweepPhase::Submitting | SweepPhase::Running { .. } | SweepPhase::Analysing => Err(CliError::User(format!(
+            "sweep `{}` has not ended yet; `modelship sweep status` shows how it stands",
+            report.plan.id
+        ))),
         SweepPhase::Cancelled { .. } | SweepPhase::Stopped { .. } => {
             Err(CliError::User(format!("sweep `{}` is {} and has no analysis", report.plan.id, words(&report.phase))))
         }

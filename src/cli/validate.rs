@@ -136,7 +136,10 @@ impl WorkTree {
     fn relative(&self, cwd: &Path, file: &Path) -> Result<String, CliError> {
         let absolute = fs_err::canonicalize(cwd.join(file)).map_err(|error| CliError::User(error.to_string()))?;
         let relative = absolute.strip_prefix(&self.root).unwrap_or(&absolute);
-        relative.to_str().map(str::to_owned).ok_or_else(|| CliError::User(format!("`{}` is no UTF-8 path", file.display())))
+        relative
+            .to_str()
+            .map(str::to_owned)
+            .ok_or_else(|| CliError::User(format!("`{}` is no UTF-8 path", file.display())))
     }
 }
 

@@ -38,7 +38,10 @@ impl Workspace {
             ));
         };
         let source = Source::open(path).map_err(|error| {
-            CliError::User(format!("`{}` is no git repository ({error}); begin with `git init` and a commit", path.display()))
+            CliError::User(format!(
+                "`{}` is no git repository ({error}); begin with `git init` and a commit",
+                path.display()
+            ))
         })?;
         let root = source.work_tree().unwrap_or_else(|| path.clone());
         let (commit, tree) = if dirty {
@@ -63,15 +66,17 @@ impl Workspace {
         let mut faults = Vec::new();
         for file in source.manifests(&self.commit).map_err(from_source)? {
             match files.manifest(&file.path) {
-                Ok((manifest, _)) if wanted.is_empty() || wanted.contains(&manifest.model) => models.push(WorkspaceModel {
-                    model: manifest.model.clone(),
-                    source: SourceRef {
-                        repository: self.repository.clone(),
-                        commit: self.commit.clone(),
-                        manifest: file.path,
-                    },
-                    manifest,
-                }),
+                Ok((manifest, _)) if wanted.is_empty() || wanted.contains(&manifest.model) => {
+                    models.push(WorkspaceModel {
+                        model: manifest.model.clone(),
+                        source: SourceRef {
+                            repository: self.repository.clone(),
+                            commit: self.commit.clone(),
+                            manifest: file.path,
+                        },
+                        manifest,
+                    })
+                }
                 Ok(_) => {}
                 // A model that was not asked for may be broken.
                 Err(found) if wanted.is_empty() || names_one_of(&file.path, wanted) => faults.extend(found.0),
@@ -96,7 +101,8 @@ impl Workspace {
 
     /// `file` as the repository spells it.
     pub(crate) fn path_of(&self, cwd: &Path, file: &Path) -> Result<String, CliError> {
-        let outside = || CliError::User(format!("`{}` does not lie in the repository `{}`", file.display(), self.root.display()));
+        let outside =
+            || CliError::User(format!("`{}` does not lie in the repository `{}`", file.display(), self.root.display()));
         let absolute = fs_err::canonicalize(cwd.join(file)).map_err(|error| CliError::User(error.to_string()))?;
         let root = fs_err::canonicalize(&self.root).map_err(|error| CliError::User(error.to_string()))?;
         let relative = absolute.strip_prefix(root).map_err(|_| outside())?;

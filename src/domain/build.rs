@@ -140,8 +140,7 @@ impl Builds<'_> {
             }
             return;
         }
-        let build =
-            BuildState { source: source.clone(), tree, requests: vec![request], phase: BuildPhase::Building };
+        let build = BuildState { source: source.clone(), tree, requests: vec![request], phase: BuildPhase::Building };
         self.state.builds.insert(source.commit.clone(), build);
         self.start(source, tree);
     }
@@ -153,7 +152,8 @@ impl Builds<'_> {
 
     /// A newer commit of the same branch or pull request takes the place of older ones that nobody else waits for.
     fn supersede(&mut self, commit: &CommitSha, origin: &BuildOrigin) {
-        if !matches!(origin, BuildOrigin::Branch { .. } | BuildOrigin::DefaultBranch { .. } | BuildOrigin::Pull { .. }) {
+        if !matches!(origin, BuildOrigin::Branch { .. } | BuildOrigin::DefaultBranch { .. } | BuildOrigin::Pull { .. })
+        {
             return;
         }
         for (other, build) in &mut self.state.builds {
@@ -163,8 +163,7 @@ impl Builds<'_> {
             build.requests.retain(|request| request.origin != *origin);
             if build.requests.is_empty() && build.phase == BuildPhase::Building {
                 build.phase = BuildPhase::Stopping;
-                self.decision
-                    .ask(Effect::CancelBuild { model: self.model.clone(), source: build.source.clone() });
+                self.decision.ask(Effect::CancelBuild { model: self.model.clone(), source: build.source.clone() });
             }
         }
     }
@@ -216,7 +215,9 @@ impl Builds<'_> {
         }
         let named = |name: &str| ChannelName::parse(name).ok();
         let (channel, reason) = match origin {
-            BuildOrigin::Branch { name } | BuildOrigin::DefaultBranch { name } => (named(name), format!("push to {name}")),
+            BuildOrigin::Branch { name } | BuildOrigin::DefaultBranch { name } => {
+                (named(name), format!("push to {name}"))
+            }
             BuildOrigin::Tag { name } => (named(name), format!("tag {name}")),
             BuildOrigin::Pull { number } => (Some(ChannelName::pull_request(*number)), format!("push to #{number}")),
             BuildOrigin::Merge { number } => (Some(ChannelName::production()), format!("merge of #{number}")),
@@ -232,7 +233,10 @@ impl Builds<'_> {
                     channels.push((ChannelName::production(), format!("first version, {reason}")));
                 }
             }
-            BuildOrigin::Branch { .. } | BuildOrigin::Tag { .. } | BuildOrigin::Merge { .. } | BuildOrigin::Terminal => {}
+            BuildOrigin::Branch { .. }
+            | BuildOrigin::Tag { .. }
+            | BuildOrigin::Merge { .. }
+            | BuildOrigin::Terminal => {}
         }
         channels
     }

@@ -109,7 +109,9 @@ impl Decision {
 pub fn decide(key: &Key, state: Option<&State>, event: &Event, rules: &Rules, now: Time) -> Decision {
     match (key, state) {
         (Key::Repository(repository), None) => repository::decide(repository, None, event),
-        (Key::Repository(repository), Some(State::Repository(state))) => repository::decide(repository, Some(state), event),
+        (Key::Repository(repository), Some(State::Repository(state))) => {
+            repository::decide(repository, Some(state), event)
+        }
         (Key::Model(model), None) => build::decide(model, None, event, rules),
         (Key::Model(model), Some(State::Model(state))) => build::decide(model, Some(state), event, rules),
         (Key::Pull(pull), None) => pull::decide(pull, None, event, rules, now),

@@ -113,13 +113,7 @@ const COMMENTS_KEPT: usize = 200;
 const CLOCK_SLACK: Duration = Duration::from_secs(5);
 
 /// Decides what follows from an event about `pull`.
-pub(super) fn decide(
-    pull: &PullRef,
-    state: Option<&PullState>,
-    event: &Event,
-    rules: &Rules,
-    now: Time,
-) -> Decision {
+pub(super) fn decide(pull: &PullRef, state: Option<&PullState>, event: &Event, rules: &Rules, now: Time) -> Decision {
     if let Event::PullInspected { snapshot, models, sweeps, faults } = event {
         return inspected(Context { pull, rules, now }, state, Inspection { snapshot, models, sweeps, faults });
     }
@@ -143,7 +137,9 @@ pub(super) fn decide(
             decision.ask(Effect::InspectPull { pull: pull.clone(), then: Some(Box::new(event.clone())) });
             decision
         }
-        (None, other) => Decision::ignore(format!("pull request {pull} is not known, so `{}` changes nothing", other.name())),
+        (None, other) => {
+            Decision::ignore(format!("pull request {pull} is not known, so `{}` changes nothing", other.name()))
+        }
         (Some(state), event) => {
             let mut thread =
                 Thread { at: Context { pull, rules, now }, state: state.clone(), decision: Decision::default() };
@@ -333,7 +329,9 @@ impl Thread<'_> {
                     }
                     let name = before.map_or_else(|| file.path.clone(), |sweep| sweep.name);
                     let phase = PullSweepPhase::Invalid { faults: faults.clone() };
-                    self.state.sweeps.insert(file.path.clone(), PullSweep { name, request: None, last_edit: None, phase });
+                    self.state
+                        .sweeps
+                        .insert(file.path.clone(), PullSweep { name, request: None, last_edit: None, phase });
                     self.show(&file.path);
                 }
                 Ok(request) => {
@@ -397,12 +395,7 @@ impl Thread<'_> {
         self.set_phase(path, PullSweepPhase::Blocked { reason });
     }
 
-    fn planned(
-        &mut self,
-        path: &str,
-        head: &CommitSha,
-        result: &Result<Box<PlanSummary>, Faults>,
-    ) -> Option<String> {
+    fn planned(&mut self, path: &str, head: &CommitSha, result: &Result<Box<PlanSummary>, Faults>) -> Option<String> {
         if *head != self.state.snapshot.head {
             return Some(format!("the head has moved on from {}", head.short()));
         }
@@ -462,8 +455,7 @@ impl Thread<'_> {
         if let PullSweepPhase::Started { report } = &sweep.phase
             && !report.phase.is_terminal()
         {
-            self.decision
-                .tell(Key::Sweep(report.plan.id.clone()), Event::CancelRequested { by: by.to_owned() });
+            self.decision.tell(Key::Sweep(report.plan.id.clone()), Event::CancelRequested { by: by.to_owned() });
         }
     }
 
@@ -547,7 +539,8 @@ impl Thread<'_> {
     fn retry(&mut self, comment: CommentRef, command: &Command, name: Option<&SweepName>, author: &User) {
         let mut started = false;
         for path in self.matching(name) {
-            let Some(PullSweepPhase::Started { report }) = self.state.sweeps.get(&path).map(|sweep| sweep.phase.clone())
+            let Some(PullSweepPhase::Started { report }) =
+                self.state.sweeps.get(&path).map(|sweep| sweep.phase.clone())
             else {
                 continue;
             };

@@ -202,7 +202,8 @@ impl Engine {
         let state: Option<State> = match state.as_deref().map(serde_json::from_str).transpose() {
             Ok(state) => state,
             Err(error) => {
-                self.give_up_event(&lease, &keyed, &format!("the state of `{}` cannot be read: {error}", keyed.key)).await;
+                self.give_up_event(&lease, &keyed, &format!("the state of `{}` cannot be read: {error}", keyed.key))
+                    .await;
                 return;
             }
         };
@@ -333,7 +334,8 @@ impl Engine {
                     Ok(beats) => {
                         let running = self.running();
                         for (lease, beat) in leases.iter().zip(beats) {
-                            if let (Beat::Lost | Beat::Cancelled, Some((_, token))) = (beat, running.get(&lease.task())) {
+                            if let (Beat::Lost | Beat::Cancelled, Some((_, token))) = (beat, running.get(&lease.task()))
+                            {
                                 token.cancel();
                             }
                         }

@@ -63,7 +63,8 @@ impl Outside {
                 Hosting::Laptop { path: repository.clone(), repository: laptop_repository(repository)? }
             }
             ForgeSettings::Local { root } => Hosting::Local(
-                LocalForge::open(root, super::system_time).with_context(|| format!("cannot open the local forge in `{}`", root.display()))?,
+                LocalForge::open(root, super::system_time)
+                    .with_context(|| format!("cannot open the local forge in `{}`", root.display()))?,
             ),
         };
         let artifacts = Artifacts::open(&settings.artifacts)?;

@@ -15,8 +15,8 @@ use crate::domain::ids::{CommitSha, ModelName, Repository, RunId, SweepId, Versi
 use crate::domain::manifest::Manifest;
 use crate::domain::parameters::Value;
 use crate::domain::policy::{Asked, Policy};
-use crate::domain::sweep::points::{Design, PlanHasher, Role, RunIdentity};
 use crate::domain::sweep::plan::PlanSummary;
+use crate::domain::sweep::points::{Design, PlanHasher, Role, RunIdentity};
 use crate::domain::sweep::spec::SweepSpec;
 use crate::domain::version::Version;
 use crate::domain::yaml::Files;
@@ -192,7 +192,8 @@ impl Engine {
     async fn version_for(&self, spec: &SweepSpec, order: &PlanOrder) -> Result<Result<(Version, String), Faults>> {
         let fault = |message: String, hint: String| Ok(Err(Faults::from(spec.model_fault(message, Some(hint)))));
         if let (None, Some(own)) = (&spec.reference, &order.own_version) {
-            let version = self.store.version(own).await?.with_context(|| format!("version `{own}` is not registered"))?;
+            let version =
+                self.store.version(own).await?.with_context(|| format!("version `{own}` is not registered"))?;
             let reference = match (&order.head, version.tree) {
                 (Some(_), _) => "this pull request".to_owned(),
                 (None, crate::domain::version::Tree::Dirty) => "the work tree".to_owned(),
@@ -231,7 +232,8 @@ impl Engine {
             }
             let ids: Vec<_> = chunk.into_iter().map(|point| point.run).collect();
             let found = self.store.known_runs(&ids).await?;
-            known += u64::try_from(found.values().filter(|run| run.outcome == RunOutcome::Succeeded).count()).unwrap_or(0);
+            known +=
+                u64::try_from(found.values().filter(|run| run.outcome == RunOutcome::Succeeded).count()).unwrap_or(0);
         }
     }
 

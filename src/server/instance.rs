@@ -23,12 +23,8 @@ impl Inbox for Instance {
     fn accept(&self, delivery: Delivery, events: Vec<Keyed>) -> BoxFuture<'_, Result<Accepted, Unavailable>> {
         Box::pin(async move {
             let now = self.0.now();
-            let delivery = NewDelivery {
-                id: delivery.id,
-                event: delivery.event,
-                body_digest: delivery.digest,
-                received_at: now,
-            };
+            let delivery =
+                NewDelivery { id: delivery.id, event: delivery.event, body_digest: delivery.digest, received_at: now };
             let accepted = self.0.store().accept_delivery(&delivery, &events, now).await.map_err(unavailable)?;
             self.0.wake();
             Ok(match accepted {

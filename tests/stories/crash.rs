@@ -48,7 +48,11 @@ fn a_server_killed_during_a_sweep_goes_on_with_it_after_its_next_start() {
     assert_eq!(numbers(&table, "trace").len(), 24);
     assert!(texts(&table, "status").iter().all(|status| status == "succeeded"));
     let comments = world.comments(number);
-    assert_eq!(comments.iter().filter(|body| body.contains("24 runs done") && body.contains("analysis.csv")).count(), 1, "told once: {comments:#?}");
+    assert_eq!(
+        comments.iter().filter(|body| body.contains("24 runs done") && body.contains("analysis.csv")).count(),
+        1,
+        "told once: {comments:#?}"
+    );
     assert_eq!(comments.len(), 2, "one for the plan and its progress, one for the result: {comments:#?}");
 }
 

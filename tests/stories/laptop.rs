@@ -46,7 +46,8 @@ fn the_three_ports_of_the_tax_model_agree_on_every_output() {
     }
     laptop.commit("Sweep each port");
     for port in ["fortran", "cpp", "python"] {
-        let report = laptop.modelship(&["sweep", "run", &format!("sweeps/{port}.yaml"), "--output", "json"]).ok().json();
+        let report =
+            laptop.modelship(&["sweep", "run", &format!("sweeps/{port}.yaml"), "--output", "json"]).ok().json();
         let id = report["plan"]["id"].as_str().unwrap();
         tables.push(read_csv(&laptop.path().join(format!(".modelship/artifacts/sweeps/{id}/analysis.csv"))));
     }
@@ -92,7 +93,10 @@ fn a_work_tree_with_changes_needs_to_be_asked_for_and_cannot_be_promoted() {
 #[test]
 fn faults_are_shown_with_their_place_and_end_with_one() {
     let laptop = Laptop::with_models(&["identity-matrix"]);
-    laptop.write("sweeps/bad.yaml", "sweep: bad\nmodel: examples/identity-matrix\nparameters:\n  N: {range: {start: 1, stop: 4, step: 0}}\n");
+    laptop.write(
+        "sweeps/bad.yaml",
+        "sweep: bad\nmodel: examples/identity-matrix\nparameters:\n  N: {range: {start: 1, stop: 4, step: 0}}\n",
+    );
     let said = laptop.modelship(&["validate"]);
     assert_eq!(said.status, 1, "{said:?}");
     assert!(said.stderr.contains("sweeps/bad.yaml:4"), "{said:?}");

@@ -49,7 +49,8 @@ fn a_sweep_is_planned_run_and_told_in_its_pull_request() {
 #[test]
 fn a_pull_request_that_changes_a_model_sweeps_its_own_version() {
     let world = World::with_models(&["simple-tax-python"]);
-    let sweep = SWEEP.replace("simple-tax-cpp", "simple-tax-python").replace("stop: 3500, step: 100", "stop: 2000, step: 200");
+    let sweep =
+        SWEEP.replace("simple-tax-cpp", "simple-tax-python").replace("stop: 3500, step: 100", "stop: 2000, step: 200");
     world.write("sweeps/standard-deduction.yaml", &sweep);
     world.push_branch("first", "Sweep the standard deduction");
     let first = world.open_pull("first", "As it is");
@@ -173,12 +174,15 @@ fn a_run_that_fails_leaves_the_others_standing_and_is_retried_on_request() {
     // The model refuses a size above its bound; the manifest here allows more than the model does.
     let manifest = std::fs::read_to_string(world.clone.join("config/examples/identity-matrix.yaml")).unwrap();
     world.write("config/examples/identity-matrix.yaml", &manifest.replace("max: 64", "max: 100"));
-    world.write("sweeps/too-far.yaml", "sweep: too-far\nmodel: examples/identity-matrix\nparameters:\n  N: [63, 64, 65]\n");
+    world.write(
+        "sweeps/too-far.yaml",
+        "sweep: too-far\nmodel: examples/identity-matrix\nparameters:\n  N: [63, 64, 65]\n",
+    );
     world.push_branch("too-far", "Go too far");
     let number = world.open_pull("too-far", "Too far");
     world.until_comment(number, &["/modelship run too-far"]);
     world.comment(number, "/modelship run");
-    let result = world.until_comment(number, &["2 of 3 done"]);
+    let result = world.until_comment(number, &["2 of 3 runs done", "analysis.csv"]);
     for words in ["model error", "N", "65", "/modelship retry"] {
         assert!(result.contains(words), "the result does not say `{words}`:\n{result}");
     }
@@ -187,7 +191,12 @@ fn a_run_that_fails_leaves_the_others_standing_and_is_retried_on_request() {
 
     world.comment(number, "/modelship retry");
     world.until("a second result", |world| {
-        (world.comments(number).iter().filter(|body| body.contains("2 of 3 done") && body.contains("retry")).count() >= 2)
+        (world
+            .comments(number)
+            .iter()
+            .filter(|body| body.contains("2 of 3 runs done") && body.contains("analysis.csv"))
+            .count()
+            >= 2)
             .then_some(())
     });
 }

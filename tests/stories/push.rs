@@ -38,9 +38,11 @@ fn a_push_builds_only_the_models_that_it_touches() {
     });
     assert_eq!(world.modelship(&["versions", "urban/simple-tax-python", "one-of-two"]).status, 1);
 
+    world.checkout("main");
     world.write("README.md", "about this hub\n");
     world.push_branch("none-of-two", "Touch no model");
     // A later push is decided later: once its version is there, the one before has been looked at.
+    world.checkout("main");
     world.write("models/identity-matrix/NOTES.md", "a second thought\n");
     world.push_branch("again-one", "Touch one model again");
     world.until("the later push has its version", |world| {
@@ -54,7 +56,7 @@ fn a_build_that_fails_its_tests_becomes_no_version_and_says_why() {
     let world = World::with_models(&["identity-matrix"]);
     let model = std::fs::read_to_string(world.clone.join("models/identity-matrix/identity_matrix.py")).unwrap();
 
-    world.write("models/identity-matrix/identity_matrix.py", &format!("{model}\nraise SystemExit('a wrong turn')\n"));
+    world.write("models/identity-matrix/identity_matrix.py", &format!("raise SystemExit('a wrong turn')\n{model}"));
     world.push_branch("wrong-turn", "Take a wrong turn");
     let number = world.open_pull("wrong-turn", "A wrong turn");
 
@@ -86,13 +88,18 @@ fn a_channel_moves_with_a_history_and_moves_back() {
     let world = World::with_models(&["identity-matrix"]);
     let model = "examples/identity-matrix";
     let production = |world: &World| {
-        world.modelship(&["versions", model, "production", "--output", "json"]).ok().json()["id"].as_str().unwrap().to_owned()
+        world.modelship(&["versions", model, "production", "--output", "json"]).ok().json()["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     };
     let first = production(&world);
 
     world.write("models/identity-matrix/NOTES.md", "better\n");
     world.push_branch("better", "Make it better");
-    world.until("the branch has a version", |world| (world.modelship(&["versions", model, "better"]).status == 0).then_some(()));
+    world.until("the branch has a version", |world| {
+        (world.modelship(&["versions", model, "better"]).status == 0).then_some(())
+    });
     world.modelship(&["promote", model, "better"]).ok();
     let second = production(&world);
     assert_ne!(first, second);

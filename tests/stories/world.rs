@@ -127,16 +127,13 @@ impl World {
         let root = tempfile::tempdir().unwrap();
         let place = root.path().join("place");
         let said = Said::of(
-            &modelship(root.path())
-                .args(["init", "--listen", "127.0.0.1:0", "--forge"])
-                .arg(&place)
-                .output()
-                .unwrap(),
+            &modelship(root.path()).args(["init", "--listen", "127.0.0.1:0", "--forge"]).arg(&place).output().unwrap(),
         )
         .ok();
         assert!(said.stderr.contains("modelship serve --settings"), "{said:?}");
         let settings = fs::read_to_string(place.join("settings.yaml")).unwrap();
-        fs::write(place.join("settings.yaml"), format!("{settings}comment_interval: 50ms\nreconcile_every: 1s\n")).unwrap();
+        fs::write(place.join("settings.yaml"), format!("{settings}comment_interval: 50ms\nreconcile_every: 1s\n"))
+            .unwrap();
         let clone = root.path().join("clone");
         git(root.path(), &["clone", "--quiet", place.join("forge/example/hub.git").to_str().unwrap(), "clone"]);
         git(&clone, &["checkout", "--quiet", "-B", "main"]);
@@ -233,9 +230,8 @@ impl World {
     pub(crate) fn comments(&self, number: u64) -> Vec<String> {
         let thread = self.modelship(&["pr", "show", &number.to_string(), "--output", "json"]).ok().json();
         let ours = |comment: &&Value| comment["author"]["login"] == "modelship[bot]";
-        let body = |comment: &Value| {
-            comment["body"].as_str().unwrap().split("\n\n<!-- modelship:").next().unwrap().to_owned()
-        };
+        let body =
+            |comment: &Value| comment["body"].as_str().unwrap().split("\n\n<!-- modelship:").next().unwrap().to_owned();
         thread["comments"].as_array().unwrap().iter().filter(ours).map(body).collect()
     }
 
@@ -261,7 +257,9 @@ impl World {
     /// Whether a process of this world runs a program of that name.
     pub(crate) fn is_running(&self, program: &str) -> bool {
         let root = self.root.path().to_str().unwrap();
-        processes_below(root).iter().any(|(_, command)| command.split(' ').next().unwrap_or_default().ends_with(program))
+        processes_below(root)
+            .iter()
+            .any(|(_, command)| command.split(' ').next().unwrap_or_default().ends_with(program))
     }
 
     fn story_so_far(&self) -> String {
@@ -313,13 +311,15 @@ pub(crate) fn read_csv(path: &Path) -> (Vec<String>, Vec<Vec<String>>) {
 
 /// The numbers of one column.
 pub(crate) fn numbers(table: &(Vec<String>, Vec<Vec<String>>), column: &str) -> Vec<f64> {
-    let at = table.0.iter().position(|name| name == column).unwrap_or_else(|| panic!("no column {column}: {:?}", table.0));
+    let at =
+        table.0.iter().position(|name| name == column).unwrap_or_else(|| panic!("no column {column}: {:?}", table.0));
     table.1.iter().map(|row| row[at].parse().unwrap_or(f64::NAN)).collect()
 }
 
 /// The values of one column.
 pub(crate) fn texts(table: &(Vec<String>, Vec<Vec<String>>), column: &str) -> Vec<String> {
-    let at = table.0.iter().position(|name| name == column).unwrap_or_else(|| panic!("no column {column}: {:?}", table.0));
+    let at =
+        table.0.iter().position(|name| name == column).unwrap_or_else(|| panic!("no column {column}: {:?}", table.0));
     table.1.iter().map(|row| row[at].clone()).collect()
 }
 

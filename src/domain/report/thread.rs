@@ -52,11 +52,10 @@ pub fn models_comment(pull: &PullState) -> String {
 #[must_use]
 pub fn pull_status(pull: &PullState, now: Time) -> String {
     let channel = ChannelName::pull_request(pull.snapshot.pull.number);
-    let named: Vec<_> = pull.sweeps.values().filter_map(|sweep| Some((SweepName::parse(&*sweep.name).ok()?, sweep))).collect();
-    let lines: Vec<_> = named
-        .iter()
-        .map(|(name, sweep)| SweepLine { name, progress: sweep_progress(sweep, &pull.models) })
-        .collect();
+    let named: Vec<_> =
+        pull.sweeps.values().filter_map(|sweep| Some((SweepName::parse(&*sweep.name).ok()?, sweep))).collect();
+    let lines: Vec<_> =
+        named.iter().map(|(name, sweep)| SweepLine { name, progress: sweep_progress(sweep, &pull.models) }).collect();
     status_comment(&build_lines(pull, &channel), &lines, now)
 }
 
@@ -69,7 +68,8 @@ pub fn nothing_to_do(command: &Command, pull: &PullState) -> String {
         }
         Command::Status | Command::Help | Command::Unknown { .. } => None,
     };
-    let named: Vec<_> = pull.sweeps.values().filter_map(|sweep| Some((SweepName::parse(&*sweep.name).ok()?, sweep))).collect();
+    let named: Vec<_> =
+        pull.sweeps.values().filter_map(|sweep| Some((SweepName::parse(&*sweep.name).ok()?, sweep))).collect();
     let known: Vec<_> = named.iter().map(|(name, _)| name.clone()).collect();
     match asked {
         None if known.is_empty() => nothing_to_run(command, NothingToRun::NoSweep),
@@ -104,10 +104,12 @@ fn build_lines<'a>(pull: &'a PullState, channel: &'a ChannelName) -> Vec<BuildLi
 fn sweep_progress<'a>(sweep: &'a PullSweep, models: &'a BTreeMap<ModelName, PullModel>) -> SweepProgress<'a> {
     match &sweep.phase {
         PullSweepPhase::Invalid { faults } => SweepProgress::Faulty(faults.0.len()),
-        PullSweepPhase::WaitingForBuild => match sweep.request.as_ref().and_then(|wanted| models.get_key_value(&wanted.model)) {
-            Some((model, entry)) => SweepProgress::Waiting { model, commit: &entry.source.commit },
-            None => SweepProgress::Planning,
-        },
+        PullSweepPhase::WaitingForBuild => {
+            match sweep.request.as_ref().and_then(|wanted| models.get_key_value(&wanted.model)) {
+                Some((model, entry)) => SweepProgress::Waiting { model, commit: &entry.source.commit },
+                None => SweepProgress::Planning,
+            }
+        }
         PullSweepPhase::Blocked { reason } => SweepProgress::Blocked(reason),
         PullSweepPhase::Planning => SweepProgress::Planning,
         PullSweepPhase::Planned { plan, .. } => SweepProgress::Planned(plan),

@@ -25,7 +25,9 @@ pub(crate) fn decide(id: &SweepId, state: Option<&SweepState>, event: &Event, no
         (state, Event::SweepStarted { plan, pull, by, retry }) => {
             start(state, Start { plan, pull: pull.as_ref(), by, retry: *retry }, now)
         }
-        (None, other) => Decision::ignore(format!("sweep `{id}` was never started, so `{}` changes nothing", other.name())),
+        (None, other) => {
+            Decision::ignore(format!("sweep `{id}` was never started, so `{}` changes nothing", other.name()))
+        }
         (Some(state), event) => Sweep { state: state.clone(), decision: Decision::default(), now }.apply(event),
     }
 }
@@ -91,7 +93,11 @@ impl Sweep {
                 } else {
                     let analysis = summary.clone();
                     let complete = analysis.missing == 0;
-                    self.end(if complete { SweepPhase::Succeeded { analysis } } else { SweepPhase::Incomplete { analysis } });
+                    self.end(if complete {
+                        SweepPhase::Succeeded { analysis }
+                    } else {
+                        SweepPhase::Incomplete { analysis }
+                    });
                     None
                 }
             }
@@ -206,8 +212,7 @@ impl Sweep {
 
     fn analyse(&mut self) {
         self.state.phase = SweepPhase::Analysing;
-        self.decision
-            .ask(Effect::WriteAnalysis { plan: Box::new(self.state.plan.clone()), round: self.state.round });
+        self.decision.ask(Effect::WriteAnalysis { plan: Box::new(self.state.plan.clone()), round: self.state.round });
     }
 
     fn watch(&mut self, jobs: &[JobHandle]) {

@@ -1,8 +1,8 @@
 //! The analysis: every point of the plan with what its run left.
 
+use anyhow::Context as _;
 use std::collections::HashMap;
 use std::io::{BufReader, Read as _, Seek as _};
-use anyhow::Context as _;
 
 use super::{Reports, blocking};
 use crate::analysis::{AnalysisBuilder, AnalysisSpec, Discovery, Origin, Row};
@@ -12,7 +12,7 @@ use crate::domain::sweep::analysis::AnalysisSummary;
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::record::{FailureClass, Outcome, Record};
 use crate::edge::artifacts::directory::{ArtifactKey, Artifacts};
-use crate::engine::planning::{CHUNK, PointLine, PointReader, Planned, points_key, read_plan};
+use crate::engine::planning::{CHUNK, Planned, PointLine, PointReader, points_key, read_plan};
 use crate::engine::{Engine, Failure};
 use crate::runner::checks::check_outputs;
 use crate::store::runs::KnownRun;
@@ -141,7 +141,11 @@ fn read_records(artifacts: &Artifacts, known: &HashMap<RunId, KnownRun>) -> anyh
             file.read_exact(&mut bytes)?;
             let record: Record = serde_json::from_slice(&bytes)
                 .with_context(|| format!("the record of run {} in `{place}` cannot be read", run.short()))?;
-            anyhow::ensure!(record.run == *run, "the index says that run {} lies in `{place}`, but another does", run.short());
+            anyhow::ensure!(
+                record.run == *run,
+                "the index says that run {} lies in `{place}`, but another does",
+                run.short()
+            );
             records.insert(run.clone(), record);
         }
     }

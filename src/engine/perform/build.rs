@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use super::{Reports, blocking};
-use crate::domain::event::{BuildFailure, BuildOutcome, Event, Key, Keyed};
 use crate::domain::diagnostic::{Diagnostic, Faults};
+use crate::domain::event::{BuildFailure, BuildOutcome, Event, Key, Keyed};
 use crate::domain::ids::{Digest, ModelName, VersionId};
 use crate::domain::manifest::{BuildBy, Manifest, Source};
 use crate::domain::version::{SourceRef, Tree, Version};
@@ -105,10 +105,15 @@ async fn build(
     let git_dir = outside.git_dir(&source.repository.name)?;
     let (manifest, manifest_text) = read_manifest(&git_dir, source).await?.map_err(Ended::faults)?;
     if manifest.model != *model {
-        return Err(Ended::manifest(format!("`{}` is the manifest of `{}`, not of `{model}`", source.manifest, manifest.model)));
+        return Err(Ended::manifest(format!(
+            "`{}` is the manifest of `{}`, not of `{model}`",
+            source.manifest, manifest.model
+        )));
     }
     if manifest.build_by == BuildBy::Actions {
-        return Err(Ended::manifest("`build_by: actions` needs the GitHub forge; this server builds by itself, so write `build_by: server`"));
+        return Err(Ended::manifest(
+            "`build_by: actions` needs the GitHub forge; this server builds by itself, so write `build_by: server`",
+        ));
     }
     if !outside.trusted.includes(&source.repository.name) {
         return Err(Ended::manifest(format!(
@@ -117,15 +122,20 @@ async fn build(
         )));
     }
     let Source::Path(path) = manifest.source.clone() else {
-        return Err(Ended::manifest("`source.repo` is not part of this release; keep the source beside the manifest and write `source: {path: ...}`"));
+        return Err(Ended::manifest(
+            "`source.repo` is not part of this release; keep the source beside the manifest and write `source: {path: ...}`",
+        ));
     };
     let Some(commands) = manifest.build.process.clone() else {
-        return Err(Ended::manifest("this server builds models as processes, so the manifest needs `build: {process: [...]}`"));
+        return Err(Ended::manifest(
+            "this server builds models as processes, so the manifest needs `build: {process: [...]}`",
+        ));
     };
     let (dir, commit, inner) = (git_dir.clone(), source.commit.clone(), path.clone());
-    let source_tree = blocking(move || Ok(Repository::open(&dir)?.tree_of(&commit, &inner)?))
-        .await?
-        .ok_or_else(|| Ended::manifest(format!("`source.path` names `{path}`, which is no folder at {}", source.commit.short())))?;
+    let source_tree =
+        blocking(move || Ok(Repository::open(&dir)?.tree_of(&commit, &inner)?)).await?.ok_or_else(|| {
+            Ended::manifest(format!("`source.path` names `{path}`, which is no folder at {}", source.commit.short()))
+        })?;
 
     let mut implied = commands.clone();
     implied.push(manifest.run.command.clone());
@@ -144,7 +154,8 @@ async fn build(
     let (inputs, tests, build_ms) = match known {
         Some(version) => (version.inputs, version.tests, version.build_ms),
         None => {
-            let request = Work { git_dir: &git_dir, source, manifest: &manifest, path: &path, commands, executable: &executable };
+            let request =
+                Work { git_dir: &git_dir, source, manifest: &manifest, path: &path, commands, executable: &executable };
             make(engine, request, cancel).await?
         }
     };
@@ -184,7 +195,13 @@ async fn make(engine: &Engine, work: Work<'_>, cancel: &CancellationToken) -> Re
         .context("a build log has no valid key")?;
     let log = outside.artifacts.prepare(&log_key).map_err(anyhow::Error::from)?;
     let failed = |stage: String, message: String, log_tail: String| {
-        Ended::Failed(BuildFailure { stage, message, faults: Vec::new(), log_tail, log: Some(log_key.as_str().to_owned()) })
+        Ended::Failed(BuildFailure {
+            stage,
+            message,
+            faults: Vec::new(),
+            log_tail,
+            log: Some(log_key.as_str().to_owned()),
+        })
     };
     let (git_dir, commit, inner) = (work.git_dir.to_path_buf(), work.source.commit.clone(), work.path.to_owned());
     let request = BuildRequest {

@@ -75,12 +75,7 @@ pub(super) async fn pull(engine: &Engine, pull: &PullRef, then: Option<&Event>) 
             found = touched(&source, &wanted.repository, base.as_ref(), &snapshot.head)?;
             sweeps = changed_sweeps(&source, base.as_ref(), &snapshot.head)?;
         }
-        Ok(Event::PullInspected {
-            snapshot: Box::new(snapshot),
-            models: found.models,
-            sweeps,
-            faults: found.faults,
-        })
+        Ok(Event::PullInspected { snapshot: Box::new(snapshot), models: found.models, sweeps, faults: found.faults })
     })
     .await
     .with_context(|| format!("cannot look at pull request {pull}"))?;

@@ -16,7 +16,7 @@ use crate::domain::sweep::record::{FailureClass, Outcome, Record};
 use crate::domain::sweep::state::{JobHandle, Retry, RoundCounts, RunFailure};
 use crate::edge::artifacts::directory::{ArtifactKey, Artifacts};
 use crate::edge::executor::process::JobStatus;
-use crate::engine::planning::{CHUNK, PointReader, Planned, points_key, read_plan};
+use crate::engine::planning::{CHUNK, Planned, PointReader, points_key, read_plan};
 use crate::engine::{Engine, Failure};
 use crate::runner::{CONTRACT, JobSpec, SliceLine};
 use crate::store::runs::{IndexedRun, KnownRun, RunFilter, RunOutcome};
@@ -48,8 +48,10 @@ pub(super) async fn submit(
         );
         return Ok(vec![Keyed { key, event: Event::StartRefused { round, reason } }]);
     };
-    let place = ArtifactKey::parse(&format!("sweeps/{}/jobs/1/{round}", plan.id)).context("a job has no valid place")?;
-    let slice_key = ArtifactKey::parse(&format!("{}/slice.jsonl", place.as_str())).context("a slice has no valid key")?;
+    let place =
+        ArtifactKey::parse(&format!("sweeps/{}/jobs/1/{round}", plan.id)).context("a job has no valid place")?;
+    let slice_key =
+        ArtifactKey::parse(&format!("{}/slice.jsonl", place.as_str())).context("a slice has no valid key")?;
     let slice = write_slice(engine, &planned, retry, &slice_key).await?;
     let mut jobs = Vec::new();
     if slice.runs > 0 {
@@ -169,7 +171,8 @@ pub(super) async fn watch(engine: &Engine, sweep: &SweepId, round: u32, jobs: &[
 /// Indexes the records that a job has appended. Only runs of the job's own slice count: no job can plant a result.
 async fn read_records(engine: &Engine, sweep: &SweepId, round: u32, job: &JobHandle) -> Result<(), Failure> {
     let artifacts = engine.outside().artifacts.clone();
-    let records_key = ArtifactKey::parse(&format!("{}/records.jsonl", job.place)).context("a job has no valid place")?;
+    let records_key =
+        ArtifactKey::parse(&format!("{}/records.jsonl", job.place)).context("a job has no valid place")?;
     let slice_key = ArtifactKey::parse(&format!("{}/slice.jsonl", job.place)).context("a job has no valid place")?;
     loop {
         let Some(known) = engine.store().job(&job.place).await? else {

@@ -55,9 +55,7 @@ pub(super) async fn perform(engine: &Engine, effect: &Effect, cancel: &Cancellat
 }
 
 /// Runs something that blocks (git, files) where it holds up nobody.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
-) -> anyhow::Result<T> {
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> anyhow::Result<T> + Send + 'static) -> anyhow::Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(anyhow::Error::new(error).context("a blocking piece of work panicked")),

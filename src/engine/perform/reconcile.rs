@@ -45,7 +45,8 @@ async fn references(
         heads.into_iter().map(|(name, commit)| (format!("refs/heads/{name}"), commit)).collect();
     let gone = known.keys().filter(|reference| reference.starts_with("refs/heads/") && !heads.contains_key(*reference));
     let moved = heads.iter().filter(|(reference, commit)| known.get(*reference) != Some(*commit));
-    let changes = moved.map(|(reference, commit)| (reference, Some(commit))).chain(gone.map(|reference| (reference, None)));
+    let changes =
+        moved.map(|(reference, commit)| (reference, Some(commit))).chain(gone.map(|reference| (reference, None)));
     for (reference, after) in changes {
         let event = Event::PushReceived {
             reference: reference.clone(),
@@ -117,5 +118,6 @@ async fn pull_state(engine: &Engine, key: &Key) -> anyhow::Result<Option<PullSta
 
 async fn state(engine: &Engine, key: &Key) -> anyhow::Result<Option<State>> {
     let json = engine.store().state(&key.to_string()).await?;
-    json.map(|json| serde_json::from_str(&json).with_context(|| format!("cannot read the state of `{key}`"))).transpose()
+    json.map(|json| serde_json::from_str(&json).with_context(|| format!("cannot read the state of `{key}`")))
+        .transpose()
 }

@@ -57,8 +57,8 @@ pub(super) async fn check_command(
     let permission = blocking(move || Ok(forge.permission(&repository, &user)?))
         .await
         .with_context(|| format!("cannot look up what `{}` may do in `{}`", author.login, pull.repository.name))?;
-    let denied = (permission < Permission::Write)
-        .then(|| format!("this needs write permission in `{}`", pull.repository.name));
+    let denied =
+        (permission < Permission::Write).then(|| format!("this needs write permission in `{}`", pull.repository.name));
     let event = Event::CommandChecked { comment, command: command.clone(), author: author.clone(), denied };
     Ok(vec![Keyed { key: Key::Pull(pull.clone()), event }])
 }
