@@ -1,7 +1,7 @@
 //! How the terminal is spoken to: data on standard output, everything else on standard error.
 //!
 //! Colour appears only where a terminal shows it; whatever is piped is plain text or JSON. What models or users wrote
-//! loses its control characters before it is printed. Only this module, [`markdown`](super::markdown) and
+//! loses its control characters before it is printed. Only this module, [`markdown`] and
 //! [`progress`](super::progress) print.
 
 use std::io::{self, IsTerminal as _, Write};

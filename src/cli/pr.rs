@@ -108,7 +108,7 @@ impl Desk {
         let from_origin = origin.as_deref().and_then(place_on_forge);
         let root = there
             .forge
-            .or_else(|| match there.settings.forge {
+            .or(match there.settings.forge {
                 ForgeSettings::Local { root } => Some(root),
                 ForgeSettings::Laptop { .. } => None,
             })

@@ -18,9 +18,8 @@ use crate::domain::report::{comparison_text, numbers};
 use crate::domain::sweep::analysis::AnalysisSummary;
 use crate::domain::sweep::plan::{PlanSummary, Verdict};
 use crate::domain::sweep::state::{Retry, SweepPhase, SweepReport, SweepState};
-use crate::edge::artifacts::directory::ArtifactKey;
 use crate::edge::source::Source;
-use crate::engine::{Engine, FilesAt, PlanOrder, Planned};
+use crate::engine::{Engine, FilesAt, PlanOrder, Planned, keys};
 use crate::settings::{self, Settings};
 
 /// Shows what a sweep file would run.
@@ -368,7 +367,7 @@ fn words(phase: &SweepPhase) -> &'static str {
 }
 
 fn csv_path(session: &Session, sweep: &SweepId) -> Result<std::path::PathBuf, CliError> {
-    let key = ArtifactKey::parse(&format!("sweeps/{sweep}/analysis.csv")).map_err(anyhow::Error::from)?;
+    let key = keys::analysis_csv(sweep)?;
     Ok(session.engine.outside().artifacts.path(&key))
 }
 

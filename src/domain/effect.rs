@@ -1,7 +1,7 @@
 //! Everything that a decision can ask for. Imperative, and safe to do twice.
 //!
 //! An effect holds no key: while it is under way, events of every key go on being decided. What it finds out comes back
-//! as an event to [`Effect::key`].
+//! as an event to the key of [`Effect::subject`].
 
 use serde::{Deserialize, Serialize};
 

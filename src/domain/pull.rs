@@ -115,7 +115,7 @@ const CLOCK_SLACK: Duration = Duration::from_secs(5);
 /// Decides what follows from an event about `pull`.
 pub(super) fn decide(pull: &PullRef, state: Option<&PullState>, event: &Event, rules: &Rules, now: Time) -> Decision {
     if let Event::PullInspected { snapshot, models, sweeps, faults } = event {
-        return inspected(Context { pull, rules, now }, state, Inspection { snapshot, models, sweeps, faults });
+        return inspected(Context { pull, rules, now }, state, &Inspection { snapshot, models, sweeps, faults });
     }
     if let Event::PullChanged { .. } = event {
         // Deliveries come late and in any order: what counts is how the forge has it when it is looked at.
@@ -165,7 +165,7 @@ struct Inspection<'a> {
     faults: &'a [Diagnostic],
 }
 
-fn inspected(at: Context<'_>, state: Option<&PullState>, found: Inspection<'_>) -> Decision {
+fn inspected(at: Context<'_>, state: Option<&PullState>, found: &Inspection<'_>) -> Decision {
     let before = state.cloned();
     let mut thread = Thread {
         at,

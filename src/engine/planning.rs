@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, Hosting};
+use super::{Engine, Hosting, keys};
 use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::ids::{CommitSha, ModelName, Repository, RunId, SweepId, VersionId};
 use crate::domain::manifest::Manifest;
@@ -20,7 +20,7 @@ use crate::domain::sweep::points::{Design, PlanHasher, Role, RunIdentity};
 use crate::domain::sweep::spec::SweepSpec;
 use crate::domain::version::Version;
 use crate::domain::yaml::Files;
-use crate::edge::artifacts::directory::{ArtifactKey, Artifacts};
+use crate::edge::artifacts::directory::Artifacts;
 use crate::edge::source::Source;
 use crate::store::registry::Found;
 use crate::store::runs::RunOutcome;
@@ -179,8 +179,8 @@ impl Engine {
         let artifacts = self.outside.artifacts.clone();
         let stored = planned.clone();
         tokio::task::spawn_blocking(move || {
-            artifacts.adopt(&points_key(&stored.summary.id)?, &points)?;
-            artifacts.write(&plan_key(&stored.summary.id)?, &serde_json::to_vec_pretty(&stored)?)?;
+            artifacts.adopt(&keys::points(&stored.summary.id)?, &points)?;
+            artifacts.write(&keys::plan(&stored.summary.id)?, &serde_json::to_vec_pretty(&stored)?)?;
             anyhow::Ok(())
         })
         .await
@@ -363,20 +363,12 @@ fn policy_of(source: &Source) -> Result<Policy, Faults> {
     }
 }
 
-fn plan_key(sweep: &SweepId) -> Result<ArtifactKey> {
-    Ok(ArtifactKey::parse(&format!("sweeps/{sweep}/plan.json"))?)
-}
-
-pub(super) fn points_key(sweep: &SweepId) -> Result<ArtifactKey> {
-    Ok(ArtifactKey::parse(&format!("sweeps/{sweep}/points.jsonl"))?)
-}
-
 /// Reads `plan.json` of a sweep.
 ///
 /// # Errors
 /// When there is none, or it cannot be read.
 pub fn read_plan(artifacts: &Artifacts, sweep: &SweepId) -> Result<Planned> {
-    let bytes = artifacts.read(&plan_key(sweep)?).with_context(|| format!("sweep `{sweep}` has no plan here"))?;
+    let bytes = artifacts.read(&keys::plan(sweep)?).with_context(|| format!("sweep `{sweep}` has no plan here"))?;
     serde_json::from_slice(&bytes).with_context(|| format!("the plan of sweep `{sweep}` cannot be read"))
 }
 

@@ -195,10 +195,6 @@ impl World {
         self.push(branch);
     }
 
-    pub(crate) fn commit(&self, message: &str) {
-        commit(&self.clone, message);
-    }
-
     pub(crate) fn push(&self, branch: &str) {
         git(&self.clone, &["push", "--quiet", "--force", "origin", branch]);
     }

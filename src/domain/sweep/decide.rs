@@ -23,7 +23,7 @@ pub const FAILURES_KEPT: usize = 50;
 pub(crate) fn decide(id: &SweepId, state: Option<&SweepState>, event: &Event, now: Time) -> Decision {
     match (state, event) {
         (state, Event::SweepStarted { plan, pull, by, retry }) => {
-            start(state, Start { plan, pull: pull.as_ref(), by, retry: *retry }, now)
+            start(state, &Start { plan, pull: pull.as_ref(), by, retry: *retry }, now)
         }
         (None, other) => {
             Decision::ignore(format!("sweep `{id}` was never started, so `{}` changes nothing", other.name()))
@@ -39,7 +39,7 @@ struct Start<'a> {
     retry: Retry,
 }
 
-fn start(before: Option<&SweepState>, start: Start<'_>, now: Time) -> Decision {
+fn start(before: Option<&SweepState>, start: &Start<'_>, now: Time) -> Decision {
     if let Some(before) = before
         && !before.phase.is_terminal()
     {
@@ -83,7 +83,7 @@ impl Sweep {
     fn apply(mut self, event: &Event) -> Decision {
         let ignored = match event {
             Event::JobsSubmitted { round, jobs, runs, known, failed } => {
-                self.submitted(*round, jobs, Settled { missing: *runs, succeeded: *known, failed })
+                self.submitted(*round, jobs, &Settled { missing: *runs, succeeded: *known, failed })
             }
             Event::StartRefused { round, reason } => self.refused(*round, reason),
             Event::RunsObserved { round, counts, failures, ended } => self.observed(*round, counts, failures, *ended),
@@ -129,7 +129,7 @@ impl Sweep {
         });
     }
 
-    fn submitted(&mut self, round: u32, jobs: &[JobHandle], settled: Settled<'_>) -> Option<String> {
+    fn submitted(&mut self, round: u32, jobs: &[JobHandle], settled: &Settled<'_>) -> Option<String> {
         if round != self.state.round || self.state.phase != SweepPhase::Submitting {
             self.cancel_jobs(round, jobs);
             return Some("nobody waits for these jobs any more".to_owned());

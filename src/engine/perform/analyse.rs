@@ -12,8 +12,8 @@ use crate::domain::sweep::analysis::AnalysisSummary;
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::record::{FailureClass, Outcome, Record};
 use crate::edge::artifacts::directory::{ArtifactKey, Artifacts};
-use crate::engine::planning::{CHUNK, Planned, PointLine, PointReader, points_key, read_plan};
-use crate::engine::{Engine, Failure};
+use crate::engine::planning::{CHUNK, Planned, PointLine, PointReader, read_plan};
+use crate::engine::{Engine, Failure, keys};
 use crate::runner::checks::check_outputs;
 use crate::store::runs::KnownRun;
 
@@ -33,7 +33,7 @@ pub(super) async fn write(engine: &Engine, plan: &PlanSummary, round: u32) -> Re
 
 async fn write_in(engine: &Engine, planned: &Planned, scratch: &std::path::Path) -> Result<AnalysisSummary, Failure> {
     let artifacts = engine.outside().artifacts.clone();
-    let points = artifacts.path(&points_key(&planned.summary.id)?);
+    let points = artifacts.path(&keys::points(&planned.summary.id)?);
     let spec = spec_of(planned);
 
     // The table's columns must be known before its first row, so the records are read twice.
@@ -131,7 +131,7 @@ fn read_records(artifacts: &Artifacts, known: &HashMap<RunId, KnownRun>) -> anyh
     let mut records = HashMap::with_capacity(known.len());
     for (place, mut runs) in by_place {
         runs.sort_by_key(|(_, run)| run.byte_offset);
-        let key = ArtifactKey::parse(&format!("{place}/records.jsonl"))?;
+        let key = keys::records(place)?;
         let mut file = BufReader::with_capacity(1 << 20, artifacts.reader(&key)?);
         for (run, known) in runs {
             // Records lie in the order in which they are read, so a short step keeps what is buffered.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use super::{Reports, blocking};
@@ -13,11 +12,10 @@ use crate::domain::event::{BuildFailure, BuildOutcome, Event, Key, Keyed};
 use crate::domain::ids::{Digest, ModelName, VersionId};
 use crate::domain::manifest::{BuildBy, Manifest, Source};
 use crate::domain::version::{SourceRef, Tree, Version};
-use crate::edge::artifacts::directory::ArtifactKey;
 use crate::edge::builder::process::{BuildError, BuildRequest, ProcessBuilder, TestError};
 use crate::edge::source::Source as Repository;
 use crate::engine::planning::FilesAt;
-use crate::engine::{Engine, Failure};
+use crate::engine::{Engine, Failure, keys};
 
 /// How long may a build take?
 const BUILD_TIMEOUT: Duration = Duration::from_secs(60 * 60);
@@ -191,8 +189,7 @@ type Made = (BTreeMap<String, Digest>, Vec<crate::domain::version::PassedTest>, 
 /// Builds unless the same content is built already, tests, and puts the result where runs find it.
 async fn make(engine: &Engine, work: Work<'_>, cancel: &CancellationToken) -> Result<Made, Ended> {
     let outside = engine.outside();
-    let log_key = ArtifactKey::parse(&format!("builds/{}/{}/build.log", work.manifest.model, work.source.commit))
-        .context("a build log has no valid key")?;
+    let log_key = keys::build_log(&work.manifest.model, &work.source.commit)?;
     let log = outside.artifacts.prepare(&log_key).map_err(anyhow::Error::from)?;
     let failed = |stage: String, message: String, log_tail: String| {
         Ended::Failed(BuildFailure {

@@ -16,8 +16,8 @@ use crate::domain::sweep::record::{FailureClass, Outcome, Record};
 use crate::domain::sweep::state::{JobHandle, Retry, RoundCounts, RunFailure};
 use crate::edge::artifacts::directory::{ArtifactKey, Artifacts};
 use crate::edge::executor::process::JobStatus;
-use crate::engine::planning::{CHUNK, Planned, PointReader, points_key, read_plan};
-use crate::engine::{Engine, Failure};
+use crate::engine::planning::{CHUNK, Planned, PointReader, read_plan};
+use crate::engine::{Engine, Failure, keys};
 use crate::runner::{CONTRACT, JobSpec, SliceLine};
 use crate::store::runs::{IndexedRun, KnownRun, RunFilter, RunOutcome};
 
@@ -48,10 +48,8 @@ pub(super) async fn submit(
         );
         return Ok(vec![Keyed { key, event: Event::StartRefused { round, reason } }]);
     };
-    let place =
-        ArtifactKey::parse(&format!("sweeps/{}/jobs/1/{round}", plan.id)).context("a job has no valid place")?;
-    let slice_key =
-        ArtifactKey::parse(&format!("{}/slice.jsonl", place.as_str())).context("a slice has no valid key")?;
+    let place = keys::job(&plan.id, round)?;
+    let slice_key = keys::slice(place.as_str())?;
     let slice = write_slice(engine, &planned, retry, &slice_key).await?;
     let mut jobs = Vec::new();
     if slice.runs > 0 {
@@ -112,7 +110,7 @@ struct Slice {
 async fn write_slice(engine: &Engine, planned: &Planned, retry: Retry, key: &ArtifactKey) -> Result<Slice, Failure> {
     let artifacts = &engine.outside().artifacts;
     let names: Vec<_> = planned.manifest.parameters.iter().map(|parameter| parameter.name.clone()).collect();
-    let mut reader = PointReader::open(&artifacts.path(&points_key(&planned.summary.id)?))?;
+    let mut reader = PointReader::open(&artifacts.path(&keys::points(&planned.summary.id)?))?;
     let mut writer = artifacts.create(key).map_err(anyhow::Error::from)?;
     let mut slice = Slice { runs: 0, succeeded: 0, failed: BTreeMap::new() };
     loop {
@@ -171,9 +169,8 @@ pub(super) async fn watch(engine: &Engine, sweep: &SweepId, round: u32, jobs: &[
 /// Indexes the records that a job has appended. Only runs of the job's own slice count: no job can plant a result.
 async fn read_records(engine: &Engine, sweep: &SweepId, round: u32, job: &JobHandle) -> Result<(), Failure> {
     let artifacts = engine.outside().artifacts.clone();
-    let records_key =
-        ArtifactKey::parse(&format!("{}/records.jsonl", job.place)).context("a job has no valid place")?;
-    let slice_key = ArtifactKey::parse(&format!("{}/slice.jsonl", job.place)).context("a job has no valid place")?;
+    let records_key = keys::records(&job.place)?;
+    let slice_key = keys::slice(&job.place)?;
     loop {
         let Some(known) = engine.store().job(&job.place).await? else {
             return Err(Failure::Never(anyhow!("job `{}` is not known", job.place)));
@@ -256,13 +253,13 @@ async fn failures(
     let wanted: HashSet<RunId> = failed.iter().map(|run| run.run.clone()).collect();
     let mut parameters = HashMap::new();
     for job in jobs {
-        let key = ArtifactKey::parse(&format!("{}/slice.jsonl", job.place)).context("a job has no valid place")?;
+        let key = keys::slice(&job.place)?;
         let (path, wanted) = (artifacts.path(&key), wanted.clone());
         parameters.extend(blocking(move || lines_of(&path, &wanted)).await?);
     }
     let mut failures = Vec::new();
     for run in failed {
-        let key = ArtifactKey::parse(&format!("{}/records.jsonl", run.place)).context("a job has no valid place")?;
+        let key = keys::records(&run.place)?;
         let reader = artifacts.clone();
         let bytes = blocking(move || Ok(reader.read_range(&key, run.byte_offset, run.byte_length)?)).await?;
         let record: Record = serde_json::from_slice(&bytes).context("an indexed record cannot be read")?;

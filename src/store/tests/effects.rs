@@ -7,7 +7,7 @@ use super::{
 };
 use crate::domain::effect::{Effect, Lane};
 use crate::store::StoreError;
-use crate::store::queue::{Beat, ClaimedEffect, Leases, NewEffect, Owner};
+use crate::store::queue::{Beat, CancelledEffects, ClaimedEffect, Leases, NewEffect, Owner};
 
 on_every_database!(
     effects_are_done_once_and_tell_what_they_found,
@@ -117,8 +117,11 @@ async fn cancelled_effects_end(database: &Database) {
     let claimed = store.claim_effects(&owner(), Lane::Watch, 10, NOW, LEASE).await.unwrap();
     decide_effects(store, vec![watch(1), watch(2), now(comment("a"))], NOW).await;
 
-    assert_eq!(store.cancel_effects("WatchJobs", "sweep/a-1", "1").await.unwrap(), 2, "one waits, one is under way");
-    assert_eq!(store.cancel_effects("WatchJobs", "sweep/b-1", "1").await.unwrap(), 0);
+    assert_eq!(
+        store.cancel_effects("WatchJobs", "sweep/a-1", "1").await.unwrap(),
+        CancelledEffects { removed: 1, under_way: 1 }
+    );
+    assert_eq!(store.cancel_effects("WatchJobs", "sweep/b-1", "1").await.unwrap(), CancelledEffects::default());
     let beats = store.heartbeat(&[claimed[0].lease.clone()], at(1), LEASE).await.unwrap();
     assert_eq!(beats, [Beat::Cancelled]);
     store.finish_effect(&claimed[0].lease, &[event(1, "cancelled")], at(1)).await.unwrap();
@@ -131,7 +134,10 @@ async fn a_cancelled_effect_whose_worker_died_still_gives_its_answer(database: &
     let store = &database.store;
     decide_effects(store, vec![now(comment("a"))], NOW).await;
     only_quick(database, 0).await;
-    assert_eq!(store.cancel_effects("UpsertComment", "pull/7/1", "plan").await.unwrap(), 1);
+    assert_eq!(
+        store.cancel_effects("UpsertComment", "pull/7/1", "plan").await.unwrap(),
+        CancelledEffects { removed: 0, under_way: 1 }
+    );
     assert!(only_quick(database, 30).await.cancelled, "taken by the next worker once the lease is over");
     store.release_leases(Leases::All).await.unwrap();
     assert!(only_quick(database, 30).await.cancelled, "and by the one after a restart");

@@ -1,0 +1,54 @@
+//! Where everything lies in the artifact store.
+//!
+//! ```text
+//! builds/<owner>/<title>/<commit>/build.log
+//! sweeps/<id>/{plan.json, points.jsonl, analysis.csv, analysis.parquet}
+//! sweeps/<id>/jobs/<n>/<round>/{slice.jsonl, records.jsonl, <run id>/{log.txt, <files>}}
+//! ```
+
+use anyhow::{Context as _, Result};
+
+use crate::domain::ids::{CommitSha, ModelName, SweepId};
+use crate::edge::artifacts::directory::ArtifactKey;
+
+/// What a build printed.
+pub(super) fn build_log(model: &ModelName, commit: &CommitSha) -> Result<ArtifactKey> {
+    key(format!("builds/{model}/{commit}/build.log"))
+}
+
+/// A sweep's plan with all that is needed to carry it out.
+pub(super) fn plan(sweep: &SweepId) -> Result<ArtifactKey> {
+    key(format!("sweeps/{sweep}/plan.json"))
+}
+
+/// A plan's points, one a line.
+pub(super) fn points(sweep: &SweepId) -> Result<ArtifactKey> {
+    key(format!("sweeps/{sweep}/points.jsonl"))
+}
+
+/// The table of a sweep as CSV.
+///
+/// # Errors
+/// Never for a sweep's id as it is.
+pub fn analysis_csv(sweep: &SweepId) -> Result<ArtifactKey> {
+    key(format!("sweeps/{sweep}/analysis.csv"))
+}
+
+/// The place of a round's job. A round is one job here; `jobs/1` leaves room for executors that need several.
+pub(super) fn job(sweep: &SweepId, round: u32) -> Result<ArtifactKey> {
+    key(format!("sweeps/{sweep}/jobs/1/{round}"))
+}
+
+/// The runs that the job at `place` is told to do.
+pub(super) fn slice(place: &str) -> Result<ArtifactKey> {
+    key(format!("{place}/slice.jsonl"))
+}
+
+/// The records that the job at `place` leaves.
+pub(super) fn records(place: &str) -> Result<ArtifactKey> {
+    key(format!("{place}/records.jsonl"))
+}
+
+fn key(text: String) -> Result<ArtifactKey> {
+    ArtifactKey::parse(text).context("a place in the artifact store has no valid name")
+}
