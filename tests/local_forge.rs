@@ -423,7 +423,8 @@ fn comments_are_told_and_ours_are_not() {
     else {
         panic!()
     };
-    assert_eq!((told, *id, author, body.as_str()), (&pull, comment.id, &comment.author, "/modelship run"));
+    assert_eq!((told, id.id, author, body.as_str()), (&pull, comment.id, &comment.author, "/modelship run"));
+    assert_eq!(id.created_at.0, comment.created_at.0 / 1000 * 1000, "as GitHub does, in whole seconds");
     assert!(refusal(world.forge.comment(&pull, "modelship[bot]", "x")).contains("not an account name"));
     assert!(refusal(world.forge.comment(&pull, "ada", " \n")).contains("needs a text"));
     let long = "é".repeat(65_536);

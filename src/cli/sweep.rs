@@ -189,12 +189,23 @@ pub(crate) async fn results(settings: Settings, wanted: &SweepResults, output: &
         let other = one(&session, other).await?;
         let base =
             Side::new(label(&other), open(&csv_path(&session, &other.plan.id)?)?, &other.plan, analysis_of(&other)?);
-        let head = Side::new(label(&report), open(&csv)?, &report.plan, analysis);
+        let head = Side::new(name, open(&csv)?, &report.plan, analysis);
         let comparison = compare(base, head).map_err(|error| CliError::User(format!("{error:#}")))?;
         session.close().await?;
         if output.is_json() {
             return output.json(&comparison);
         }
+        for side in [&report, &other] {
+            let plan = &side.plan;
+            output.line(&format!(
+                "{}: {} version {} ({})",
+                plan.id,
+                plan.model,
+                plan.version,
+                plan.model_commit.short()
+            ))?;
+        }
+        output.line("")?;
         return output.markdown(&comparison_text(&comparison));
     }
     let rows = read_head(&csv, &analysis.head_columns, wanted.head)?;
@@ -336,8 +347,12 @@ fn open(path: &Path) -> Result<fs_err::File, CliError> {
     fs_err::File::open(path).map_err(|error| CliError::Ours(error.into()))
 }
 
-fn label(report: &SweepReport) -> String {
-    format!("{} (version {})", report.plan.id, report.plan.version)
+/// What the two sides of a comparison are called: by name where that tells them apart.
+fn labels(report: &SweepReport, other: &SweepReport) -> (String, String) {
+    if report.plan.name == other.plan.name {
+        return (report.plan.id.to_string(), other.plan.id.to_string());
+    }
+    (report.plan.name.to_string(), other.plan.name.to_string())
 }
 
 /// The first rows of an analysis, these columns only.
