@@ -187,8 +187,9 @@ pub(crate) async fn results(settings: Settings, wanted: &SweepResults, output: &
     let csv = csv_path(&session, &report.plan.id)?;
     if let Some(other) = &wanted.against {
         let other = one(&session, other).await?;
+        let (name, other_name) = labels(&report, &other);
         let base =
-            Side::new(label(&other), open(&csv_path(&session, &other.plan.id)?)?, &other.plan, analysis_of(&other)?);
+            Side::new(other_name, open(&csv_path(&session, &other.plan.id)?)?, &other.plan, analysis_of(&other)?);
         let head = Side::new(name, open(&csv)?, &report.plan, analysis);
         let comparison = compare(base, head).map_err(|error| CliError::User(format!("{error:#}")))?;
         session.close().await?;
