@@ -10,7 +10,7 @@ use crate::domain::decide::State;
 use crate::domain::event::{Event, Key, PromotionTarget};
 use crate::domain::ids::ModelName;
 use crate::domain::version::{Tree, Version};
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
 use crate::settings::{self, Settings};
 use crate::store::Store;
 use crate::store::registry::Found;
@@ -187,7 +187,7 @@ pub(crate) async fn promote(settings: Settings, wanted: &Promote, output: &Outpu
         Some(text) => PromotionTarget::Version(find(session.store(), &wanted.model, text).await?.id),
         None => PromotionTarget::Previous,
     };
-    let request = uuid::Uuid::new_v4().to_string();
+    let request = engine::new_id();
     let key = Key::Model(wanted.model.clone());
     let by = settings::user_name();
     let event = Event::PromotionRequested { request: request.clone(), channel: wanted.to.clone(), target, by };

@@ -4,7 +4,7 @@
 //! the engine; a verb that finds a server at work only tells it, and waits for the answer to appear in the database. So
 //! a laptop needs no server, and a terminal beside a server does nothing behind its back.
 
-use std::fs::TryLockError;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,10 +32,10 @@ impl InstanceLock {
         fs_err::create_dir_all(state)?;
         let file =
             fs_err::OpenOptions::new().create(true).truncate(false).write(true).open(state.join("engine.lock"))?;
-        match file.file().try_lock() {
+        match file.file().try_lock().map_err(io::Error::from) {
             Ok(()) => Ok(Some(Self(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error).context("cannot lock the instance"),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error).context("cannot lock the instance"),
         }
     }
 }

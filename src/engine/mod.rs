@@ -44,6 +44,12 @@ const POLL: Duration = Duration::from_millis(250);
 /// How often is an effect tried before it is given up?
 const ATTEMPTS: u32 = 6;
 
+/// An id that nobody else has.
+#[must_use]
+pub fn new_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
 /// The engine of one process.
 pub struct Engine {
     store: Store,
@@ -85,7 +91,7 @@ impl Engine {
             store,
             clock,
             rules,
-            owner: Owner::new(uuid::Uuid::new_v4().to_string()),
+            owner: Owner::new(new_id()),
             outside: Arc::new(outside),
             wake: Notify::new(),
             beat: Notify::new(),

@@ -194,6 +194,4 @@ impl Design {
 }
 
 #[cfg(test)]
-mod properties;
-#[cfg(test)]
 mod tests;

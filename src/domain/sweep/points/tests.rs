@@ -1,5 +1,7 @@
 //! What a sweep file becomes, and what is told of one that is wrong.
 
+mod properties;
+
 use std::collections::HashSet;
 
 use super::*;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use proptest::prelude::*;
 
-use super::tests::{consistent, design, designed, manifest};
-use super::*;
+use super::super::tests::{consistent, design, designed, manifest};
+use super::super::*;
 use crate::domain::ids::Digest;
 use crate::domain::sweep::plan::RunLimits;
 use crate::domain::yaml::NoFiles;

@@ -1,0 +1,200 @@
+//! The sweep files of a pull request: planned, followed, shown.
+
+use super::{PullBuild, PullState, PullSweep, PullSweepPhase, Thread};
+use crate::domain::decide::Due;
+use crate::domain::diagnostic::Faults;
+use crate::domain::effect::Effect;
+use crate::domain::event::{ChangedSweep, Event, Key};
+use crate::domain::ids::{CommitSha, SweepId, SweepName};
+use crate::domain::report;
+use crate::domain::sweep::plan::PlanSummary;
+use crate::domain::sweep::state::{SweepPhase, SweepReport};
+
+impl Thread<'_> {
+    pub(super) fn read_sweeps(&mut self, changed: &[ChangedSweep]) {
+        let gone: Vec<_> =
+            self.state.sweeps.keys().filter(|path| !changed.iter().any(|c| c.path == **path)).cloned().collect();
+        for path in gone {
+            if let Some(sweep) = self.state.sweeps.remove(&path) {
+                self.cancel_if_started(&sweep, "its file is no longer part of the pull request");
+            }
+        }
+        for file in changed {
+            match &file.request {
+                Err(faults) => {
+                    let before = self.state.sweeps.remove(&file.path);
+                    if let Some(sweep) = &before {
+                        self.cancel_if_started(sweep, "its file has faults now");
+                    }
+                    let name = before.map_or_else(|| file.path.clone(), |sweep| sweep.name);
+                    let phase = PullSweepPhase::Invalid { faults: faults.clone() };
+                    self.state
+                        .sweeps
+                        .insert(file.path.clone(), PullSweep { name, request: None, last_edit: None, phase });
+                    self.show(&file.path);
+                }
+                Ok(request) => {
+                    let entry = self.state.sweeps.entry(file.path.clone()).or_insert_with(|| PullSweep {
+                        name: String::new(),
+                        request: None,
+                        last_edit: None,
+                        phase: PullSweepPhase::Planning,
+                    });
+                    entry.name = request.name.to_string();
+                    entry.request = Some(request.clone());
+                    self.plan(&file.path);
+                }
+            }
+        }
+    }
+
+    /// Plans the sweep file, once the version that it needs is there.
+    pub(super) fn plan(&mut self, path: &str) {
+        let Some(sweep) = self.state.sweeps.get_mut(path) else { return };
+        let Some(request) = sweep.request.clone() else { return };
+        let own = if request.reference.is_none() { self.state.models.get(&request.model) } else { None };
+        // A started sweep goes on until the new plan is known: if its digest is the same, nothing has changed.
+        let started = matches!(sweep.phase, PullSweepPhase::Started { .. });
+        let own_version = match own.map(|model| &model.build) {
+            None => None,
+            Some(PullBuild::Ready { version }) => Some(version.id.clone()),
+            Some(PullBuild::Building) => {
+                if !started {
+                    self.set_phase(path, PullSweepPhase::WaitingForBuild);
+                }
+                return;
+            }
+            Some(PullBuild::Failed { failure }) => {
+                let reason = format!("`{}` did not build: {}: {}", request.model, failure.stage, failure.message);
+                self.block(path, reason);
+                return;
+            }
+            Some(PullBuild::Untrusted) => {
+                let reason = format!("`{}` is changed by a fork, and nothing from a fork is built", request.model);
+                self.block(path, reason);
+                return;
+            }
+        };
+        if !started {
+            sweep.phase = PullSweepPhase::Planning;
+        }
+        self.decision.ask(Effect::PlanSweep {
+            pull: self.at.pull.clone(),
+            head: self.state.snapshot.head.clone(),
+            path: path.to_owned(),
+            request,
+            own_version,
+        });
+    }
+
+    pub(super) fn block(&mut self, path: &str, reason: String) {
+        if let Some(sweep) = self.state.sweeps.get(path).cloned() {
+            self.cancel_if_started(&sweep, "its model no longer builds");
+        }
+        self.set_phase(path, PullSweepPhase::Blocked { reason });
+    }
+
+    pub(super) fn planned(
+        &mut self,
+        path: &str,
+        head: &CommitSha,
+        result: &Result<Box<PlanSummary>, Faults>,
+    ) -> Option<String> {
+        if *head != self.state.snapshot.head {
+            return Some(format!("the head has moved on from {}", head.short()));
+        }
+        let Some(sweep) = self.state.sweeps.get(path).cloned() else {
+            return Some(format!("`{path}` is no longer part of the pull request"));
+        };
+        match result {
+            Err(faults) => {
+                self.cancel_if_started(&sweep, "its file has faults now");
+                self.set_phase(path, PullSweepPhase::Invalid { faults: faults.clone() });
+            }
+            Ok(plan) => {
+                if let PullSweepPhase::Started { report } = &sweep.phase {
+                    let stopped = matches!(report.phase, SweepPhase::Cancelled { .. } | SweepPhase::Stopped { .. });
+                    if report.plan.digest == plan.digest && !stopped {
+                        // The push changed nothing that the plan depends on: the sweep goes on, its approval stands.
+                        self.show(path);
+                        return None;
+                    }
+                    self.cancel_if_started(&sweep, "a new plan took its place");
+                }
+                self.set_phase(path, PullSweepPhase::Planned { plan: plan.clone(), shown_at: self.at.now });
+            }
+        }
+        None
+    }
+
+    pub(super) fn advanced(&mut self, id: &SweepId, report: &SweepReport) -> Option<String> {
+        let found = self.state.sweeps.iter().find_map(|(path, sweep)| match &sweep.phase {
+            PullSweepPhase::Started { report } if report.plan.id == *id => Some(path.clone()),
+            _ => None,
+        });
+        let Some(path) = found else {
+            return Some(format!("sweep `{id}` is no longer part of the pull request"));
+        };
+        if let Some(sweep) = self.state.sweeps.get_mut(&path) {
+            sweep.phase = PullSweepPhase::Started { report: Box::new(report.clone()) };
+        }
+        self.show(&path);
+        let links = report::Links { base_url: self.at.rules.artifacts_url.clone() };
+        if let Some(body) = report::final_comment(report, &links) {
+            let marker = format!("result/{}/{}", report.plan.id, report.round);
+            self.decision.ask(Effect::PostComment { pull: self.at.pull.clone(), marker, body });
+        }
+        None
+    }
+
+    pub(super) fn cancel_sweeps(&mut self, name: Option<&SweepName>, by: &str) {
+        for sweep in self.matching(name) {
+            if let Some(sweep) = self.state.sweeps.get(&sweep).cloned() {
+                self.cancel_if_started(&sweep, by);
+            }
+        }
+    }
+
+    pub(super) fn cancel_if_started(&mut self, sweep: &PullSweep, by: &str) {
+        if let PullSweepPhase::Started { report } = &sweep.phase
+            && !report.phase.is_terminal()
+        {
+            self.decision.tell(Key::Sweep(report.plan.id.clone()), Event::CancelRequested { by: by.to_owned() });
+        }
+    }
+
+    pub(super) fn set_phase(&mut self, path: &str, phase: PullSweepPhase) {
+        if let Some(sweep) = self.state.sweeps.get_mut(path) {
+            sweep.phase = phase;
+        }
+        self.show(path);
+    }
+
+    /// Brings the sweep's own comment up to date. Edits come at most once an interval; the newest text wins.
+    pub(super) fn show(&mut self, path: &str) {
+        let PullState { sweeps, models, .. } = &mut self.state;
+        let Some(sweep) = sweeps.get_mut(path) else { return };
+        let body = report::sweep_comment(sweep, models, self.at.now);
+        let urgent = match &sweep.phase {
+            PullSweepPhase::Started { report } => report.phase.is_terminal(),
+            PullSweepPhase::Invalid { .. }
+            | PullSweepPhase::WaitingForBuild
+            | PullSweepPhase::Blocked { .. }
+            | PullSweepPhase::Planning
+            | PullSweepPhase::Planned { .. } => true,
+        };
+        let due = match sweep.last_edit {
+            Some(last) if !urgent && last > self.at.now => last,
+            Some(last) if !urgent => last.plus(self.at.rules.comment_interval).max(self.at.now),
+            Some(_) | None => self.at.now,
+        };
+        sweep.last_edit = Some(due);
+        let marker = format!("sweep/{path}");
+        let pull = self.at.pull;
+        self.decision.ask(Due {
+            effect: Effect::UpsertComment { pull: pull.clone(), marker: marker.clone(), body },
+            not_before: Some(due),
+            coalesce: Some(format!("comment/{}/{}/{marker}", pull.repository.id, pull.number)),
+        });
+    }
+}
