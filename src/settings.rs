@@ -182,8 +182,8 @@ impl Settings {
             let directory = state_hint.clone().unwrap_or_else(|| repository.join(STATE_DIRECTORY));
             Some(directory.join(SETTINGS_FILE)).filter(|path| path.exists())
         });
-        let (file, base) = match &path {
-            Some(path) => (read_file(path)?, path.parent().unwrap_or(Path::new(".")).to_path_buf()),
+        let (file, base) = match path.map(|path| cwd.join(path)) {
+            Some(path) => (read_file(&path)?, path.parent().unwrap_or(Path::new(".")).to_path_buf()),
             None => (File::default(), cwd.to_path_buf()),
         };
         let at = |path: PathBuf| if path.is_absolute() { path } else { base.join(path) };
@@ -245,7 +245,11 @@ impl Settings {
         Rules {
             comment_interval: self.comment_interval,
             promote_direct_pushes: self.promote_direct_pushes,
-            artifacts_url: None,
+            // Whoever uses the local forge is on this machine, so the files themselves can be opened.
+            artifacts_url: match &self.forge {
+                ForgeSettings::Local { .. } => Some(format!("file://{}", self.artifacts.display())),
+                ForgeSettings::Laptop { .. } => None,
+            },
         }
     }
 }
