@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::decide::Rules;
+use crate::domain::decision::Rules;
 use crate::domain::ids::RepositoryName;
 
 /// Settings, complete and checked.

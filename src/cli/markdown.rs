@@ -4,7 +4,7 @@
 
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 
-use super::output::render_table;
+use super::table::render_table;
 use crate::domain::report::escape::visible;
 
 const BOLD: &str = "\u{1b}[1m";

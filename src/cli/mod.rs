@@ -17,6 +17,7 @@ mod progress;
 mod serve;
 mod session;
 mod sweep;
+mod table;
 mod validate;
 mod workspace;
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::decide::{Decision, Rules, State};
+use super::decision::{Decision, Rules};
 use super::effect::Effect;
-use super::event::{BuildFailure, BuildOrigin, BuildOutcome, Event, Key};
+use super::event::{BuildFailure, BuildOrigin, BuildOutcome, Event, Key, PromotionTarget};
 use super::forge::CommitState;
 use super::ids::{ChannelName, CommitSha, ModelName, VersionId};
 use super::version::{BuiltVersion, SourceRef, Tree, Version};
@@ -83,7 +83,12 @@ pub struct FailedBuild {
 const FAILURES_KEPT: usize = 20;
 
 /// Decides what follows from an event about `model`.
-pub(super) fn decide(model: &ModelName, state: Option<&ModelState>, event: &Event, rules: &Rules) -> Decision {
+pub(super) fn decide(
+    model: &ModelName,
+    state: Option<&ModelState>,
+    event: &Event,
+    rules: &Rules,
+) -> Decision<ModelState> {
     let mut build = Builds { model, rules, state: state.cloned().unwrap_or_default(), decision: Decision::default() };
     let ignored = match event {
         Event::BuildRequested { source, tree, origin, waiter } => {
@@ -99,7 +104,10 @@ pub(super) fn decide(model: &ModelName, state: Option<&ModelState>, event: &Even
                 model: model.clone(),
                 channel: channel.clone(),
                 target: target.clone(),
-                reason: format!("promoted by {by}"),
+                reason: match target {
+                    PromotionTarget::Version(_) => format!("promoted by {by}"),
+                    PromotionTarget::Previous => format!("rolled back by {by}"),
+                },
             });
             None
         }
@@ -115,7 +123,7 @@ pub(super) fn decide(model: &ModelName, state: Option<&ModelState>, event: &Even
     };
     match ignored {
         Some(reason) => Decision::ignore(reason),
-        None => Decision { next: Some(State::Model(build.state)), ..build.decision },
+        None => Decision { next: Some(build.state), ..build.decision },
     }
 }
 
@@ -123,7 +131,7 @@ struct Builds<'a> {
     model: &'a ModelName,
     rules: &'a Rules,
     state: ModelState,
-    decision: Decision,
+    decision: Decision<ModelState>,
 }
 
 impl Builds<'_> {

@@ -6,6 +6,7 @@
 pub mod build;
 pub mod command;
 pub mod decide;
+pub mod decision;
 pub mod diagnostic;
 pub mod effect;
 pub mod event;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::decide::{Decision, State};
+use super::decision::Decision;
 use super::effect::Effect;
 use super::event::{BuildOrigin, Event, Key};
 use super::forge::CommitState;
@@ -19,7 +19,11 @@ pub struct RepositoryState {
 }
 
 /// Decides what follows from an event about `repository`.
-pub(super) fn decide(repository: &Repository, state: Option<&RepositoryState>, event: &Event) -> Decision {
+pub(super) fn decide(
+    repository: &Repository,
+    state: Option<&RepositoryState>,
+    event: &Event,
+) -> Decision<RepositoryState> {
     let mut next = state.cloned().unwrap_or_default();
     let mut decision = Decision::default();
     match event {
@@ -28,7 +32,7 @@ pub(super) fn decide(repository: &Repository, state: Option<&RepositoryState>, e
                 if next.references.remove(reference).is_none() {
                     return Decision::ignore(format!("`{reference}` was not known"));
                 }
-                decision.next = Some(State::Repository(next));
+                decision.next = Some(next);
                 return decision;
             };
             let known = next.references.insert(reference.clone(), after.clone());
@@ -38,7 +42,7 @@ pub(super) fn decide(repository: &Repository, state: Option<&RepositoryState>, e
             if !reference.starts_with("refs/heads/") && !reference.starts_with("refs/tags/") {
                 return Decision::ignore(format!("`{reference}` is neither a branch nor a tag"));
             }
-            decision.next = Some(State::Repository(next));
+            decision.next = Some(next);
             decision.ask(Effect::InspectPush {
                 repository: repository.clone(),
                 reference: reference.clone(),

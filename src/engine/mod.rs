@@ -23,7 +23,8 @@ pub use clock::{Clock, system_time};
 pub use outside::{Hosting, Outside};
 pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
 
-use crate::domain::decide::{Decision, Rules, State, decide};
+use crate::domain::decide::{State, decide};
+use crate::domain::decision::{Decision, Rules};
 use crate::domain::effect::{Effect, Lane};
 use crate::domain::event::{Event, Key, Keyed};
 use crate::domain::ids::Time;
@@ -384,7 +385,7 @@ impl Engine {
     }
 }
 
-fn commit_of(decision: Decision) -> Result<CommitDecision> {
+fn commit_of(decision: Decision<State>) -> Result<CommitDecision> {
     let state = match &decision.next {
         Some(state) => Some(NewState {
             kind: state.kind().to_owned(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::command::Command;
-use crate::domain::decide::{Decision, Due, Rules, State};
+use crate::domain::decision::{Decision, Due, Rules};
 use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::effect::Effect;
 use crate::domain::event::{BuildFailure, ChangedSweep, Event, SweepRequest, TouchedModel};
@@ -123,7 +123,7 @@ pub(in crate::domain) fn decide(
     event: &Event,
     rules: &Rules,
     now: Time,
-) -> Decision {
+) -> Decision<PullState> {
     if let Event::PullInspected { snapshot, models, sweeps, faults } = event {
         return inspected(Context { pull, rules, now }, state, &Inspection { snapshot, models, sweeps, faults });
     }
@@ -175,7 +175,7 @@ struct Inspection<'a> {
     faults: &'a [Diagnostic],
 }
 
-fn inspected(at: Context<'_>, state: Option<&PullState>, found: &Inspection<'_>) -> Decision {
+fn inspected(at: Context<'_>, state: Option<&PullState>, found: &Inspection<'_>) -> Decision<PullState> {
     let before = state.cloned();
     let mut thread = Thread {
         at,
@@ -215,12 +215,12 @@ fn inspected(at: Context<'_>, state: Option<&PullState>, found: &Inspection<'_>)
 struct Thread<'a> {
     at: Context<'a>,
     state: PullState,
-    decision: Decision,
+    decision: Decision<PullState>,
 }
 
 impl Thread<'_> {
-    fn done(self) -> Decision {
-        Decision { next: Some(State::Pull(Box::new(self.state))), ..self.decision }
+    fn done(self) -> Decision<PullState> {
+        Decision { next: Some(self.state), ..self.decision }
     }
 
     fn apply(&mut self, event: &Event) -> Option<String> {

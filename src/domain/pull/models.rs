@@ -1,7 +1,7 @@
 //! The models that a pull request changes: asked to be built, shown, and built again once merged.
 
 use super::{PullBuild, PullModel, Thread};
-use crate::domain::decide::Due;
+use crate::domain::decision::Due;
 use crate::domain::effect::Effect;
 use crate::domain::event::{BuildFailure, BuildOrigin, Event, Key, Keyed, TouchedModel};
 use crate::domain::forge::HeadOrigin;

@@ -1,7 +1,7 @@
 //! The sweep files of a pull request: planned, followed, shown.
 
 use super::{PullBuild, PullState, PullSweep, PullSweepPhase, Thread};
-use crate::domain::decide::Due;
+use crate::domain::decision::Due;
 use crate::domain::diagnostic::Faults;
 use crate::domain::effect::Effect;
 use crate::domain::event::{ChangedSweep, Event, Key};

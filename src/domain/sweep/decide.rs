@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::plan::{MaxFailures, PlanSummary};
 use super::record::FailureClass;
 use super::state::{JobHandle, Retry, RoundCounts, RunFailure, SweepPhase, SweepReport, SweepState};
-use crate::domain::decide::{Decision, State};
+use crate::domain::decision::Decision;
 use crate::domain::effect::Effect;
 use crate::domain::event::{Event, Key};
 use crate::domain::ids::{PullRef, SweepId, Time};
@@ -20,7 +20,7 @@ const FRUITLESS_ROUNDS: u32 = 3;
 pub const FAILURES_KEPT: usize = 50;
 
 /// Decides what follows from an event about the sweep `id`.
-pub(crate) fn decide(id: &SweepId, state: Option<&SweepState>, event: &Event, now: Time) -> Decision {
+pub(crate) fn decide(id: &SweepId, state: Option<&SweepState>, event: &Event, now: Time) -> Decision<SweepState> {
     match (state, event) {
         (state, Event::SweepStarted { plan, pull, by, retry }) => {
             start(state, &Start { plan, pull: pull.as_ref(), by, retry: *retry }, now)
@@ -39,7 +39,7 @@ struct Start<'a> {
     retry: Retry,
 }
 
-fn start(before: Option<&SweepState>, start: &Start<'_>, now: Time) -> Decision {
+fn start(before: Option<&SweepState>, start: &Start<'_>, now: Time) -> Decision<SweepState> {
     if let Some(before) = before
         && !before.phase.is_terminal()
     {
@@ -75,12 +75,12 @@ struct Settled<'a> {
 
 struct Sweep {
     state: SweepState,
-    decision: Decision,
+    decision: Decision<SweepState>,
     now: Time,
 }
 
 impl Sweep {
-    fn apply(mut self, event: &Event) -> Decision {
+    fn apply(mut self, event: &Event) -> Decision<SweepState> {
         let ignored = match event {
             Event::JobsSubmitted { round, jobs, runs, known, failed } => {
                 self.submitted(*round, jobs, &Settled { missing: *runs, succeeded: *known, failed })
@@ -114,8 +114,8 @@ impl Sweep {
         }
     }
 
-    fn done(self) -> Decision {
-        Decision { next: Some(State::Sweep(Box::new(self.state))), ..self.decision }
+    fn done(self) -> Decision<SweepState> {
+        Decision { next: Some(self.state), ..self.decision }
     }
 
     fn submit(&mut self, retry: Retry) {
