@@ -52,7 +52,9 @@ pub(crate) fn validate(validate: &Validate, cwd: &Path, output: &Output) -> Resu
         return if faults.is_empty() { Ok(()) } else { Err(CliError::Told) };
     }
     let rows: Vec<_> = checked.into_iter().map(|(file, what)| vec![file, what]).collect();
-    output.table(&["FILE", "IS"], &rows)?;
+    if !rows.is_empty() {
+        output.table(&["FILE", "IS"], &rows)?;
+    }
     if !faults.is_empty() {
         return Err(CliError::Faults(Faults(faults)));
     }

@@ -21,8 +21,11 @@ use crate::engine::{Engine, Failure, keys};
 use crate::runner::{CONTRACT, JobSpec, SliceLine};
 use crate::store::runs::{IndexedRun, KnownRun, RunFilter, RunOutcome};
 
-/// How long at most is waited for news of jobs before telling how they stand?
-const NEWS: Duration = Duration::from_millis(400);
+/// How long is waited at first between two looks at what jobs have written?
+const FIRST_LOOK: Duration = Duration::from_millis(400);
+
+/// How long at most, for jobs that have run for long? Nobody needs a job of hours told every second.
+const LAST_LOOK: Duration = Duration::from_secs(10);
 
 /// How much of a job's records is read at once?
 const READ_AT_ONCE: u64 = 4 << 20;
@@ -145,16 +148,22 @@ async fn write_slice(engine: &Engine, planned: &Planned, retry: Retry, key: &Art
     Ok(slice)
 }
 
-/// Reads what the jobs have written since last time, and tells how they stand.
+/// Waits until the jobs have written something or ended, and tells how they stand.
 pub(super) async fn watch(engine: &Engine, sweep: &SweepId, round: u32, jobs: &[JobHandle]) -> Reports {
-    let outside = engine.outside();
-    outside.executor.wait_for_change(jobs, NEWS).await?;
-    // First how the jobs stand, then what they wrote: what an ended job wrote is complete.
-    let statuses = outside.executor.status(jobs);
-    for job in jobs {
-        read_records(engine, sweep, round, job).await?;
-    }
-    let ended = statuses.iter().all(|status| !matches!(status, JobStatus::Running));
+    let executor = &engine.outside().executor;
+    let ended = loop {
+        executor.wait_for_change(jobs, pace(engine, jobs).await?).await?;
+        // First how the jobs stand, then what they wrote: what an ended job wrote is complete.
+        let statuses = executor.status(jobs);
+        let mut news = 0;
+        for job in jobs {
+            news += read_records(engine, sweep, round, job).await?;
+        }
+        let ended = statuses.iter().all(|status| !matches!(status, JobStatus::Running));
+        if ended || news > 0 {
+            break ended;
+        }
+    };
     if ended {
         for job in jobs {
             engine.store().mark_job_ended(&job.place).await?;
@@ -166,8 +175,21 @@ pub(super) async fn watch(engine: &Engine, sweep: &SweepId, round: u32, jobs: &[
     Ok(vec![Keyed { key: Key::Sweep(sweep.clone()), event }])
 }
 
-/// Indexes the records that a job has appended. Only runs of the job's own slice count: no job can plant a result.
-async fn read_records(engine: &Engine, sweep: &SweepId, round: u32, job: &JobHandle) -> Result<(), Failure> {
+/// How long to wait before the next look: longer the longer the jobs run, within bounds.
+async fn pace(engine: &Engine, jobs: &[JobHandle]) -> Result<Duration, Failure> {
+    let mut age = Duration::ZERO;
+    for job in jobs {
+        if let Some(known) = engine.store().job(&job.place).await? {
+            age = age.max(engine.now().since(known.created_at));
+        }
+    }
+    Ok((age / 50).clamp(FIRST_LOOK, LAST_LOOK))
+}
+
+/// Indexes the records that a job has appended, and says how many. Only runs of the job's own slice count: no job can
+/// plant a result.
+async fn read_records(engine: &Engine, sweep: &SweepId, round: u32, job: &JobHandle) -> Result<usize, Failure> {
+    let mut indexed = 0;
     let artifacts = engine.outside().artifacts.clone();
     let records_key = keys::records(&job.place)?;
     let slice_key = keys::slice(&job.place)?;
@@ -178,7 +200,7 @@ async fn read_records(engine: &Engine, sweep: &SweepId, round: u32, job: &JobHan
         let offset = known.byte_offset;
         let (reader, key) = (artifacts.clone(), records_key.clone());
         let bytes = blocking(move || read_from(&reader, &key, offset)).await?;
-        let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1) else { return Ok(()) };
+        let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1) else { return Ok(indexed) };
         let (reader, key) = (artifacts.clone(), slice_key.clone());
         let rows = blocking(move || {
             let own = runs_of(&reader.path(&key))?;
@@ -187,6 +209,7 @@ async fn read_records(engine: &Engine, sweep: &SweepId, round: u32, job: &JobHan
         .await?;
         let to = offset + u64::try_from(end).context("more records than a file can hold")?;
         engine.store().index_records(&job.place, offset..to, &rows, engine.now()).await?;
+        indexed += rows.len();
         tracing::debug!(sweep.id = %sweep, round, run.count = rows.len(), "indexed records");
     }
 }

@@ -93,7 +93,7 @@ fn range_count(range: &RawRange, place: Place, reader: &mut Reader) -> Option<u6
         }
     };
     if step.value.0.is_zero() {
-        reader.fault(step.place, "the step is zero", None);
+        reader.fault(step.place, "the step is zero", Some("write a positive step".to_owned()));
         return None;
     }
     let distance = &stop.0 - &start.0;
