@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::decision::Rules;
 use crate::domain::ids::RepositoryName;
+use crate::domain::report;
 
 /// Settings, complete and checked.
 #[derive(Debug, Clone)]
@@ -61,8 +62,6 @@ pub enum ForgeSettings {
 pub struct ServerSettings {
     /// The address to listen on.
     pub listen: SocketAddr,
-    /// How people reach the server; used in links.
-    pub public_url: Option<String>,
     /// Secrets that sign deliveries; any of them is good, so that one can be replaced without a gap.
     pub webhook_secrets: Vec<SecretString>,
     /// Repositories whose deliveries count, by the forge's number; empty means all.
@@ -144,7 +143,6 @@ struct ForgeFile {
 #[serde(deny_unknown_fields, default)]
 struct ServerFile {
     listen: Option<SocketAddr>,
-    public_url: Option<String>,
     repositories: Vec<i64>,
 }
 
@@ -215,7 +213,6 @@ impl Settings {
             forge,
             server: ServerSettings {
                 listen,
-                public_url: variable("MODELSHIP_PUBLIC_URL").or(file.server.public_url),
                 webhook_secrets: webhook_secrets()?,
                 repositories: file.server.repositories,
             },
@@ -247,7 +244,7 @@ impl Settings {
             promote_direct_pushes: self.promote_direct_pushes,
             // Whoever uses the local forge is on this machine, so the files themselves can be opened.
             artifacts_url: match &self.forge {
-                ForgeSettings::Local { .. } => Some(format!("file://{}", self.artifacts.display())),
+                ForgeSettings::Local { .. } => Some(report::directory_url(&self.artifacts.display().to_string())),
                 ForgeSettings::Laptop { .. } => None,
             },
         }

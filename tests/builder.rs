@@ -288,7 +288,7 @@ async fn tests_pass_in_order() {
 async fn a_failed_test_shows_both_values_and_what_was_printed() {
     let world = World::new();
     let wrong = vec![run_test("wrong", &[], &[("tax", 51.0), ("units", 1.0)])];
-    insta::assert_snapshot!(world.test(TINY, wrong).await, @"wrong: output `tax` is 50.0, expected 51.0 (differs by 1e0, allowed is 5.1e-8); output `units` is missing, expected 1.0");
+    insta::assert_snapshot!(world.test(TINY, wrong).await, @"wrong: output `tax` is 50.0, expected 51.0 (differs by 1, allowed is 5.1e-8); output `units` is missing, expected 1.0");
     let broken = vec![run_test("broken", &[], &[])];
     insta::assert_snapshot!(world.test("printf '#!/bin/sh\\necho cannot open data; exit 9' > sim; chmod +x sim", broken).await, @r"
     broken: model error: the command ended with status 9

@@ -108,8 +108,9 @@ outputs:
   summary: summary.json       # flat JSON that the command leaves in {{outputs}}: one row of the analysis
   columns: {{}}
   files: []
-tests:
-  - {{name: base case, parameters: {{}}, expect: {{}}}}
+tests: []                     # each build runs them; a build that fails one becomes no version:
+# - {{name: base case, parameters: {{}}, expect: {{revenue: {{value: 100, rel: 1e-9}}}}}}
+# - {{name: unit tests, command: [python3, -m, unittest]}}
 "#,
         owner = model.owner(),
         title = model.title(),

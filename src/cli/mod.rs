@@ -34,7 +34,7 @@ use crate::telemetry::{self, LogFormat};
 #[must_use]
 pub fn main() -> std::process::ExitCode {
     let arguments = Arguments::parse();
-    let output = Output::new(arguments.global.output);
+    let output = Output::new(&arguments.global);
     let json_logs = matches!(&arguments.verb, Verb::Serve(serve) if serve.log_json);
     let filter = settings::log_filter().unwrap_or_else(|| default_filter(&arguments).to_owned());
     let status = telemetry::init(if json_logs { LogFormat::Json } else { LogFormat::Text }, &filter)
@@ -74,7 +74,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<(), CliError> {
             let there = pr::Where { settings: settings()?, repository, forge, login, cwd: &cwd };
             pr::pr(there, verb, output).await
         }
-        Verb::Serve(_) => serve::serve(settings()?).await.map_err(CliError::from),
+        Verb::Serve(_) => serve::serve(settings()?).await,
         Verb::Doctor => doctor::doctor(settings()?, output).await,
         Verb::Completions { shell } => {
             let mut script = Vec::new();

@@ -46,7 +46,9 @@ pub(crate) async fn models(settings: Settings, output: &Output) -> Result<(), Cl
         output.json(&rows)?;
     } else if rows.is_empty() {
         output.note("there are no models in the registry yet");
-        output.next_step("modelship build");
+        if session.engine.outside().forge().is_none() {
+            output.next_step("modelship build");
+        }
     } else {
         let none = || "-".to_owned();
         let cells: Vec<_> = rows
@@ -138,7 +140,12 @@ async fn list(store: &Store, model: &ModelName, output: &Output) -> Result<(), C
         })
         .collect();
     output.table(&["VERSION", "COMMIT", "REGISTERED", "TESTS", "EXECUTABLE", "CHANNELS"], &cells)?;
-    output.next_step(&format!("modelship promote {model} {} --to production", versions[0].id));
+    let newest = &versions[0];
+    if pointing(newest).split(' ').any(|channel| channel == "production") || newest.tree == Tree::Dirty {
+        output.next_step(&format!("modelship versions {model} {}", newest.id));
+    } else {
+        output.next_step(&format!("modelship promote {model} {} --to production", newest.id));
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 //! [`progress`](super::progress) print.
 
 use std::io::{self, IsTerminal as _, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anstream::AutoStream;
@@ -12,7 +13,7 @@ use comfy_table::Table;
 use serde::Serialize;
 use serde_json::json;
 
-use super::arguments::OutputFormat;
+use super::arguments::{Global, OutputFormat};
 use super::faults::{Surface, render_faults};
 use super::markdown;
 use super::table::{one_line, render_table};
@@ -93,15 +94,23 @@ impl From<Faults> for CliError {
 }
 
 /// The terminal, or what stands in its place.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Output {
     format: OutputFormat,
+    /// Flags that say which instance is meant; the next command needs them too.
+    instance: String,
 }
 
 impl Output {
     /// Speaks `format` on standard output.
-    pub(crate) fn new(format: OutputFormat) -> Self {
-        Self { format }
+    pub(crate) fn new(global: &Global) -> Self {
+        let flag = |name: &str, path: &Option<PathBuf>| {
+            path.as_ref().map_or_else(String::new, |path| format!(" --{name} {}", path.display()))
+        };
+        Self {
+            format: global.output,
+            instance: format!("{}{}", flag("settings", &global.settings), flag("state", &global.state)),
+        }
     }
 
     /// Whether the data goes out as JSON.
@@ -147,7 +156,11 @@ impl Output {
 
     /// Says what can be done next: a command.
     pub(crate) fn next_step(&self, command: &str) {
-        self.say("\u{1b}[36mnext:\u{1b}[0m", command);
+        let command = match command.strip_prefix("modelship ") {
+            Some(rest) if !self.instance.is_empty() => format!("modelship{} {rest}", self.instance),
+            _ => command.to_owned(),
+        };
+        self.say("\u{1b}[36mnext:\u{1b}[0m", &command);
     }
 
     /// Says something worth knowing.

@@ -23,18 +23,24 @@ enum Mode {
     Moving,
     /// Lines that stay.
     Lines,
+    /// Not at all: a program reads what is printed.
+    Silent,
 }
 
 impl Mode {
     fn of(output: &Output) -> Self {
-        if output.has_terminal() { Self::Moving } else { Self::Lines }
+        match (output.has_terminal(), output.is_json()) {
+            (true, _) => Self::Moving,
+            (false, false) => Self::Lines,
+            (false, true) => Self::Silent,
+        }
     }
 
     /// A bar that is drawn, or one that only keeps count.
     fn bar(self, style: ProgressStyle) -> ProgressBar {
         let bar = match self {
             Self::Moving => ProgressBar::no_length(),
-            Self::Lines => ProgressBar::hidden(),
+            Self::Lines | Self::Silent => ProgressBar::hidden(),
         };
         bar.with_style(style).with_finish(ProgressFinish::AndClear)
     }
@@ -60,6 +66,7 @@ impl Stage {
                 spinner.enable_steady_tick(TICK);
             }
             Mode::Lines => tell(&format!("{title} ...\n")),
+            Mode::Silent => {}
         }
         Self { title, mode, spinner }
     }
@@ -77,7 +84,9 @@ impl Stage {
     fn end(self, mark: &str, outcome: &str) {
         let took = self.spinner.elapsed();
         self.spinner.finish_and_clear();
-        tell(&ended(mark, &self.title, outcome, took, self.mode));
+        if self.mode != Mode::Silent {
+            tell(&ended(mark, &self.title, outcome, took, self.mode));
+        }
     }
 }
 
@@ -132,6 +141,7 @@ impl RunsBar {
                     tell(&self.line(done));
                 }
             }
+            Mode::Silent => {}
         }
     }
 
@@ -139,7 +149,9 @@ impl RunsBar {
     pub(crate) fn end(self) {
         let line = self.line(self.bar.position());
         self.bar.finish_and_clear();
-        tell(&line);
+        if self.mode != Mode::Silent {
+            tell(&line);
+        }
     }
 
     fn line(&self, done: u64) -> String {

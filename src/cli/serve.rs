@@ -2,44 +2,49 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::output::CliError;
 use super::session::InstanceLock;
+use crate::edge::forge::local::LocalForge;
 use crate::engine::{Clock, Engine, Outside};
 use crate::server::{self, AllowedRepositories, Instance, Limits, ServerContext, WebhookSecrets};
-use crate::settings::{ForgeSettings, Settings};
+use crate::settings::{self, ForgeSettings, Settings};
 use crate::store::Store;
 
 /// Serves until it is told to stop.
-pub(crate) async fn serve(settings: Settings) -> Result<()> {
+pub(crate) async fn serve(settings: Settings) -> Result<(), CliError> {
     let Some(_lock) = InstanceLock::try_take(&settings.state)? else {
-        bail!(
+        return Err(CliError::User(format!(
             "another modelship works on `{}` already; stop it, or choose another folder with `--state`",
             settings.state.display()
-        );
+        )));
     };
+    if let ForgeSettings::Laptop { repository } = &settings.forge {
+        return Err(CliError::User(format!(
+            "there is no forge to serve for `{}`; make one with `modelship init --forge DIR` and start again with \
+             `--settings DIR/settings.yaml`",
+            repository.display()
+        )));
+    }
     let store = Store::open(&settings.database).await?;
     let outside = Outside::open(&settings)?;
     let mut secrets = settings.server.webhook_secrets.clone();
     if let Some(forge) = outside.forge() {
-        secrets.push(forge.webhook_secret()?);
-    }
-    if let ForgeSettings::Laptop { repository } = &settings.forge {
-        bail!(
-            "there is no forge to serve for `{}`; make one with `modelship init --forge DIR` and start again with `--settings DIR/settings.yaml`",
-            repository.display()
-        );
+        secrets.push(forge.webhook_secret().map_err(anyhow::Error::from)?);
+        refresh_hooks(forge)?;
     }
     let engine = Engine::new(store, outside, settings.rules(), Clock::system());
     engine.recover().await?;
-    let listener = TcpListener::bind(settings.server.listen)
-        .await
-        .with_context(|| format!("cannot listen on `{}`; is another server running there?", settings.server.listen))?;
+    let listener = TcpListener::bind(settings.server.listen).await.map_err(|error| {
+        let address = settings.server.listen;
+        CliError::User(format!("cannot listen on `{address}` ({error}); is another server running there?"))
+    })?;
     let address = listener.local_addr().context("cannot find out the address that the server listens on")?;
     if let Some(forge) = engine.outside().forge() {
-        forge.set_url(&format!("http://{address}"))?;
+        forge.set_url(&format!("http://{address}")).map_err(anyhow::Error::from)?;
     }
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
@@ -63,6 +68,15 @@ pub(crate) async fn serve(settings: Settings) -> Result<()> {
     worked?;
     engine.store().close().await;
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// The forge's hooks call this very program: it may have moved since they were installed.
+fn refresh_hooks(forge: &LocalForge) -> anyhow::Result<()> {
+    let program = settings::program()?;
+    for repository in forge.repositories()? {
+        forge.install_hook(&repository.name, &program)?;
+    }
     Ok(())
 }
 

@@ -363,11 +363,19 @@ fn read_head(csv: &Path, columns: &[String], most: usize) -> Result<Vec<Vec<Stri
         let header = reader.headers()?.clone();
         let places: Vec<_> = columns.iter().map(|name| header.iter().position(|cell| cell == name)).collect();
         let pick = |row: csv::StringRecord| {
-            places.iter().map(|at| at.and_then(|at| row.get(at)).unwrap_or_default().to_owned()).collect()
+            places.iter().map(|at| for_people(at.and_then(|at| row.get(at)).unwrap_or_default())).collect()
         };
         reader.records().take(most).map(|row| Ok(pick(row?))).collect()
     };
     read().map_err(|error| CliError::Ours(error.into()))
+}
+
+/// A cell of the table as people read it: numbers rounded as everywhere else.
+fn for_people(cell: &str) -> String {
+    match cell.parse::<f64>() {
+        Ok(value) if cell.parse::<i64>().is_err() => numbers::number(value),
+        _ => cell.to_owned(),
+    }
 }
 
 fn words(phase: &SweepPhase) -> &'static str {

@@ -58,7 +58,10 @@ pub(crate) fn validate(validate: &Validate, cwd: &Path, output: &Output) -> Resu
     if !faults.is_empty() {
         return Err(CliError::Faults(Faults(faults)));
     }
-    output.next_step("modelship build");
+    match files.as_slice() {
+        [only] if only.starts_with("sweeps/") => output.next_step(&format!("modelship sweep plan {only}")),
+        _ => output.next_step("modelship build"),
+    }
     Ok(())
 }
 
@@ -84,11 +87,11 @@ impl WorkTree {
         }
         let spec = SweepSpec::parse(file, &text)?;
         let Some(manifest) = self.manifest_of(&spec)? else {
-            return Ok(format!("sweep of {} (its manifest is not here)", spec.model));
+            return Ok(format!("sweep of {} (its manifest is not here, or has faults)", spec.model));
         };
         let design = Design::new(&spec, &manifest, self, Limits { max_runs: MAX_RUNS })?;
-        let points = numbers::plural(design.generated(), "point");
-        Ok(format!("sweep of {}, {points} by {}", spec.model, design.name()))
+        let runs = numbers::plural(design.runs(), "run");
+        Ok(format!("sweep of {}, {runs} by {}", spec.model, design.name()))
     }
 
     /// The manifest of the sweep's model as it is in the work tree, when it is here and in order.

@@ -103,7 +103,8 @@ impl Workspace {
     pub(crate) fn path_of(&self, cwd: &Path, file: &Path) -> Result<String, CliError> {
         let outside =
             || CliError::User(format!("`{}` does not lie in the repository `{}`", file.display(), self.root.display()));
-        let absolute = fs_err::canonicalize(cwd.join(file)).map_err(|error| CliError::User(error.to_string()))?;
+        let absolute = fs_err::canonicalize(cwd.join(file))
+            .map_err(|_| CliError::User(format!("there is no file `{}` here", file.display())))?;
         let root = fs_err::canonicalize(&self.root).map_err(|error| CliError::User(error.to_string()))?;
         let relative = absolute.strip_prefix(root).map_err(|_| outside())?;
         relative.to_str().map(str::to_owned).ok_or_else(outside)

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Engine, Hosting, keys};
 use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::ids::{CommitSha, ModelName, Repository, RunId, SweepId, VersionId};
-use crate::domain::manifest::Manifest;
+use crate::domain::manifest::{Manifest, Network};
 use crate::domain::parameters::Value;
 use crate::domain::policy::{Asked, Policy};
 use crate::domain::sweep::plan::PlanSummary;
@@ -175,7 +175,13 @@ impl Engine {
             runs: planned.summary.counts.runs,
             limits: &planned.summary.limits,
         });
-        planned.summary.verdict = verdict;
+        planned.summary.verdict = match planned.manifest.run.network {
+            Network::Open => verdict,
+            Network::None => verdict.and_refused(
+                "the model asks for `network: none`, which runs as plain processes cannot promise; write `network: open`, \
+                 or leave it out",
+            ),
+        };
         let artifacts = self.outside.artifacts.clone();
         let stored = planned.clone();
         tokio::task::spawn_blocking(move || {
@@ -346,6 +352,19 @@ impl Expansion {
             notes: design.notes().to_vec(),
         };
         Ok(Ok((Planned { summary, version: self.version, manifest }, policy)))
+    }
+}
+
+impl Engine {
+    /// The policy that holds in `repository` now.
+    ///
+    /// # Errors
+    /// When it cannot be read. Its faults are an inner error: they are for whoever wrote it.
+    pub(super) async fn policy(&self, repository: &Repository) -> Result<Result<Policy, Faults>> {
+        let git_dir = self.outside.git_dir(&repository.name)?;
+        tokio::task::spawn_blocking(move || Ok(policy_of(&Source::open(&git_dir)?)))
+            .await
+            .context("reading policy panicked")?
     }
 }
 

@@ -134,3 +134,28 @@ fn a_hub_that_init_makes_works_at_once() {
     let script = laptop.modelship(&["completions", "bash"]).ok();
     assert!(script.stdout.contains("_modelship"), "{script:?}");
 }
+
+#[test]
+fn a_model_in_its_own_repository_begins_with_init_and_keeps_its_runs() {
+    let laptop = Laptop::with_models(&[]);
+    laptop.modelship(&["init", "ada/doubling"]).ok();
+    laptop.modelship(&["validate"]).ok();
+    let manifest = std::fs::read_to_string(laptop.path().join("modelship.yaml")).unwrap();
+    let manifest =
+        manifest.replace("[\"{model}/doubling\", \"{params}\", \"{outputs}\"]", "[python3, \"{model}/doubling.py\"]");
+    let manifest = manifest.replace("format: csv", "format: env").replace("summary: summary.json", "summary: stdout");
+    laptop.write("modelship.yaml", &manifest);
+    laptop.write("doubling.py", "import os\nprint('{\"double\": %r}' % (2 * float(os.environ['RATE'])))\n");
+    laptop.write("sweeps/rates.yaml", "sweep: rates\nmodel: ada/doubling\nparameters:\n  RATE: [0.25, 0.5]\n");
+    laptop.commit("Double it");
+    let report = laptop.modelship(&["sweep", "run", "sweeps/rates.yaml", "--output", "json"]).ok();
+    assert_eq!(report.json()["succeeded"], 2);
+    assert!(report.stderr.is_empty(), "a program that asks for JSON gets nothing else: {report:?}");
+
+    // What only modelship reads is no part of the model: another sweep file does not make another executable.
+    laptop.write("sweeps/more.yaml", "sweep: more\nmodel: ada/doubling\nparameters:\n  RATE: [0.25, 0.5, 1]\n");
+    laptop.commit("Ask for more");
+    let more = laptop.modelship(&["sweep", "run", "sweeps/more.yaml", "--output", "json"]).ok().json();
+    assert_eq!(more["plan"]["counts"]["reused"], 2, "{more}");
+    assert_eq!(more["succeeded"], 3);
+}

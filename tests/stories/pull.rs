@@ -241,3 +241,40 @@ fn a_push_that_leaves_the_plan_as_it_was_keeps_the_sweep() {
     world.comment(number, "/modelship status");
     world.until_comment(number, &["Sweeps of this pull request", "done"]);
 }
+
+#[test]
+fn the_policy_of_the_default_branch_holds_whatever_the_pull_request_says() {
+    let world = World::with_models(&["identity-matrix"]);
+    world.write("config/policy.yaml", "allow: [admin]\nmax_runs: 3\n");
+    world.push_branch("main", "Only administrators, and little");
+    world.member("bob", "write");
+
+    world.write("config/policy.yaml", "max_runs: 1000\n");
+    world.write("sweeps/large.yaml", "sweep: large\nmodel: examples/identity-matrix\nparameters:\n  N: [1, 2, 3, 4]\n");
+    world.write("sweeps/small.yaml", "sweep: small\nmodel: examples/identity-matrix\nparameters:\n  N: [1, 2]\n");
+    world.push_branch("loosen", "Loosen the policy");
+    let number = world.open_pull("loosen", "Loosen");
+    world.until_comment(number, &["large", "3"]);
+    world.until_comment(number, &["/modelship run small"]);
+
+    world.comment_as("bob", number, "/modelship run small");
+    world.until_comment(number, &["bob", "administrators only"]);
+    world.comment(number, "/modelship run small");
+    world.until_comment(number, &["2 runs done"]);
+}
+
+#[test]
+fn a_promise_that_processes_cannot_keep_is_refused_in_the_plan() {
+    let world = World::with_models(&["identity-matrix"]);
+    let manifest = std::fs::read_to_string(world.clone.join("config/examples/identity-matrix.yaml")).unwrap();
+    world.write(
+        "config/examples/identity-matrix.yaml",
+        &manifest.replace("\n  timeout:", "\n  network: none\n  timeout:"),
+    );
+    world.write("sweeps/closed.yaml", "sweep: closed\nmodel: examples/identity-matrix\nparameters:\n  N: [1, 2]\n");
+    world.push_branch("closed", "Close the network");
+    let number = world.open_pull("closed", "Closed");
+    world.until_comment(number, &["closed", "network: none"]);
+    world.comment(number, "/modelship run");
+    world.until_comment(number, &["policy refuses"]);
+}

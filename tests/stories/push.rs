@@ -113,3 +113,24 @@ fn a_channel_moves_with_a_history_and_moves_back() {
     assert_eq!(unknown.status, 1, "{unknown:?}");
     assert!(unknown.stderr.contains("never-built"), "{unknown:?}");
 }
+
+#[test]
+fn a_tag_names_the_versions_of_every_model_at_its_commit() {
+    let mut world = World::with_models(&["identity-matrix"]);
+    let production = world.modelship(&["versions", "examples/identity-matrix", "production", "--output", "json"]).ok();
+    git(&world.clone, &["tag", "v1.0"]);
+    git(&world.clone, &["push", "--quiet", "origin", "v1.0"]);
+    let tagged = |world: &World, tag: &str| {
+        world.until("the tag is a channel", |world| {
+            let said = world.modelship(&["versions", "examples/identity-matrix", tag, "--output", "json"]);
+            (said.status == 0).then(|| said.json())
+        })
+    };
+    assert_eq!(tagged(&world, "v1.0")["id"], production.json()["id"]);
+
+    world.kill_server();
+    git(&world.clone, &["tag", "-a", "-m", "annotated", "v1.1"]);
+    git(&world.clone, &["push", "--quiet", "origin", "v1.1"]);
+    world.start_server();
+    assert_eq!(tagged(&world, "v1.1")["id"], production.json()["id"]);
+}

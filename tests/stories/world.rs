@@ -208,6 +208,14 @@ impl World {
         Said::of(&modelship(&self.clone).env("MODELSHIP_SETTINGS", self.settings()).args(arguments).output().unwrap())
     }
 
+    /// Gives somebody a permission on the forge, as its owner does: in the list of members.
+    pub(crate) fn member(&self, login: &str, permission: &str) {
+        let path = self.root.path().join("place/forge/members.json");
+        let mut members: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        members[login] = serde_json::json!({"id": 900 + login.len(), "permission": permission});
+        fs::write(path, members.to_string()).unwrap();
+    }
+
     /// Opens a pull request for `branch` and gives its number.
     pub(crate) fn open_pull(&self, branch: &str, title: &str) -> u64 {
         let said = self.modelship(&["pr", "open", "--title", title, "--head", branch, "--output", "json"]).ok();

@@ -24,7 +24,7 @@ pub use comparison::{comparison_text, percent};
 pub use faults::{excerpt, faults_comment};
 pub use plan::{plan_comment, waiting_comment};
 pub use progress::progress_comment;
-pub use results::{Links, cancelled_comment, final_comment, stopped_comment};
+pub use results::{Links, cancelled_comment, directory_url, final_comment, stopped_comment};
 pub use status::{SweepLine, SweepProgress, status_comment};
 pub use thread::{models_comment, nothing_to_do, pull_status, sweep_comment};
 

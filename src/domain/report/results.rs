@@ -246,6 +246,13 @@ fn failed_run(failure: &RunFailure) -> String {
 }
 
 /// `part` of a path as it may stand in a link.
+/// The address of a directory of this machine.
+#[must_use]
+pub fn directory_url(path: &str) -> String {
+    let parts: Vec<String> = path.split('/').map(percent_encoded).collect();
+    format!("file://{}", parts.join("/"))
+}
+
 fn percent_encoded(part: &str) -> String {
     let mut encoded = String::with_capacity(part.len());
     for byte in part.bytes() {

@@ -74,6 +74,19 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// This verdict and one more reason against the plan.
+    #[must_use]
+    pub fn and_refused(self, reason: &str) -> Self {
+        let mut reasons = match self {
+            Self::NeedsCommand => Vec::new(),
+            Self::Refused { reasons } => reasons,
+        };
+        reasons.push(reason.to_owned());
+        Self::Refused { reasons }
+    }
+}
+
 /// A plan in short: everything a person needs to decide, bounded whatever the number of runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanSummary {

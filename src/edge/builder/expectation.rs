@@ -2,6 +2,7 @@
 
 use crate::domain::manifest::Expectation;
 use crate::domain::parameters::Value;
+use crate::domain::report::numbers::number;
 use crate::domain::sweep::record::OutputValue;
 use crate::runner::checks::shown;
 
@@ -63,8 +64,8 @@ fn number_difference(expectation: &Expectation, found: &OutputValue) -> Option<S
     let difference = (found - expected).abs();
     // Two whole numbers beyond 2^53 can differ and still be the same float; those came here because they differ.
     let fits = difference <= allowed && !(whole && found.abs() >= 9_007_199_254_740_992.0);
-    let by = if difference > 0.0 { format!("differs by {difference:e}, ") } else { String::new() };
-    (!fits).then(|| format!(" ({by}allowed is {allowed:e})"))
+    let by = if difference > 0.0 { format!("differs by {}, ", number(difference)) } else { String::new() };
+    (!fits).then(|| format!(" ({by}allowed is {})", number(allowed)))
 }
 
 fn expected(value: &Value) -> String {
@@ -97,13 +98,13 @@ mod tests {
             Value::Float(100.0),
             (1e-3, 0.0),
             OutputValue::Float(100.5),
-            "output `x` is 100.5, expected 100.0 (differs by 5e-1, allowed is 1e-1)",
+            "output `x` is 100.5, expected 100.0 (differs by 0.5, allowed is 0.1)",
         );
         check(
             Value::Float(0.0),
             (1e-3, 0.0),
             OutputValue::Float(1e-300),
-            "output `x` is 1e-300, expected 0.0 (differs by 1e-300, allowed is 0e0)",
+            "output `x` is 1e-300, expected 0.0 (differs by 1e-300, allowed is 0)",
         );
     }
 
@@ -115,7 +116,7 @@ mod tests {
             Value::Int(1),
             (0.0, 0.0),
             OutputValue::Int(2),
-            "output `x` is 2, expected 1 (differs by 1e0, allowed is 0e0)",
+            "output `x` is 2, expected 1 (differs by 1, allowed is 0)",
         );
         check(Value::Int(i64::MAX), (0.0, 0.0), OutputValue::Int(i64::MAX), "");
         check(

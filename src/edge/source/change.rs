@@ -124,7 +124,11 @@ impl Source {
         let mut touched = Vec::new();
         for ManifestFile { path, blob } in self.manifests(after)? {
             let folder = self.manifest_text(after, &path)?.and_then(|text| source_path(&path, &text));
-            let tree_in = |root| folder.as_deref().map_or(Ok(None), |folder| self.lenient_folder(root, folder));
+            let tree_in = |root| match folder.as_deref().map(|folder| self.source_tree(root, folder)) {
+                None => Ok(None),
+                Some(Err(error)) if error.is_users_fault() => Ok(None),
+                Some(found) => found,
+            };
             let tree = tree_in(root)?;
             let same = match &old {
                 Some((old_root, manifests)) => manifests.get(&path) == Some(&blob) && tree_in(*old_root)? == tree,

@@ -11,7 +11,7 @@ use fs_err::os::unix::fs::OpenOptionsExt as _;
 use git2::Oid;
 
 use super::error::{Context as _, absent, refused};
-use super::tree::{EntryKind, check_name};
+use super::tree::{EntryKind, check_name, is_own_file};
 use super::{Result, Source};
 use crate::domain::ids::CommitSha;
 
@@ -31,7 +31,7 @@ const MAX_LINK: usize = 4096;
 const MAX_DEPTH: usize = 100;
 
 impl Source {
-    /// Writes the folder `path` (`.` is the root) as it is at `commit` into the directory `into`, which is made when it
+    /// Writes the folder `path` (`.` is the root, without [`super::NOT_SOURCE`]) as it is at `commit` into the directory `into`, which is made when it
     /// is missing and must be empty. Files keep their executable bit; symbolic links are kept when they stay within the
     /// folder.
     ///
@@ -50,7 +50,7 @@ impl Source {
                 source: anyhow::anyhow!("the directory is not empty"),
             });
         }
-        let mut checkout = Checkout { source: self, entries: 0, bytes: 0, links: Vec::new() };
+        let mut checkout = Checkout { source: self, root: path == ".", entries: 0, bytes: 0, links: Vec::new() };
         checkout.folder(folder, into, &mut Vec::new())?;
         // Links come last: while files are written there is none that a file could be written through.
         for (at, target) in checkout.links {
@@ -62,6 +62,8 @@ impl Source {
 
 struct Checkout<'a> {
     source: &'a Source,
+    /// Whether the folder is the repository's root.
+    root: bool,
     entries: usize,
     bytes: u64,
     links: Vec<(PathBuf, PathBuf)>,
@@ -72,6 +74,9 @@ impl Checkout<'_> {
         let tree = self.source.tree(id)?;
         for entry in &tree {
             let name = entry.name_bytes();
+            if self.root && inside.is_empty() && is_own_file(name) {
+                continue;
+            }
             let shown = shown(inside, name);
             if let Err(reason) = check_name(name) {
                 return Err(refused(format!("the repository holds `{}`, which {reason}", shown.escape_debug())));

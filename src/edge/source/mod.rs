@@ -23,7 +23,7 @@ use crate::domain::ids::{CommitSha, ObjectId, Time};
 pub use change::{Change, ChangedFile, ManifestFile, TouchedManifest};
 pub use error::SourceError;
 pub use merge::{MergeAuthor, MergeError};
-pub use tree::{Entry, EntryKind, MAX_FILE_BYTES};
+pub use tree::{Entry, EntryKind, MAX_FILE_BYTES, NOT_SOURCE};
 
 use error::{Context as _, absent};
 
@@ -109,7 +109,12 @@ impl Source {
         let remote = self.git.find_remote("origin").ok()?;
         let url = remote.url().ok()?;
         let path = PathBuf::from(url.strip_prefix("file://").unwrap_or(url));
-        path.is_absolute().then_some(path)
+        // What looks like neither a path from the root nor one from here is a host's name.
+        let from_here = path.starts_with("..") || path.starts_with(".");
+        match self.work_tree() {
+            Some(work_tree) if from_here => fs_err::canonicalize(work_tree.join(path)).ok(),
+            _ => path.is_absolute().then_some(path),
+        }
     }
 
     /// The commit that `name` stands for. Tried in this order: `HEAD`, a full commit id, a full reference (`refs/...`),
@@ -179,6 +184,24 @@ impl Source {
         }
         branches.sort();
         Ok(branches)
+    }
+
+    /// Every tag with the commit that it leads to, by name. Tags of anything but a commit are left out.
+    ///
+    /// # Errors
+    /// When the references cannot be read.
+    pub fn tags(&self) -> Result<Vec<(String, CommitSha)>> {
+        let doing = || "failed to list tags".to_owned();
+        let mut tags = Vec::new();
+        for reference in self.git.references_glob("refs/tags/*").context(doing)? {
+            let reference = reference.context(doing)?;
+            let Ok(name) = reference.name() else { continue };
+            if let (Some(name), Ok(commit)) = (name.strip_prefix("refs/tags/"), self.peel(&reference)) {
+                tags.push((name.to_owned(), commit));
+            }
+        }
+        tags.sort();
+        Ok(tags)
     }
 
     /// The commit that the branch points to; none when there is no such branch.

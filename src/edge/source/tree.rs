@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use git2::{ErrorCode, Oid, Tree};
+use git2::{ErrorCode, ObjectType, Oid, Tree};
 
 use super::error::{Context as _, refused};
 use super::{Result, Source, object};
@@ -71,6 +71,14 @@ pub(super) struct Node {
     pub(super) kind: EntryKind,
 }
 
+/// What modelship and the forge read at the root of a model's own repository, and the model does not.
+pub const NOT_SOURCE: [&str; 3] = ["modelship.yaml", "sweeps", ".github"];
+
+/// Whether a name at the root of a repository is one of [`NOT_SOURCE`].
+pub(super) fn is_own_file(name: &[u8]) -> bool {
+    NOT_SOURCE.iter().any(|own| own.as_bytes() == name)
+}
+
 impl Source {
     /// The content of the file at `path`; none when nothing is there.
     ///
@@ -103,13 +111,35 @@ impl Source {
         }
     }
 
-    /// The id of the folder `path`, which changes exactly when something in the folder does; `.` is the root. None when
+    /// The id of a model's source, the folder `path`, which changes exactly when something in it does. `.` is the root
+    /// without what only modelship reads there ([`NOT_SOURCE`]): a new sweep file makes no new executable. None when
     /// nothing is there.
     ///
     /// # Errors
     /// As [`Source::read_file`]; also when `path` is a file.
     pub fn tree_of(&self, commit: &CommitSha, path: &str) -> Result<Option<ObjectId>> {
-        Ok(self.folder(self.root(commit)?, path)?.map(object))
+        Ok(self.source_tree(self.root(commit)?, path)?.map(object))
+    }
+
+    /// As [`Source::tree_of`], from a root that is known.
+    pub(super) fn source_tree(&self, root: Oid, path: &str) -> Result<Option<Oid>> {
+        match self.folder(root, path)? {
+            Some(folder) if path == "." => self.without_own_files(folder).map(Some),
+            folder => Ok(folder),
+        }
+    }
+
+    /// The id that the tree would have without [`NOT_SOURCE`]. Nothing is written.
+    fn without_own_files(&self, root: Oid) -> Result<Oid> {
+        let tree = self.tree(root)?;
+        let mut content = Vec::new();
+        for entry in tree.iter().filter(|entry| !is_own_file(entry.name_bytes())) {
+            content.extend_from_slice(format!("{:o} ", entry.filemode_raw()).as_bytes());
+            content.extend_from_slice(entry.name_bytes());
+            content.push(0);
+            content.extend_from_slice(entry.id().as_bytes());
+        }
+        Oid::hash_object(ObjectType::Tree, &content).context(|| format!("failed to hash git tree `{root}`"))
     }
 
     pub(super) fn root(&self, commit: &CommitSha) -> Result<Oid> {

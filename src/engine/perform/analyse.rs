@@ -27,6 +27,7 @@ pub(super) async fn write(engine: &Engine, plan: &PlanSummary, round: u32) -> Re
     let removed = fs_err::remove_dir_all(&scratch);
     let summary = result?;
     removed.map_err(anyhow::Error::from)?;
+    tracing::info!(sweep.id = %plan.id, "sweep {} is analysed, {} rows", plan.id, summary.rows);
     let event = Event::AnalysisWritten { round, summary: Box::new(summary) };
     Ok(vec![Keyed { key: Key::Sweep(plan.id.clone()), event }])
 }

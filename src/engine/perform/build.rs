@@ -34,6 +34,17 @@ pub(super) async fn model(
         Err(Ended::Cancelled) => BuildOutcome::Cancelled,
         Err(Ended::Ours(failure)) => return Err(failure),
     };
+    match &outcome {
+        BuildOutcome::Passed(version) => {
+            tracing::info!(model.name = %model, version.id = %version.id, "{model} passed as version {}", version.id);
+        }
+        BuildOutcome::Failed(failure) => {
+            tracing::info!(model.name = %model, "{model} at {} failed in {}", source.commit.short(), failure.stage);
+        }
+        BuildOutcome::Cancelled => {
+            tracing::info!(model.name = %model, "the build of {model} at {} was cancelled", source.commit.short());
+        }
+    }
     let event = Event::BuildFinished { source: source.clone(), outcome };
     Ok(vec![Keyed { key: Key::Model(model.clone()), event }])
 }

@@ -32,12 +32,15 @@ pub(super) async fn push(engine: &Engine, push: Push<'_>) -> Reports {
     let git_dir = engine.outside().git_dir(&push.repository.name)?;
     let (repository, after) = (push.repository.clone(), push.after.clone());
     let (before, default_branch) = (push.before.cloned(), push.default_branch.to_owned());
-    let is_default = push.reference.strip_prefix("refs/heads/") == Some(push.default_branch);
+    let branch = push.reference.strip_prefix("refs/heads/");
+    let is_new_branch = branch.is_some_and(|branch| branch != push.default_branch);
+    // A tag names every model as it is there, whatever was pushed before.
+    let before = if branch.is_some() { before } else { None };
     let found = blocking(move || {
         let source = Source::open(&git_dir)?;
         // A new branch is compared with where it left the default branch: what it did not change is built already.
         let before = match before {
-            None if !is_default => match source.branch(&default_branch)? {
+            None if is_new_branch => match source.branch(&default_branch)? {
                 Some(head) => source.merge_base(&head, &after)?,
                 None => None,
             },

@@ -74,6 +74,7 @@ pub(super) async fn submit(
         engine.store().add_jobs(&plan.id, round, &plan.model, std::slice::from_ref(&handle), engine.now()).await?;
         jobs.push(handle);
     }
+    tracing::info!(sweep.id = %plan.id, round, run.count = slice.runs, "sweep {} runs {}", plan.id, slice.runs);
     let event = Event::JobsSubmitted { round, jobs, runs: slice.runs, known: slice.succeeded, failed: slice.failed };
     Ok(vec![Keyed { key, event }])
 }

@@ -39,11 +39,12 @@ async fn references(
         _ => BTreeMap::new(),
     };
     let (forge, there) = (forge.clone(), repository.clone());
-    let (heads, default_branch) =
-        blocking(move || Ok((forge.branch_heads(&there)?, forge.default_branch(&there)?))).await?;
-    let heads: BTreeMap<String, CommitSha> =
-        heads.into_iter().map(|(name, commit)| (format!("refs/heads/{name}"), commit)).collect();
-    let gone = known.keys().filter(|reference| reference.starts_with("refs/heads/") && !heads.contains_key(*reference));
+    let (branches, tags, default_branch) =
+        blocking(move || Ok((forge.branch_heads(&there)?, forge.tags(&there)?, forge.default_branch(&there)?))).await?;
+    let branches = branches.into_iter().map(|(name, commit)| (format!("refs/heads/{name}"), commit));
+    let tags = tags.into_iter().map(|(name, commit)| (format!("refs/tags/{name}"), commit));
+    let heads: BTreeMap<String, CommitSha> = branches.chain(tags).collect();
+    let gone = known.keys().filter(|reference| !heads.contains_key(*reference));
     let moved = heads.iter().filter(|(reference, commit)| known.get(*reference) != Some(*commit));
     let changes =
         moved.map(|(reference, commit)| (reference, Some(commit))).chain(gone.map(|reference| (reference, None)));

@@ -57,8 +57,14 @@ pub(super) async fn check_command(
     let permission = blocking(move || Ok(forge.permission(&repository, &user)?))
         .await
         .with_context(|| format!("cannot look up what `{}` may do in `{}`", author.login, pull.repository.name))?;
-    let denied =
-        (permission < Permission::Write).then(|| format!("this needs write permission in `{}`", pull.repository.name));
+    let denied = match engine.policy(&pull.repository).await? {
+        _ if permission < Permission::Write => {
+            Some(format!("this needs write permission in `{}`", pull.repository.name))
+        }
+        Ok(policy) if policy.permits(permission) => None,
+        Ok(_) => Some("`config/policy.yaml` allows it to administrators only".to_owned()),
+        Err(faults) => Some(format!("the policy on the default branch cannot be read: {faults}")),
+    };
     let event = Event::CommandChecked { comment, command: command.clone(), author: author.clone(), denied };
     Ok(vec![Keyed { key: Key::Pull(pull.clone()), event }])
 }

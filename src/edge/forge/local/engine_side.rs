@@ -51,6 +51,15 @@ impl LocalForge {
         Ok(self.source(&record.by_id(repository)?.repository.name)?.branches()?)
     }
 
+    /// Every tag with the commit that it leads to.
+    ///
+    /// # Errors
+    /// As [`Self::branch_heads`].
+    pub fn tags(&self, repository: &Repository) -> Result<Vec<(String, CommitSha)>> {
+        let record = self.record()?;
+        Ok(self.source(&record.by_id(repository)?.repository.name)?.tags()?)
+    }
+
     /// The branch that merged work lives on.
     ///
     /// # Errors
