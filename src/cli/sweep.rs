@@ -56,7 +56,10 @@ pub(crate) async fn run(settings: Settings, run: &SweepRun, cwd: &Path, output: 
         output.note(&in_short(&plan));
     }
     let key = Key::Sweep(plan.id.clone());
-    let before = sweep_state(&session, &plan.id).await?.map_or(0, |state| state.round);
+    // A sweep that is under way, left by a process that died or run in another terminal, is followed to its end.
+    let before = sweep_state(&session, &plan.id)
+        .await?
+        .map_or(0, |state| if state.phase.is_terminal() { state.round } else { state.round - 1 });
     let retry = if run.retry_failed { Retry::Failed } else { Retry::Missing };
     let started = Event::SweepStarted { plan: Box::new(plan.clone()), pull: None, by: settings::user_name(), retry };
     session.engine.tell(key.clone(), started).await?;
@@ -91,7 +94,9 @@ async fn follow(
             }
             let report = state.report();
             bar.set(report.succeeded, report.failed.values().sum());
-            Ok(state.phase.is_terminal().then_some(*state))
+            // Jobs that were told to end have to be gone before this process may be.
+            let settled = state.phase.is_terminal() && !engine.store().has_tasks(&key.to_string()).await?;
+            Ok(settled.then_some(*state))
         })
         .await?;
     bar.end();
