@@ -185,3 +185,27 @@ fn a_sweep_whose_terminal_was_killed_is_followed_to_its_end_by_the_next_one() {
     assert_eq!(report["phase"]["phase"], "succeeded", "{report}");
     assert!(second.wait_with_output().unwrap().status.success());
 }
+
+#[test]
+fn a_sweep_is_cancelled_from_another_terminal_and_goes_on_by_retry() {
+    let laptop = Laptop::with_models(&["identity-matrix"]);
+    laptop.write(
+        "sweeps/long.yaml",
+        "sweep: long\nmodel: examples/identity-matrix\nparameters:\n  N: {range: {start: 1, stop: 10, step: 1}}\n  SLEEP: 0.4\n",
+    );
+    laptop.commit("Run for long");
+    laptop.modelship(&["build"]).ok();
+    let running = laptop.start(&["sweep", "run", "sweeps/long.yaml"]);
+    laptop.until("a run is done", |laptop| {
+        let said = laptop.modelship(&["sweep", "status", "long", "--output", "json"]);
+        (said.status == 0 && said.json()[0]["succeeded"].as_u64() > Some(0)).then_some(())
+    });
+    let cancelled = laptop.modelship(&["sweep", "cancel", "long", "--output", "json"]).ok().json();
+    assert_eq!(cancelled["phase"]["phase"], "cancelled", "{cancelled}");
+    assert_eq!(running.wait_with_output().unwrap().status.code(), Some(1));
+
+    let again = laptop.modelship(&["sweep", "cancel", "long"]);
+    assert_eq!(again.status, 1, "{again:?}");
+    let report = laptop.modelship(&["sweep", "retry", "long", "--output", "json"]).ok().json();
+    assert_eq!(report["succeeded"], 10, "{report}");
+}
