@@ -260,10 +260,16 @@ pub(crate) enum PrVerb {
         /// Its number
         number: u64,
         /// The comment
+        #[arg(allow_hyphen_values = true)]
         body: String,
     },
     /// Close without merging
     Close {
+        /// Its number
+        number: u64,
+    },
+    /// Open a closed one again
+    Reopen {
         /// Its number
         number: u64,
     },

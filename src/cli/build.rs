@@ -1,6 +1,5 @@
 //! `modelship build` and `modelship test`.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
@@ -15,7 +14,7 @@ use crate::domain::decide::State;
 use crate::domain::diagnostic::Faults;
 use crate::domain::event::{BuildFailure, BuildOrigin, Event, Key};
 use crate::domain::report::numbers;
-use crate::domain::version::Version;
+use crate::domain::version::{PassedTest, Version};
 use crate::edge::builder::process::TestError;
 use crate::engine::Engine;
 use crate::settings::Settings;
@@ -151,57 +150,94 @@ pub(super) fn explain(model: &str, failure: &BuildFailure, output: &Output) {
     }
 }
 
+/// A test that was run, as `--output json` shows it.
+#[derive(Debug, Serialize)]
+struct TestResult {
+    model: String,
+    test: String,
+    passed: bool,
+    duration_ms: Option<u64>,
+    message: Option<String>,
+    log_tail: Option<String>,
+}
+
+impl TestResult {
+    fn failed(model: &WorkspaceModel, test: &str, message: &str, log_tail: &str) -> Self {
+        Self {
+            model: model.model.to_string(),
+            test: test.to_owned(),
+            passed: false,
+            duration_ms: None,
+            message: Some(message.to_owned()),
+            log_tail: Some(log_tail.to_owned()),
+        }
+    }
+}
+
 /// Runs the declared tests, each with its time. A model that is not built yet is built first, which tests it too.
 pub(crate) async fn test(settings: Settings, build: &Build, _cwd: &Path, output: &Output) -> Result<(), CliError> {
     let mut session = Session::open(settings).await?;
     let workspace = Workspace::open(&session.engine.outside().hosting, build.dirty)?;
     let models = workspace.models(&build.models)?;
-    let mut rows = Vec::new();
-    let mut passed: BTreeMap<String, Version> = BTreeMap::new();
-    let mut failed = 0;
+    let mut results = Vec::new();
     for model in &models {
-        let version = match make(&mut session, &workspace, model, output).await? {
-            Ok(version) => version,
+        match make(&mut session, &workspace, model, output).await? {
+            Ok(version) => results.extend(test_model(&session, model, &version, output).await?),
             Err(failure) => {
-                failed += 1;
-                rows.push(vec![model.model.to_string(), failure.stage.clone(), "failed".to_owned(), String::new()]);
                 explain(&model.model.to_string(), &failure, output);
-                continue;
+                results.push(TestResult::failed(model, &failure.stage, &failure.message, &failure.log_tail));
             }
-        };
-        let stage = Stage::begin(output, &format!("Testing {}", model.model));
-        let builder = &session.engine.outside().builder;
-        let Some(dir) = builder.built(&version.executable) else {
-            return Err(CliError::User(format!(
-                "version `{}` is no longer built on this machine; build it again",
-                version.id
-            )));
-        };
-        match builder.run_tests(&dir, &model.manifest, &CancellationToken::new()).await {
-            Ok(tests) => {
-                stage.done(&numbers::plural(u64::try_from(tests.len()).unwrap_or(u64::MAX), "test"));
-                for test in &tests {
-                    let time = numbers::duration(test.duration_ms);
-                    rows.push(vec![model.model.to_string(), test.name.clone(), "passed".to_owned(), time]);
-                }
-                passed.insert(model.model.to_string(), Version { tests, ..version });
-            }
-            Err(TestError::Failed { name, message, log_tail }) => {
-                failed += 1;
-                stage.failed(&name);
-                rows.push(vec![model.model.to_string(), name.clone(), "failed".to_owned(), String::new()]);
-                output.problem(&format!("{} failed in `{name}`: {message}", model.model));
-                output.quote(&log_tail);
-            }
-            Err(TestError::Cancelled) => return Err(CliError::User("the tests were stopped".to_owned())),
-            Err(TestError::Internal(error)) => return Err(CliError::Ours(error)),
         }
     }
     session.close().await?;
     if output.is_json() {
-        output.json(&rows)?;
+        output.json(&results)?;
     } else {
+        let rows: Vec<_> = results
+            .iter()
+            .map(|result| {
+                let words = if result.passed { "passed" } else { "failed" };
+                let time = result.duration_ms.map_or_else(String::new, numbers::duration);
+                vec![result.model.clone(), result.test.clone(), words.to_owned(), time]
+            })
+            .collect();
         output.table(&["MODEL", "TEST", "RESULT", "TIME"], &rows)?;
     }
-    if failed > 0 { Err(CliError::Told) } else { Ok(()) }
+    if results.iter().all(|result| result.passed) { Ok(()) } else { Err(CliError::Told) }
+}
+
+async fn test_model(
+    session: &Session,
+    model: &WorkspaceModel,
+    version: &Version,
+    output: &Output,
+) -> Result<Vec<TestResult>, CliError> {
+    let stage = Stage::begin(output, &format!("Testing {}", model.model));
+    let builder = &session.engine.outside().builder;
+    let Some(dir) = builder.built(&version.executable) else {
+        let message = format!("version `{}` is no longer built on this machine; build it again", version.id);
+        return Err(CliError::User(message));
+    };
+    match builder.run_tests(&dir, &model.manifest, &CancellationToken::new()).await {
+        Ok(tests) => {
+            stage.done(&numbers::plural(u64::try_from(tests.len()).unwrap_or(u64::MAX), "test"));
+            let passed = |test: PassedTest| TestResult {
+                model: model.model.to_string(),
+                test: test.name,
+                passed: true,
+                duration_ms: Some(test.duration_ms),
+                message: None,
+                log_tail: None,
+            };
+            Ok(tests.into_iter().map(passed).collect())
+        }
+        Err(TestError::Failed { name, message, log_tail }) => {
+            stage.failed(&name);
+            output.problem(&format!("{} failed in `{name}`: {message}", model.model));
+            output.quote(&log_tail);
+            Ok(vec![TestResult::failed(model, &name, &message, &log_tail)])
+        }
+        Err(TestError::Cancelled) => Err(CliError::User("the tests were stopped".to_owned())),
+        Err(TestError::Internal(error)) => Err(CliError::Ours(error)),
+    }
 }

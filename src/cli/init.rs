@@ -52,6 +52,9 @@ fn hub(directory: &Path, output: &Output) -> Result<(), CliError> {
     if !directory.join(".gitignore").exists() {
         write_new(directory, &[(".gitignore", HUB_IGNORES.to_owned())], output)?;
     }
+    if output.is_json() {
+        output.json(&json!({"hub": directory}))?;
+    }
     output.next_step(&format!(
         "cd {} && git init -b main && git add -A && git commit -m 'Begin' && modelship sweep run sweeps/identity.yaml",
         directory.display()
@@ -117,6 +120,9 @@ tests: []                     # each build runs them; a build that fails one bec
     );
     Manifest::parse("modelship.yaml", &text, &NoFiles).map_err(CliError::Faults)?;
     write_new(cwd, &[("modelship.yaml", text)], output)?;
+    if output.is_json() {
+        output.json(&json!({"model": model, "manifest": cwd.join("modelship.yaml")}))?;
+    }
     output.next_step("edit modelship.yaml, then modelship validate");
     Ok(())
 }

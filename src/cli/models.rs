@@ -112,10 +112,8 @@ async fn list(store: &Store, model: &ModelName, output: &Output) -> Result<(), C
         )));
     }
     let channels = store.channels(model).await?;
-    let pointing = |version: &Version| {
-        let names: Vec<_> =
-            channels.iter().filter(|row| row.version == version.id).map(|row| row.channel.to_string()).collect();
-        names.join(" ")
+    let pointing = |version: &Version| -> Vec<String> {
+        channels.iter().filter(|row| row.version == version.id).map(|row| row.channel.to_string()).collect()
     };
     if output.is_json() {
         let rows: Vec<_> =
@@ -135,13 +133,13 @@ async fn list(store: &Store, model: &ModelName, output: &Output) -> Result<(), C
                 output.moment(version.registered_at),
                 format!("{} passed", version.tests.len()),
                 version.executable.short().to_owned(),
-                pointing(version),
+                pointing(version).join(" "),
             ]
         })
         .collect();
     output.table(&["VERSION", "COMMIT", "REGISTERED", "TESTS", "EXECUTABLE", "CHANNELS"], &cells)?;
     let newest = &versions[0];
-    if pointing(newest).split(' ').any(|channel| channel == "production") || newest.tree == Tree::Dirty {
+    if pointing(newest).iter().any(|channel| channel == "production") || newest.tree == Tree::Dirty {
         output.next_step(&format!("modelship versions {model} {}", newest.id));
     } else {
         output.next_step(&format!("modelship promote {model} {} --to production", newest.id));

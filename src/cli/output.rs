@@ -170,17 +170,23 @@ impl Output {
 
     /// Says what went wrong, without ending.
     pub(crate) fn problem(&self, text: &str) {
-        tell(&render_problem(text));
+        if !self.is_json() {
+            tell(&render_problem(text));
+        }
     }
 
     /// Shows lines that somebody else wrote, such as the end of a log.
     pub(crate) fn quote(&self, lines: &str) {
-        tell(&render_quote(lines));
+        if !self.is_json() {
+            tell(&render_quote(lines));
+        }
     }
 
     /// Shows faults in files with their places.
     pub(crate) fn faults(&self, faults: &Faults) {
-        tell(&render_faults(faults, stderr_surface()));
+        if !self.is_json() {
+            tell(&render_faults(faults, stderr_surface()));
+        }
     }
 
     /// Says why a verb ended early and gives the process's exit status.

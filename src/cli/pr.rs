@@ -1,4 +1,4 @@
-//! `modelship pr open|list|show|comment|close|merge`: pull requests on a local forge.
+//! `modelship pr open|list|show|comment|close|reopen|merge`: pull requests on a local forge.
 
 use std::path::{Path, PathBuf};
 
@@ -75,6 +75,11 @@ pub(crate) async fn pr(there: Where<'_>, verb: PrVerb, output: &Output) -> Resul
             let (snapshot, deliveries) = desk.forge.close(&pull(number)?, &desk.login).map_err(from_forge)?;
             send(&desk.forge, deliveries, output).await?;
             told(&snapshot, "closed", output)
+        }
+        PrVerb::Reopen { number } => {
+            let (snapshot, deliveries) = desk.forge.reopen(&pull(number)?, &desk.login).map_err(from_forge)?;
+            send(&desk.forge, deliveries, output).await?;
+            told(&snapshot, "reopened", output)
         }
         PrVerb::Merge { number } => {
             let (snapshot, deliveries) = desk.forge.merge(&pull(number)?, &desk.login).map_err(from_forge)?;

@@ -10,6 +10,7 @@ use crate::edge::artifacts::directory::Artifacts;
 use crate::edge::builder::process::{BuilderSettings, ProcessBuilder};
 use crate::edge::executor::process::{ProcessExecutor, ProcessSettings};
 use crate::edge::forge::local::LocalForge;
+use crate::runner::tree::remove_tree;
 use crate::settings::{ForgeSettings, Settings, Trusted};
 
 /// Where repositories are, and whether there are pull requests.
@@ -58,6 +59,11 @@ impl Outside {
     /// When a directory cannot be made or the forge cannot be opened.
     pub fn open(settings: &Settings) -> Result<Self> {
         fs_err::create_dir_all(settings.state.join("scratch"))?;
+        // A state directory within a repository is none of the repository's business.
+        let ignore = settings.state.join(".gitignore");
+        if !ignore.exists() {
+            fs_err::write(ignore, "*\n")?;
+        }
         let hosting = match &settings.forge {
             ForgeSettings::Laptop { repository } => {
                 Hosting::Laptop { path: repository.clone(), repository: laptop_repository(repository)? }
@@ -106,8 +112,9 @@ impl Outside {
         }
     }
 
-    /// Removes plans and analyses that an earlier process left half-written.
-    pub(super) fn remove_leftovers(&self) -> Result<()> {
+    /// Removes plans, analyses and runs that an earlier process left half-done.
+    /// `alive` are the scratch directories of jobs whose runner still works.
+    pub(super) fn remove_leftovers(&self, alive: &[PathBuf]) -> Result<()> {
         for entry in fs_err::read_dir(&self.scratch)? {
             let entry = entry?;
             let name = entry.file_name();
@@ -116,6 +123,8 @@ impl Outside {
                 fs_err::remove_file(entry.path())?;
             } else if name.starts_with("analysis-") {
                 fs_err::remove_dir_all(entry.path())?;
+            } else if name.starts_with("job-") && !alive.contains(&entry.path()) {
+                remove_tree(&entry.path())?;
             }
         }
         Ok(())

@@ -84,9 +84,22 @@ fn private_key(text: &str, at: usize) -> Option<(usize, usize)> {
     Some((at, end))
 }
 
+/// Longest name that is looked at. What is longer is no name, and a model may print a megabyte without a blank.
+const LONGEST_NAME: usize = 120;
+
+/// How long the name is that begins at `at`; none when it began earlier or is too long for one.
+fn name_at(text: &str, at: usize) -> Option<usize> {
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if at > 0 && in_name(text.as_bytes()[at - 1]) {
+        return None;
+    }
+    let length = text.as_bytes()[at..].iter().take(LONGEST_NAME).take_while(|byte| in_name(**byte)).count();
+    (length < LONGEST_NAME).then_some(length)
+}
+
 /// `AWS_SECRET_ACCESS_KEY=...` and `AWS_SESSION_TOKEN=...` in either case.
 fn assigned(text: &str, at: usize) -> Option<(usize, usize)> {
-    let name = span(&text[at..], |byte| byte.is_ascii_alphabetic() || byte == b'_');
+    let name = name_at(text, at)?;
     let key = &text[at..at + name];
     let secret = key.eq_ignore_ascii_case("aws_secret_access_key") || key.eq_ignore_ascii_case("aws_session_token");
     if secret { value_after(text, at + name) } else { None }
@@ -96,7 +109,7 @@ fn variable(text: &str, at: usize) -> Option<(usize, usize)> {
     if !text[at..].starts_with("MODELSHIP_") {
         return None;
     }
-    let name = span(&text[at..], |byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let name = name_at(text, at)?;
     if PUBLIC_VARIABLES.contains(&&text[at..at + name]) {
         return None;
     }
@@ -155,6 +168,15 @@ mod tests {
         check("MODELSHIP_WEBHOOK_SECRET=abc def", "MODELSHIP_WEBHOOK_SECRET=[redacted] def");
         check(r#"{"MODELSHIP_TOKEN": "abc", "x": 1}"#, r#"{"MODELSHIP_TOKEN": "[redacted]", "x": 1}"#);
         check("https://x-access-token:abc@github.com/a/b", "https://x-access-token:[redacted]@github.com/a/b");
+    }
+
+    #[test]
+    fn a_megabyte_without_a_blank_is_read_once() {
+        // By the square of its length this would take hours.
+        for word in ["a", "A", "ACGT", "MODELSHIP_", "MODELSHIP_A=", "-----BEGIN ", "ghs_", "AKIA", "://", ":"] {
+            let text = word.repeat((1 << 20) / word.len());
+            assert!(redact(&text).len() <= text.len() * 2);
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::domain::ids::{SweepId, VersionId};
 use crate::domain::report::{comparison_text, numbers};
 use crate::domain::sweep::analysis::AnalysisSummary;
 use crate::domain::sweep::plan::{PlanSummary, Verdict};
+use crate::domain::sweep::spec::SweepSpec;
 use crate::domain::sweep::state::{Retry, SweepPhase, SweepReport, SweepState};
 use crate::edge::source::Source;
 use crate::engine::{Engine, FilesAt, PlanOrder, Planned, keys};
@@ -167,6 +168,12 @@ async fn follow(
 }
 
 async fn make_plan(session: &mut Session, file: &SweepFile, cwd: &Path, output: &Output) -> Result<Planned, CliError> {
+    // What is wrong in the file as it lies there is told before anything about commits.
+    if let Ok(text) = fs_err::read_to_string(cwd.join(&file.file))
+        && let Some(name) = file.file.to_str()
+    {
+        SweepSpec::parse(name, &text).map_err(CliError::Faults)?;
+    }
     let workspace = Workspace::open(&session.engine.outside().hosting, file.dirty)?;
     let path = workspace.path_of(cwd, &file.file)?;
     let source = Source::open(&workspace.root).map_err(from_source)?;

@@ -8,6 +8,9 @@ use crate::domain::sweep::analysis::AnalysisSummary;
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::state::{SweepPhase, SweepReport};
 
+/// How many failed runs a terminal shows with their logs.
+const FAILURES_SHOWN: usize = 5;
+
 pub(super) fn show_plan(plan: &PlanSummary, output: &Output) -> Result<(), CliError> {
     output.line(&in_short(plan))?;
     let cells: Vec<_> = plan
@@ -57,9 +60,13 @@ pub(super) fn show_end(report: &SweepReport, root: &Path, output: &Output) -> Re
     } else if let SweepPhase::Succeeded { analysis } | SweepPhase::Incomplete { analysis } = &report.phase {
         show_statistics(analysis, output)?;
         show_rows(&analysis.head_columns, &analysis.head_rows, output)?;
+        let shown = u64::try_from(analysis.head_rows.len()).unwrap_or(u64::MAX);
+        if shown < analysis.rows {
+            output.line(&format!("({} of {})", numbers::count(shown), numbers::plural(analysis.rows, "row")))?;
+        }
         show_files(root, analysis, output)?;
     }
-    for failure in report.failures.iter().take(5) {
+    for failure in report.failures.iter().take(FAILURES_SHOWN) {
         let values: Vec<_> = failure.parameters.iter().map(|(name, value)| format!("{name} = {value}")).collect();
         output.problem(&format!(
             "run {} ({}): {}: {}",
@@ -69,6 +76,11 @@ pub(super) fn show_end(report: &SweepReport, root: &Path, output: &Output) -> Re
             failure.message
         ));
         output.quote(&failure.log_tail);
+    }
+    let failed: u64 = report.failed.values().sum();
+    let shown = u64::try_from(report.failures.len().min(FAILURES_SHOWN)).unwrap_or(u64::MAX);
+    if failed > shown && shown > 0 {
+        output.problem(&format!("and {} more", numbers::plural(failed - shown, "failed run")));
     }
     match &report.phase {
         SweepPhase::Succeeded { .. } => {

@@ -73,7 +73,7 @@ pub fn final_comment(report: &SweepReport, links: &Links) -> Option<String> {
 #[must_use]
 pub fn cancelled_comment(report: &SweepReport, by: &str) -> String {
     let body = format!(
-        "### Sweep {} was cancelled\n\nBy {}, with {} of {} done. What is done is kept and not run again:\n\n{}",
+        "### Sweep {} was cancelled\n\n**Ended by:** {}\n\n{} of {} are done and kept. This runs the rest:\n\n{}",
         value(report.plan.name.as_str()),
         text(by),
         count(report.succeeded),
@@ -375,7 +375,9 @@ mod tests {
         insta::assert_snapshot!(final_comment(&cancelled, &links()).unwrap(), @r"
         ### Sweep `standard-deduction` was cancelled
 
-        By ada, with 7 of 21 runs done. What is done is kept and not run again:
+        **Ended by:** ada
+
+        7 of 21 runs are done and kept. This runs the rest:
 
         ```
         /modelship run standard-deduction

@@ -169,6 +169,12 @@ impl ProcessExecutor {
         remove_tree(&scratch_of(&self.settings.scratch, &place)).context("failed to remove a job's scratch directory")
     }
 
+    /// Where the job's runs have their fresh directories.
+    #[must_use]
+    pub fn scratch_of(&self, job: &JobHandle) -> PathBuf {
+        scratch_of(&self.settings.scratch, &self.settings.artifacts.join(&job.place))
+    }
+
     /// Ends processes of jobs of this artifact store whose runner is dead, and says how many there were. Jobs whose
     /// runner lives are left alone. Called when the server starts.
     ///

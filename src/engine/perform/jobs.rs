@@ -180,7 +180,12 @@ pub(super) async fn watch(engine: &Engine, sweep: &SweepId, round: u32, jobs: &[
         }
     };
     if ended {
-        for job in jobs {
+        for (job, status) in jobs.iter().zip(executor.status(jobs)) {
+            if status == JobStatus::Vanished {
+                // Whatever ended the runner left its runs alive: they end before the next round does the same again.
+                let (outside, handle) = (engine.share_outside(), job.clone());
+                blocking(move || outside.executor.cancel(&handle)).await?;
+            }
             engine.store().mark_job_ended(&job.place).await?;
         }
     }
