@@ -128,8 +128,10 @@ pub enum Beat {
 /// Whose leases to free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leases<'a> {
-    /// Everybody's: right only for the one instance on a database, when it starts.
-    All,
+    /// Those that nobody can keep alive any more, as whoever starts sees it. A SQLite file has one instance, so when that
+    /// one starts, it is everybody's. On PostgreSQL they may be those of other replicas, which are at work: there it is
+    /// nobody's, and what a dead replica had is free once its time has run out.
+    Abandoned,
     /// This owner's: when it stops.
     Of(&'a Owner),
 }

@@ -139,7 +139,7 @@ async fn a_cancelled_effect_whose_worker_died_still_gives_its_answer(database: &
         CancelledEffects { removed: 0, under_way: 1 }
     );
     assert!(only_quick(database, 30).await.cancelled, "taken by the next worker once the lease is over");
-    store.release_leases(Leases::All).await.unwrap();
+    store.release_leases(Leases::Of(&owner())).await.unwrap();
     assert!(only_quick(database, 30).await.cancelled, "and by the one after a restart");
 }
 
@@ -169,7 +169,7 @@ async fn a_newer_effect_waits_for_the_one_under_way(database: &Database) {
 
     // The same after a crash: the one that was under way goes first, and alone.
     decide_effects(store, vec![coalesced(comment("fourth"), None)], at(4)).await;
-    store.release_leases(Leases::All).await.unwrap();
+    store.release_leases(Leases::Of(&owner())).await.unwrap();
     let again = claim_quick(store, at(4)).await;
     assert_eq!(again.iter().map(body).collect::<Vec<_>>(), ["third", "free"]);
 }
