@@ -160,6 +160,29 @@ pub struct QueueDepth {
     pub oldest_age: Option<Duration>,
 }
 
+/// A task that somebody works on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeasedTask {
+    /// Its id.
+    pub id: i64,
+    /// The event's or effect's name.
+    pub name: String,
+    /// The key that it is about.
+    pub key: String,
+    /// Which part of the key's state; empty for events.
+    pub subject: String,
+    /// How often it was begun, this time included.
+    pub attempts: u32,
+    /// Who has it.
+    pub owner: Owner,
+    /// Until when, unless its owner prolongs it.
+    pub until: Time,
+    /// Whether its owner has been asked to stop.
+    pub cancelled: bool,
+    /// When it was put into the queue.
+    pub created_at: Time,
+}
+
 /// A task that was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedTask {

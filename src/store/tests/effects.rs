@@ -208,6 +208,11 @@ async fn the_queue_can_be_looked_at(database: &Database) {
     let depth = store.pending(at(7)).await.unwrap();
     assert_eq!((depth.events, depth.effects, depth.leased, depth.failed), (3, 1, 1, 0));
     assert_eq!(depth.oldest_age, Some(Duration::from_secs(7)));
+    let leased = store.leased_tasks().await.unwrap();
+    let [task] = leased.as_slice() else { panic!("one is under way: {leased:?}") };
+    assert_eq!((task.name.as_str(), task.key.as_str(), task.subject.as_str()), ("UpsertComment", "pull/7/1", "plan"));
+    assert_eq!((&task.owner, task.until, task.created_at, task.attempts), (&owner(), at(32), NOW, 1));
+    assert!(!task.cancelled);
     assert!(!store.is_idle(at(7)).await.unwrap());
 }
 

@@ -5,6 +5,7 @@ mod effects;
 mod events;
 mod opening;
 mod registry;
+mod replicas;
 mod runs;
 
 use std::sync::atomic::{AtomicU32, Ordering};
