@@ -9,8 +9,8 @@
 //!
 //! # One writer at a time, on every database
 //!
-//! All that differs between SQLite and PostgreSQL is how to connect ([`connect`]), how a writing transaction begins
-//! ([`Store::write`]) and how to tell a damaged database ([`error`]). SQLite lets one transaction write at a time.
+//! All that differs between SQLite and PostgreSQL is how to connect (`connect`), how a writing transaction begins
+//! (`Store::write`), whose leases a new process may free (`Leases::Abandoned`), and how damage is told ([`error`]). SQLite lets one transaction write at a time.
 //! PostgreSQL would let many, so there each takes an advisory lock first, which falls with its transaction, also when its
 //! process or its machine dies. That keeps two replicas from taking one task, or two events of one key, and gives ids in
 //! the order of commits; and every proof about a query holds on both databases, because no writer ever sees another one
