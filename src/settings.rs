@@ -230,7 +230,8 @@ impl Settings {
             },
             promote_direct_pushes: file.promote_direct_pushes,
             comment_interval: duration("comment_interval", file.comment_interval, Duration::from_secs(1))?,
-            reconcile_every: duration("reconcile_every", file.reconcile_every, Duration::from_secs(60))?,
+            reconcile_every: duration("reconcile_every", file.reconcile_every, Duration::from_secs(60))?
+                .max(Duration::from_millis(100)),
             max_runs: file.max_runs.unwrap_or(1_000_000),
             state,
         })

@@ -185,6 +185,16 @@ pub(crate) enum SweepVerb {
     },
     /// Show a sweep's results, or how they differ from another sweep's
     Results(SweepResults),
+    /// Stop a sweep; what is done stays known
+    Cancel {
+        /// The sweep's id or name
+        sweep: String,
+    },
+    /// Do a sweep's failed and missing runs again, and wait for its analysis
+    Retry {
+        /// The sweep's id or name
+        sweep: String,
+    },
 }
 
 /// A sweep file.

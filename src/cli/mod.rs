@@ -70,6 +70,8 @@ async fn run(arguments: Arguments, output: &Output) -> Result<(), CliError> {
             SweepVerb::Run(run) => sweep::run(settings()?, &run, &cwd, output).await,
             SweepVerb::Status { sweep } => sweep::status(settings()?, sweep.as_deref(), output).await,
             SweepVerb::Results(results) => sweep::results(settings()?, &results, output).await,
+            SweepVerb::Cancel { sweep } => sweep::cancel(settings()?, &sweep, output).await,
+            SweepVerb::Retry { sweep } => sweep::retry(settings()?, &sweep, output).await,
         },
         Verb::Pr { repository, forge, login, verb } => {
             let there = pr::Where { settings: settings()?, repository, forge, login, cwd: &cwd };

@@ -62,10 +62,17 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), CliError> {
         registry: instance,
         limits: Limits::default(),
     };
-    let ((), worked) = tokio::join!(
-        server::serve(listener, context, stop.clone().cancelled_owned()),
-        engine.run(Some(settings.reconcile_every), &stop),
-    );
+    // Neither goes on without the other: a server whose engine is gone would take deliveries for nobody.
+    let guard = |stop: CancellationToken| stop.drop_guard();
+    let serving = async {
+        let _end = guard(stop.clone());
+        server::serve(listener, context, stop.clone().cancelled_owned()).await;
+    };
+    let working = async {
+        let _end = guard(stop.clone());
+        engine.run(Some(settings.reconcile_every), &stop).await
+    };
+    let ((), worked) = tokio::join!(serving, working);
     worked?;
     engine.store().close().await;
     tracing::info!("stopped");

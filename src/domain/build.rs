@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::decision::{Decision, Rules};
+use super::decision::{Decision, Due, Rules};
 use super::effect::Effect;
 use super::event::{BuildFailure, BuildOrigin, BuildOutcome, Event, Key, PromotionTarget};
 use super::forge::CommitState;
@@ -16,7 +16,9 @@ use super::version::{BuiltVersion, SourceRef, Tree, Version};
 pub struct ModelState {
     /// Builds under way, by commit.
     pub builds: BTreeMap<CommitSha, BuildState>,
-    /// Where `production` points, as far as this model's events told.
+    /// The repository that the registry knows the model from; a model belongs to the one that registered it first.
+    pub repository: Option<i64>,
+    /// Where `production` points, as far as the registry has answered.
     pub production: Option<VersionId>,
     /// The answer to the last promotion that was asked for.
     pub promotion: Option<PromotionAnswer>,
@@ -54,10 +56,19 @@ pub enum BuildPhase {
     Building,
     /// It was told to stop.
     Stopping,
-    /// It passed; the registry is being told.
+    /// It passed and waits its turn: one version of a model is registered at a time, so that channels move in order.
+    Passed {
+        /// The version.
+        version: Box<Version>,
+    },
+    /// The registry is being told.
     Registering {
         /// The version.
         version: Box<Version>,
+        /// Whose wishes this answers; who came later waits in the build's `requests`.
+        covered: Vec<BuildRequest>,
+        /// The channels that it moves.
+        channels: Vec<ChannelName>,
     },
 }
 
@@ -136,15 +147,17 @@ struct Builds<'a> {
 
 impl Builds<'_> {
     fn requested(&mut self, source: &SourceRef, tree: Tree, request: BuildRequest) {
-        self.supersede(&source.commit, &request.origin);
+        if let Some(reason) = self.foreign(source) {
+            let failure = BuildFailure::without_log("registry", reason);
+            self.status(source, CommitState::Failure, &failure.message);
+            self.settle(&request, source, Err(failure));
+            return;
+        }
+        self.supersede(source, &request.origin);
         self.state.failures.retain(|failed| failed.commit != source.commit);
         if let Some(build) = self.state.builds.get_mut(&source.commit) {
             if !build.requests.contains(&request) {
-                build.requests.push(request.clone());
-            }
-            if let BuildPhase::Registering { version } = &build.phase {
-                let version = version.clone();
-                self.register(&version, &[request]);
+                build.requests.push(request);
             }
             return;
         }
@@ -153,22 +166,34 @@ impl Builds<'_> {
         self.start(source, tree);
     }
 
+    /// Why a source may not be built as this model: its name belongs to another repository or to another manifest.
+    fn foreign(&self, source: &SourceRef) -> Option<String> {
+        let known = self.state.repository.is_some_and(|id| id != source.repository.id);
+        let under_way = self.state.builds.values().any(|build| build.source.repository.id != source.repository.id);
+        if known || under_way {
+            return Some(format!(
+                "model `{}` belongs to another repository; choose another owner or title",
+                self.model
+            ));
+        }
+        let other = &self.state.builds.get(&source.commit)?.source.manifest;
+        (*other != source.manifest)
+            .then(|| format!("`{other}` and `{}` both are manifests of `{}`", source.manifest, self.model))
+    }
+
     fn start(&mut self, source: &SourceRef, tree: Tree) {
         self.status(source, CommitState::Pending, "building and testing");
         self.decision.ask(Effect::BuildModel { model: self.model.clone(), source: source.clone(), tree });
     }
 
-    /// A newer commit of the same branch or pull request takes the place of older ones that nobody else waits for.
-    fn supersede(&mut self, commit: &CommitSha, origin: &BuildOrigin) {
-        if !matches!(origin, BuildOrigin::Branch { .. } | BuildOrigin::DefaultBranch { .. } | BuildOrigin::Pull { .. })
-        {
-            return;
-        }
-        for (other, build) in &mut self.state.builds {
-            if other == commit {
+    /// A newer commit of the same branch or pull request, and a newer merge, take the place of older ones that nobody
+    /// else waits for.
+    fn supersede(&mut self, source: &SourceRef, origin: &BuildOrigin) {
+        for (commit, build) in &mut self.state.builds {
+            if *commit == source.commit {
                 continue;
             }
-            build.requests.retain(|request| request.origin != *origin);
+            build.requests.retain(|request| !takes_the_place_of(origin, &request.origin));
             if build.requests.is_empty() && build.phase == BuildPhase::Building {
                 build.phase = BuildPhase::Stopping;
                 self.decision.ask(Effect::CancelBuild { model: self.model.clone(), source: build.source.clone() });
@@ -180,11 +205,14 @@ impl Builds<'_> {
         let Some(build) = self.state.builds.get_mut(&source.commit) else {
             return Some(format!("no build of {} is under way", source.commit.short()));
         };
+        let at_work = matches!(build.phase, BuildPhase::Building | BuildPhase::Stopping);
         match outcome {
+            BuildOutcome::Passed(_) | BuildOutcome::Cancelled if !at_work => {
+                return Some(format!("the build of {} has ended already", source.commit.short()));
+            }
             BuildOutcome::Passed(version) => {
-                build.phase = BuildPhase::Registering { version: version.clone() };
-                let requests = build.requests.clone();
-                self.register(version, &requests);
+                build.phase = BuildPhase::Passed { version: version.clone() };
+                self.register_next();
             }
             BuildOutcome::Failed(failure) => self.failed(source, failure.clone(), CommitState::Failure),
             BuildOutcome::Cancelled if build.requests.is_empty() => {
@@ -201,19 +229,31 @@ impl Builds<'_> {
         None
     }
 
-    fn register(&mut self, version: &Version, requests: &[BuildRequest]) {
-        let mut channels: Vec<(ChannelName, String)> = Vec::new();
-        for request in requests {
-            for (channel, reason) in self.channels(&request.origin, version) {
-                if !channels.iter().any(|(name, _)| *name == channel) {
-                    channels.push((channel, reason));
+    /// Tells the registry of the next version that passed, unless it is being told of one.
+    fn register_next(&mut self) {
+        if self.state.builds.values().any(|build| matches!(build.phase, BuildPhase::Registering { .. })) {
+            return;
+        }
+        let next = self.state.builds.iter().find_map(|(commit, build)| match &build.phase {
+            BuildPhase::Passed { version } => Some((commit.clone(), version.clone())),
+            BuildPhase::Building | BuildPhase::Stopping | BuildPhase::Registering { .. } => None,
+        });
+        let Some((commit, version)) = next else { return };
+        let covered = self.state.builds.get_mut(&commit).map(|build| std::mem::take(&mut build.requests));
+        let covered = covered.unwrap_or_default();
+        let mut moves: Vec<(ChannelName, String)> = Vec::new();
+        for request in &covered {
+            for (channel, reason) in self.channels(&request.origin, &version) {
+                if !moves.iter().any(|(name, _)| *name == channel) {
+                    moves.push((channel, reason));
                 }
             }
         }
-        if channels.iter().any(|(name, _)| *name == ChannelName::production()) {
-            self.state.production = Some(version.id.clone());
+        let channels = moves.iter().map(|(name, _)| name.clone()).collect();
+        self.decision.ask(Effect::RegisterVersion { version: version.clone(), channels: moves });
+        if let Some(build) = self.state.builds.get_mut(&commit) {
+            build.phase = BuildPhase::Registering { version, covered, channels };
         }
-        self.decision.ask(Effect::RegisterVersion { version: Box::new(version.clone()), channels });
     }
 
     /// The channels that a version built for `origin` moves.
@@ -250,45 +290,70 @@ impl Builds<'_> {
     }
 
     fn registered(&mut self, source: &SourceRef, version: &Version) -> Option<String> {
-        let Some(build) = self.state.builds.remove(&source.commit) else {
+        let Some(build) = self.state.builds.get_mut(&source.commit) else {
             return Some(format!("no build of {} is under way", source.commit.short()));
         };
-        for request in &build.requests {
+        let BuildPhase::Registering { version: awaited, covered, channels } = &build.phase else {
+            return Some(format!("version {} is not being registered", version.id));
+        };
+        if awaited.id != version.id {
+            return Some(format!("version {} is not being registered", version.id));
+        }
+        let covered = covered.clone();
+        if channels.contains(&ChannelName::production()) {
+            self.state.production = Some(version.id.clone());
+        }
+        self.state.repository = Some(source.repository.id);
+        if build.requests.is_empty() {
+            self.state.builds.remove(&source.commit);
+        } else {
+            // Whoever asked meanwhile wants channels of their own moved.
+            build.phase = BuildPhase::Passed { version: Box::new(version.clone()) };
+        }
+        for request in &covered {
             self.settle(request, source, Ok(version.into()));
         }
         let tests = version.tests.len();
         let noun = if tests == 1 { "test" } else { "tests" };
         self.status(source, CommitState::Success, &format!("version {} passed {tests} {noun}", version.id));
+        self.register_next();
         None
     }
 
     fn failed(&mut self, source: &SourceRef, failure: BuildFailure, state: CommitState) {
         let Some(build) = self.state.builds.remove(&source.commit) else { return };
-        for request in &build.requests {
+        let covered = match build.phase {
+            BuildPhase::Registering { covered, .. } => covered,
+            BuildPhase::Building | BuildPhase::Stopping | BuildPhase::Passed { .. } => Vec::new(),
+        };
+        for request in covered.iter().chain(&build.requests) {
             self.settle(request, source, Err(failure.clone()));
         }
         self.status(source, state, &format!("{}: {}", failure.stage, failure.message));
         self.state.failures.push(FailedBuild { commit: source.commit.clone(), failure });
         let surplus = self.state.failures.len().saturating_sub(FAILURES_KEPT);
         self.state.failures.drain(..surplus);
+        self.register_next();
     }
 
     fn effect_failed(&mut self, effect: &str, subject: &str, reason: &str) -> Option<String> {
-        if !matches!(effect, "BuildModel" | "RegisterVersion") {
-            return Some(format!("`{effect}` failed: {reason}"));
+        if effect == "MoveChannel" {
+            let result = Err(format!("this is not your fault: {reason}"));
+            self.state.promotion = Some(PromotionAnswer { request: subject.to_owned(), result });
+            return None;
         }
-        let Some(source) = self.state.builds.values().map(|build| &build.source).find(|s| s.commit.as_str() == subject)
-        else {
-            return Some(format!("no build of {subject} is under way"));
+        let awaited = self.state.builds.values().find(|build| {
+            let waits = match &build.phase {
+                BuildPhase::Building | BuildPhase::Stopping => effect == "BuildModel",
+                BuildPhase::Registering { .. } => effect == "RegisterVersion",
+                BuildPhase::Passed { .. } => false,
+            };
+            waits && build.source.commit.as_str() == subject
+        });
+        let Some(source) = awaited.map(|build| build.source.clone()) else {
+            return Some(format!("`{effect}` failed, but nobody waits for it: {reason}"));
         };
-        let source = source.clone();
-        let failure = BuildFailure {
-            stage: "modelship".to_owned(),
-            message: format!("this is not the model's fault: {reason}"),
-            faults: Vec::new(),
-            log_tail: String::new(),
-            log: None,
-        };
+        let failure = BuildFailure::without_log("modelship", format!("this is not the model's fault: {reason}"));
         self.failed(&source, failure, CommitState::Error);
         None
     }
@@ -302,13 +367,39 @@ impl Builds<'_> {
         }
     }
 
+    /// Shows beside the commit how it fares. What is said later takes the place of what waits to be said.
     fn status(&mut self, source: &SourceRef, state: CommitState, description: &str) {
-        self.decision.ask(Effect::SetCommitStatus {
-            repository: source.repository.clone(),
-            commit: source.commit.clone(),
-            context: format!("modelship/build {}", self.model),
-            state,
-            description: description.to_owned(),
+        let context = format!("modelship/build {}", self.model);
+        let coalesce = Some(format!("status/{}/{}/{context}", source.repository.id, source.commit));
+        self.decision.ask(Due {
+            effect: Effect::SetCommitStatus {
+                repository: source.repository.clone(),
+                commit: source.commit.clone(),
+                context,
+                state,
+                description: description.to_owned(),
+            },
+            not_before: None,
+            coalesce,
         });
+    }
+}
+
+/// Whether a wish of origin `newer` makes one of origin `older`, for another commit, pointless.
+fn takes_the_place_of(newer: &BuildOrigin, older: &BuildOrigin) -> bool {
+    match (newer, older) {
+        (BuildOrigin::Branch { name }, BuildOrigin::Branch { name: other })
+        | (BuildOrigin::DefaultBranch { name }, BuildOrigin::DefaultBranch { name: other }) => name == other,
+        (BuildOrigin::Pull { number }, BuildOrigin::Pull { number: other }) => number == other,
+        (BuildOrigin::Merge { .. }, BuildOrigin::Merge { .. }) => true,
+        (
+            BuildOrigin::Branch { .. }
+            | BuildOrigin::DefaultBranch { .. }
+            | BuildOrigin::Pull { .. }
+            | BuildOrigin::Merge { .. }
+            | BuildOrigin::Tag { .. }
+            | BuildOrigin::Terminal,
+            _,
+        ) => false,
     }
 }

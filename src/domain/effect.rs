@@ -10,7 +10,7 @@ use super::event::{Event, Key, PromotionTarget, SweepRequest};
 use super::forge::{CommentRef, CommitState, User};
 use super::ids::{ChannelName, CommitSha, ModelName, PullRef, Repository, SweepId, VersionId};
 use super::sweep::plan::PlanSummary;
-use super::sweep::state::{JobHandle, Retry};
+use super::sweep::state::{Beginning, JobHandle};
 use super::version::{SourceRef, Tree, Version};
 
 /// Something to do.
@@ -108,6 +108,8 @@ pub enum Effect {
     CheckCommand {
         /// The comment that gave it.
         comment: CommentRef,
+        /// Which of the comment's commands it is, from 0.
+        nth: u32,
         /// Where it was given.
         pull: PullRef,
         /// The command.
@@ -136,8 +138,10 @@ pub enum Effect {
         pull: Option<PullRef>,
         /// The round, from 1.
         round: u32,
-        /// Which runs to do again.
-        retry: Retry,
+        /// Failures of this round of the sweep and of later ones are settled; earlier ones are done again.
+        settled_since: u32,
+        /// Why the round begins.
+        beginning: Beginning,
     },
     /// Read what the jobs have written since last time.
     WatchJobs {
@@ -204,13 +208,13 @@ impl Effect {
             Self::RegisterVersion { version, .. } => {
                 (Key::Model(version.model.clone()), version.source.commit.to_string())
             }
-            Self::MoveChannel { model, channel, .. } => (Key::Model(model.clone()), channel.to_string()),
+            Self::MoveChannel { request, model, .. } => (Key::Model(model.clone()), request.clone()),
             Self::SetCommitStatus { repository, context, .. } => (Key::Repository(repository.clone()), context.clone()),
             Self::UpsertComment { pull, marker, .. } | Self::PostComment { pull, marker, .. } => {
                 (Key::Pull(pull.clone()), marker.clone())
             }
-            Self::CheckCommand { pull, command, .. } => (Key::Pull(pull.clone()), command.to_string()),
-            Self::PlanSweep { pull, path, .. } => (Key::Pull(pull.clone()), path.clone()),
+            Self::CheckCommand { pull, comment, nth, .. } => (Key::Pull(pull.clone()), format!("{}/{nth}", comment.id)),
+            Self::PlanSweep { pull, head, path, .. } => (Key::Pull(pull.clone()), format!("{path}@{head}")),
             Self::SubmitJobs { plan, round, .. } | Self::WriteAnalysis { plan, round } => {
                 (Key::Sweep(plan.id.clone()), round.to_string())
             }

@@ -138,6 +138,20 @@ pub struct BuildFailure {
     pub log: Option<String>,
 }
 
+impl BuildFailure {
+    /// A failure of which no log tells.
+    #[must_use]
+    pub fn without_log(stage: &str, message: impl Into<String>) -> Self {
+        Self {
+            stage: stage.to_owned(),
+            message: message.into(),
+            faults: Vec::new(),
+            log_tail: String::new(),
+            log: None,
+        }
+    }
+}
+
 /// How a pull request changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -252,6 +266,8 @@ pub enum Event {
     },
     /// The pull request's change was looked at.
     PullInspected {
+        /// When the forge was asked.
+        looked_at: super::ids::Time,
         /// The pull request as the forge had it at that moment.
         snapshot: Box<PullSnapshot>,
         /// Models that the pull request changes.
@@ -283,6 +299,8 @@ pub enum Event {
     CommandChecked {
         /// The comment that gave it.
         comment: CommentRef,
+        /// Which of the comment's commands it is, from 0.
+        nth: u32,
         /// The command.
         command: Command,
         /// Who gave it.

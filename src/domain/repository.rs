@@ -1,21 +1,30 @@
-//! A repository's branches, and what a push to one of them starts.
+//! A repository's branches and tags, and what a push to one of them starts.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::decision::Decision;
+use super::decision::{Decision, Due};
 use super::effect::Effect;
-use super::event::{BuildOrigin, Event, Key};
+use super::event::{BuildOrigin, Event, Key, TouchedModel};
 use super::forge::CommitState;
 use super::ids::{CommitSha, Repository};
 use super::version::Tree;
 
-/// What is known of a repository: where its references pointed when we last heard.
+/// What is known of a repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepositoryState {
-    /// Full reference names with their commits.
-    pub references: BTreeMap<String, CommitSha>,
+    /// Its branches and tags, by full name: `refs/heads/main`.
+    pub references: BTreeMap<String, ReferenceState>,
+}
+
+/// What is known of a branch or tag.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReferenceState {
+    /// Where it pointed when we last heard of it; none when we have to look again.
+    pub heard: Option<CommitSha>,
+    /// The commit whose models were asked to be built last. What lies between it and the next one is looked at together.
+    pub inspected: Option<CommitSha>,
 }
 
 /// Decides what follows from an event about `repository`.
@@ -27,47 +36,46 @@ pub(super) fn decide(
     let mut next = state.cloned().unwrap_or_default();
     let mut decision = Decision::default();
     match event {
-        Event::PushReceived { reference, before, after, default_branch, .. } => {
-            let Some(after) = after else {
-                if next.references.remove(reference).is_none() {
-                    return Decision::ignore(format!("`{reference}` was not known"));
-                }
-                decision.next = Some(next);
-                return decision;
-            };
-            let known = next.references.insert(reference.clone(), after.clone());
-            if known.as_ref() == Some(after) {
-                return Decision::ignore(format!("`{reference}` is known to be at {}", after.short()));
+        Event::PushReceived { reference, after: None, .. } => {
+            if next.references.remove(reference).is_none() {
+                return Decision::ignore(format!("`{reference}` was not known"));
             }
-            if !reference.starts_with("refs/heads/") && !reference.starts_with("refs/tags/") {
+        }
+        Event::PushReceived { reference, before, after: Some(after), default_branch, .. } => {
+            if origin_of(reference, default_branch).is_none() {
                 return Decision::ignore(format!("`{reference}` is neither a branch nor a tag"));
             }
-            decision.next = Some(next);
-            decision.ask(Effect::InspectPush {
-                repository: repository.clone(),
-                reference: reference.clone(),
-                before: known.or_else(|| before.clone()),
-                after: after.clone(),
-                default_branch: default_branch.clone(),
+            let known = next.references.entry(reference.clone()).or_default();
+            if known.heard.as_ref() == Some(after) {
+                return Decision::ignore(format!("`{reference}` is known to be at {}", after.short()));
+            }
+            known.heard = Some(after.clone());
+            decision.ask(Due {
+                effect: Effect::InspectPush {
+                    repository: repository.clone(),
+                    reference: reference.clone(),
+                    before: known.inspected.clone().or_else(|| before.clone()),
+                    after: after.clone(),
+                    default_branch: default_branch.clone(),
+                },
+                not_before: None,
+                coalesce: Some(format!("push/{}/{reference}", repository.id)),
             });
         }
         Event::PushInspected { reference, commit, default_branch, models, faults } => {
-            if next.references.get(reference) != Some(commit) {
-                return Decision::ignore(format!("`{reference}` has moved on from {}", commit.short()));
-            }
             let Some(origin) = origin_of(reference, default_branch) else {
                 return Decision::ignore(format!("`{reference}` is neither a branch nor a tag"));
             };
+            let Some(known) = next.references.get_mut(reference) else {
+                return Decision::ignore(format!("`{reference}` is gone"));
+            };
+            if known.inspected.as_ref() == Some(commit) {
+                return Decision::ignore(format!("`{reference}` was looked at there already"));
+            }
+            // What was found is where the reference is now, whatever delivery made us look.
+            *known = ReferenceState { heard: Some(commit.clone()), inspected: Some(commit.clone()) };
             for touched in models {
-                decision.tell(
-                    Key::Model(touched.model.clone()),
-                    Event::BuildRequested {
-                        source: touched.source.clone(),
-                        tree: Tree::Committed,
-                        origin: origin.clone(),
-                        waiter: None,
-                    },
-                );
+                decision.tell(Key::Model(touched.model.clone()), request(touched, &origin));
             }
             for fault in faults {
                 decision.ask(Effect::SetCommitStatus {
@@ -79,12 +87,34 @@ pub(super) fn decide(
                 });
             }
         }
-        Event::EffectFailed { effect, reason, .. } => {
-            return Decision::ignore(format!("`{effect}` failed: {reason}"));
+        Event::EffectFailed { effect, subject, reason } => {
+            // Forgotten, so that the next comparison with the forge looks again.
+            let looked_for =
+                |known: &&mut ReferenceState| known.heard.as_ref().is_some_and(|at| at.as_str() == subject);
+            let mut forgotten = 0;
+            if effect == "InspectPush" {
+                for known in next.references.values_mut().filter(looked_for) {
+                    known.heard = None;
+                    forgotten += 1;
+                }
+            }
+            if forgotten == 0 {
+                return Decision::ignore(format!("`{effect}` failed: {reason}"));
+            }
         }
         other => return Decision::ignore(format!("`{}` is not about a repository", other.name())),
     }
+    decision.next = Some(next);
     decision
+}
+
+fn request(touched: &TouchedModel, origin: &BuildOrigin) -> Event {
+    Event::BuildRequested {
+        source: touched.source.clone(),
+        tree: Tree::Committed,
+        origin: origin.clone(),
+        waiter: None,
+    }
 }
 
 fn origin_of(reference: &str, default_branch: &str) -> Option<BuildOrigin> {

@@ -11,10 +11,12 @@ mod perform;
 mod planning;
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -42,8 +44,11 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How long at most between two looks at the queue when nothing wakes us?
 const POLL: Duration = Duration::from_millis(250);
 
-/// How often is an effect tried before it is given up?
+/// How often is an effect tried before it is given up? Half a minute in all.
 const ATTEMPTS: u32 = 6;
+
+/// How often is something said to the forge before it is given up? Waits grow to four minutes: some hours in all.
+const TALK_ATTEMPTS: u32 = 60;
 
 /// An id that nobody else has.
 #[must_use]
@@ -151,6 +156,7 @@ impl Engine {
         let outside = self.share_outside();
         let ended = tokio::task::spawn_blocking(move || {
             let runs = outside.executor.reap_orphans().context("cannot look for runs that nobody watches")?;
+            outside.remove_leftovers().context("cannot remove what an earlier process left half-written")?;
             let builds = outside.builder.end_leftovers().context("cannot look for builds that nobody watches")?;
             anyhow::Ok(runs + builds)
         });
@@ -219,7 +225,12 @@ impl Engine {
                 return;
             }
         };
-        let decision = decide(&keyed.key, state.as_ref(), &keyed.event, &self.rules, now);
+        let decided =
+            catch_unwind(AssertUnwindSafe(|| decide(&keyed.key, state.as_ref(), &keyed.event, &self.rules, now)));
+        let Ok(decision) = decided else {
+            self.give_up_event(&lease, &keyed, "deciding on it panicked").await;
+            return;
+        };
         match &decision.ignored {
             Some(reason) => tracing::debug!(key = %keyed.key, event = keyed.event.name(), reason, "ignored"),
             None => tracing::debug!(
@@ -270,6 +281,11 @@ impl Engine {
                 self.rest(woken, stop).await;
             }
             for claim in claimed {
+                // After a long sleep of the machine a lease can run out while its work goes on here: the work keeps it.
+                if let Some((lease, _)) = self.running().get_mut(&claim.lease.task()) {
+                    *lease = claim.lease;
+                    continue;
+                }
                 let engine = Arc::clone(&self);
                 running.spawn(async move { engine.perform_one(claim).await });
             }
@@ -287,8 +303,10 @@ impl Engine {
         self.running().insert(lease.task(), (lease.clone(), cancel.clone()));
         let name = effect.name();
         let started = self.now();
-        let result = perform::perform(self, &effect, &cancel).await;
-        self.running().remove(&lease.task());
+        let result = AssertUnwindSafe(perform::perform(self, &effect, &cancel)).catch_unwind().await;
+        let result = result.unwrap_or_else(|_| Err(Failure::Later(anyhow::anyhow!("`{name}` panicked"))));
+        let held = self.running().remove(&lease.task());
+        let lease = held.map_or(lease, |(lease, _)| lease);
         let now = self.now();
         let duration_ms = u64::try_from(now.since(started).as_millis()).unwrap_or(u64::MAX);
         let outcome = match result {
@@ -316,8 +334,8 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let name = effect.name();
         let (error, retry) = match failure {
-            Failure::Later(error) if attempts < ATTEMPTS => {
-                let wait = Duration::from_millis(500) * 2_u32.saturating_pow(attempts.min(8));
+            Failure::Later(error) if attempts < attempts_of(effect) => {
+                let wait = Duration::from_millis(500) * 2_u32.saturating_pow(attempts.min(9));
                 (error, Some(now.plus(wait)))
             }
             Failure::Later(error) | Failure::Never(error) => (error, None),
@@ -386,6 +404,28 @@ impl Engine {
             () = tokio::time::sleep(POLL) => {}
             () = stop.cancelled() => {}
         }
+    }
+}
+
+/// A forge that is out for an hour still gets every answer; what somebody waits for in front of a screen ends sooner.
+fn attempts_of(effect: &Effect) -> u32 {
+    match effect {
+        Effect::InspectPush { .. }
+        | Effect::InspectPull { .. }
+        | Effect::SetCommitStatus { .. }
+        | Effect::UpsertComment { .. }
+        | Effect::PostComment { .. }
+        | Effect::CheckCommand { .. } => TALK_ATTEMPTS,
+        Effect::BuildModel { .. }
+        | Effect::CancelBuild { .. }
+        | Effect::RegisterVersion { .. }
+        | Effect::MoveChannel { .. }
+        | Effect::PlanSweep { .. }
+        | Effect::SubmitJobs { .. }
+        | Effect::WatchJobs { .. }
+        | Effect::CancelJobs { .. }
+        | Effect::WriteAnalysis { .. }
+        | Effect::Reconcile => ATTEMPTS,
     }
 }
 

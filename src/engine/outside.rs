@@ -106,6 +106,21 @@ impl Outside {
         }
     }
 
+    /// Removes plans and analyses that an earlier process left half-written.
+    pub(super) fn remove_leftovers(&self) -> Result<()> {
+        for entry in fs_err::read_dir(&self.scratch)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with("plan-") {
+                fs_err::remove_file(entry.path())?;
+            } else if name.starts_with("analysis-") {
+                fs_err::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
     /// The git directory of `repository`.
     ///
     /// # Errors

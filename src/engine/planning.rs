@@ -329,7 +329,7 @@ impl Expansion {
         writer.into_inner().context("the list of points cannot be written")?.sync_all()?;
         let digest = hasher.finish();
         let summary = PlanSummary {
-            id: SweepId::of(&self.spec.name, &self.order.owner, &digest),
+            id: SweepId::of(&self.spec.name, &format!("{}\n{}", self.order.owner, self.order.path), &digest),
             name: self.spec.name.clone(),
             file: self.order.path.clone(),
             digest,

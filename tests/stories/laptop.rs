@@ -159,3 +159,53 @@ fn a_model_in_its_own_repository_begins_with_init_and_keeps_its_runs() {
     assert_eq!(more["plan"]["counts"]["reused"], 2, "{more}");
     assert_eq!(more["succeeded"], 3);
 }
+
+#[test]
+fn a_sweep_whose_terminal_was_killed_is_followed_to_its_end_by_the_next_one() {
+    let laptop = Laptop::with_models(&["identity-matrix"]);
+    laptop.write(
+        "sweeps/steady.yaml",
+        "sweep: steady\nmodel: examples/identity-matrix\nparameters:\n  N: {range: {start: 1, stop: 12, step: 1}}\n  SLEEP: 0.3\n",
+    );
+    laptop.commit("Run steadily");
+    laptop.modelship(&["build"]).ok();
+
+    let mut first = laptop.start(&["sweep", "run", "sweeps/steady.yaml"]);
+    laptop.until("a run is done", |laptop| {
+        let said = laptop.modelship(&["sweep", "status", "steady", "--output", "json"]);
+        (said.status == 0 && said.json()[0]["succeeded"].as_u64() > Some(0)).then_some(())
+    });
+    first.kill().unwrap();
+    first.wait().unwrap();
+
+    // Two terminals at once: one runs the engine, both see the end.
+    let second = laptop.start(&["sweep", "run", "sweeps/steady.yaml", "--output", "json"]);
+    let report = laptop.modelship(&["sweep", "run", "sweeps/steady.yaml", "--output", "json"]).ok().json();
+    assert_eq!(report["succeeded"], 12, "{report}");
+    assert_eq!(report["phase"]["phase"], "succeeded", "{report}");
+    assert!(second.wait_with_output().unwrap().status.success());
+}
+
+#[test]
+fn a_sweep_is_cancelled_from_another_terminal_and_goes_on_by_retry() {
+    let laptop = Laptop::with_models(&["identity-matrix"]);
+    laptop.write(
+        "sweeps/long.yaml",
+        "sweep: long\nmodel: examples/identity-matrix\nparameters:\n  N: {range: {start: 1, stop: 10, step: 1}}\n  SLEEP: 0.4\n",
+    );
+    laptop.commit("Run for long");
+    laptop.modelship(&["build"]).ok();
+    let running = laptop.start(&["sweep", "run", "sweeps/long.yaml"]);
+    laptop.until("a run is done", |laptop| {
+        let said = laptop.modelship(&["sweep", "status", "long", "--output", "json"]);
+        (said.status == 0 && said.json()[0]["succeeded"].as_u64() > Some(0)).then_some(())
+    });
+    let cancelled = laptop.modelship(&["sweep", "cancel", "long", "--output", "json"]).ok().json();
+    assert_eq!(cancelled["phase"]["phase"], "cancelled", "{cancelled}");
+    assert_eq!(running.wait_with_output().unwrap().status.code(), Some(1));
+
+    let again = laptop.modelship(&["sweep", "cancel", "long"]);
+    assert_eq!(again.status, 1, "{again:?}");
+    let report = laptop.modelship(&["sweep", "retry", "long", "--output", "json"]).ok().json();
+    assert_eq!(report["succeeded"], 10, "{report}");
+}

@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// How long may something take before the story is over?
-/// Work of a killed server waits for 30 s when others share its database.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long may something take before the story is over? Work of a killed server waits for 30 s when others share its
+/// database.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The folder of this project.
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
@@ -83,6 +83,18 @@ impl Laptop {
 
     pub(crate) fn modelship(&self, arguments: &[&str]) -> Said {
         Said::of(&modelship(self.path()).args(arguments).output().unwrap())
+    }
+}
+
+impl Laptop {
+    /// Starts a verb and leaves it running.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
+        modelship(self.path()).args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Asks until there is an answer.
+    pub(crate) fn until<T>(&self, what: &str, look: impl FnMut(&Self) -> Option<T>) -> T {
+        ask_until(self, what, look, |_| String::new())
     }
 }
 
@@ -283,15 +295,8 @@ impl World {
     }
 
     /// Asks until there is an answer.
-    pub(crate) fn until<T>(&self, what: &str, mut look: impl FnMut(&Self) -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(found) = look(self) {
-                return found;
-            }
-            assert!(Instant::now() < deadline, "waited in vain until {what}\n{}", self.story_so_far());
-            std::thread::sleep(Duration::from_millis(30));
-        }
+    pub(crate) fn until<T>(&self, what: &str, look: impl FnMut(&Self) -> Option<T>) -> T {
+        ask_until(self, what, look, Self::story_so_far)
     }
 
     /// Whether a process of this world runs a program of that name.
@@ -338,6 +343,18 @@ impl Drop for World {
             .filter(|line| !self.expected_errors.iter().any(|words| line.contains(words)))
             .collect();
         assert!(bad.is_empty(), "the server's log has errors:\n{}", bad.join("\n"));
+    }
+}
+
+/// Asks `look` until there is an answer; tells `so_far` when there is none in time.
+fn ask_until<W, T>(world: &W, what: &str, mut look: impl FnMut(&W) -> Option<T>, so_far: impl Fn(&W) -> String) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look(world) {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain until {what}\n{}", so_far(world));
+        std::thread::sleep(Duration::from_millis(30));
     }
 }
 

@@ -6,11 +6,21 @@ use super::{CLOCK_SLACK, COMMENTS_KEPT, PullSweep, PullSweepPhase, Thread};
 use crate::domain::command::Command;
 use crate::domain::effect::Effect;
 use crate::domain::event::{Event, Key};
-use crate::domain::forge::{CommentRef, User};
+use crate::domain::forge::{CommentRef, PullStatus, User};
 use crate::domain::ids::SweepName;
 use crate::domain::report;
 use crate::domain::sweep::plan::{PlanSummary, Verdict};
 use crate::domain::sweep::state::{Retry, SweepPhase, SweepReport};
+
+/// A command of a comment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Order<'a> {
+    pub(super) comment: CommentRef,
+    /// Which of the comment's commands it is, from 0.
+    pub(super) nth: u32,
+    pub(super) command: &'a Command,
+    pub(super) author: &'a User,
+}
 
 impl Thread<'_> {
     pub(super) fn comment(&mut self, comment: CommentRef, author: &User, body: &str) -> Option<String> {
@@ -24,16 +34,18 @@ impl Thread<'_> {
         while self.state.heard.len() > COMMENTS_KEPT {
             self.state.heard.pop_first();
         }
-        for command in commands {
-            match &command {
-                Command::Help => self.reply(comment, &report::help()),
-                Command::Status => self.reply(comment, &report::pull_status(&self.state, self.at.now)),
+        for (nth, command) in (0..).zip(&commands) {
+            let order = Order { comment, nth, command, author };
+            match command {
+                Command::Help => self.reply(&order, &report::help()),
+                Command::Status => self.reply(&order, &report::pull_status(&self.state, self.at.now)),
                 Command::Unknown { text, suggestion } => {
-                    self.reply(comment, &report::unknown_command(text, suggestion.as_deref()));
+                    self.reply(&order, &report::unknown_command(text, suggestion.as_deref()));
                 }
                 Command::Run { .. } | Command::Plan { .. } | Command::Cancel { .. } | Command::Retry { .. } => {
                     self.decision.ask(Effect::CheckCommand {
                         comment,
+                        nth,
                         pull: self.at.pull.clone(),
                         command: command.clone(),
                         author: author.clone(),
@@ -44,69 +56,63 @@ impl Thread<'_> {
         None
     }
 
-    pub(super) fn obey(&mut self, comment: CommentRef, command: &Command, author: &User) {
-        match command {
-            Command::Run { sweep } => self.run(comment, command, sweep.as_ref(), author),
-            Command::Retry { sweep } => self.retry(comment, command, sweep.as_ref(), author),
-            Command::Plan { sweep } => {
-                let paths = self.matching(sweep.as_ref());
-                if paths.is_empty() {
-                    self.reply(comment, &report::nothing_to_do(command, &self.state));
-                }
-                for path in paths {
+    /// Does what somebody who may say so said.
+    pub(super) fn obey(&mut self, order: &Order<'_>) {
+        let before = self.decision.events.len() + self.decision.effects.len();
+        let closed = self.state.snapshot.status == PullStatus::Closed;
+        match order.command {
+            Command::Run { sweep } if !closed => self.run(order, sweep.as_ref()),
+            Command::Retry { sweep } if !closed => self.retry(order, sweep.as_ref()),
+            Command::Plan { sweep } if !closed => {
+                for path in self.matching(sweep.as_ref()) {
                     self.plan(&path);
                 }
             }
-            Command::Cancel { sweep } => {
-                let by = author.login.clone();
-                let before = self.decision.events.len();
-                self.cancel_sweeps(sweep.as_ref(), &by);
-                if self.decision.events.len() == before {
-                    self.reply(comment, &report::nothing_to_do(command, &self.state));
+            Command::Cancel { sweep } => self.cancel_sweeps(sweep.as_ref(), &order.author.login),
+            Command::Run { .. }
+            | Command::Retry { .. }
+            | Command::Plan { .. }
+            | Command::Status
+            | Command::Help
+            | Command::Unknown { .. } => {}
+        }
+        if self.decision.events.len() + self.decision.effects.len() == before {
+            self.reply(order, &report::nothing_to_do(order.command, &self.state));
+        }
+    }
+
+    fn run(&mut self, order: &Order<'_>, name: Option<&SweepName>) {
+        for path in self.matching(name) {
+            match self.state.sweeps.get(&path).map(|sweep| sweep.phase.clone()) {
+                Some(PullSweepPhase::Planned { plan, shown_at }) => {
+                    let seen = order.comment.created_at.plus(CLOCK_SLACK) >= shown_at;
+                    if plan.verdict == Verdict::NeedsCommand && seen {
+                        self.start(&path, &plan, order.author, Retry::Missing);
+                    }
                 }
+                Some(PullSweepPhase::Started { report })
+                    if matches!(report.phase, SweepPhase::Cancelled { .. } | SweepPhase::Stopped { .. }) =>
+                {
+                    self.start(&path, &report.plan, order.author, Retry::Missing);
+                }
+                Some(_) | None => {}
             }
-            Command::Status | Command::Help | Command::Unknown { .. } => {}
         }
     }
 
-    pub(super) fn run(&mut self, comment: CommentRef, command: &Command, name: Option<&SweepName>, author: &User) {
-        let mut started = false;
+    fn retry(&mut self, order: &Order<'_>, name: Option<&SweepName>) {
         for path in self.matching(name) {
-            let Some(PullSweepPhase::Planned { plan, shown_at }) =
+            if let Some(PullSweepPhase::Started { report }) =
                 self.state.sweeps.get(&path).map(|sweep| sweep.phase.clone())
-            else {
-                continue;
-            };
-            let seen = comment.created_at.plus(CLOCK_SLACK) >= shown_at;
-            if plan.verdict == Verdict::NeedsCommand && seen {
-                self.start(&path, &plan, author, Retry::Missing);
-                started = true;
+                && report.phase.is_terminal()
+                && !matches!(report.phase, SweepPhase::Succeeded { .. })
+            {
+                self.start(&path, &report.plan, order.author, Retry::Failed);
             }
-        }
-        if !started {
-            self.reply(comment, &report::nothing_to_do(command, &self.state));
         }
     }
 
-    pub(super) fn retry(&mut self, comment: CommentRef, command: &Command, name: Option<&SweepName>, author: &User) {
-        let mut started = false;
-        for path in self.matching(name) {
-            let Some(PullSweepPhase::Started { report }) =
-                self.state.sweeps.get(&path).map(|sweep| sweep.phase.clone())
-            else {
-                continue;
-            };
-            if report.phase.is_terminal() && !matches!(report.phase, SweepPhase::Succeeded { .. }) {
-                self.start(&path, &report.plan, author, Retry::Failed);
-                started = true;
-            }
-        }
-        if !started {
-            self.reply(comment, &report::nothing_to_do(command, &self.state));
-        }
-    }
-
-    pub(super) fn start(&mut self, path: &str, plan: &PlanSummary, author: &User, retry: Retry) {
+    fn start(&mut self, path: &str, plan: &PlanSummary, author: &User, retry: Retry) {
         let started = Event::SweepStarted {
             plan: Box::new(plan.clone()),
             pull: Some(self.at.pull.clone()),
@@ -136,8 +142,8 @@ impl Thread<'_> {
         self.state.sweeps.iter().filter(|(_, sweep)| wanted(sweep)).map(|(path, _)| path.clone()).collect()
     }
 
-    pub(super) fn reply(&mut self, comment: CommentRef, body: &str) {
-        let marker = format!("reply/{}/{}", comment.id, self.decision.effects.len());
+    pub(super) fn reply(&mut self, order: &Order<'_>, body: &str) {
+        let marker = format!("reply/{}/{}", order.comment.id, order.nth);
         self.decision.ask(Effect::PostComment { pull: self.at.pull.clone(), marker, body: body.to_owned() });
     }
 }

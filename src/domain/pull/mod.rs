@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use commands::Order;
+
 use crate::domain::command::Command;
 use crate::domain::decision::{Decision, Due, Rules};
 use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::effect::Effect;
 use crate::domain::event::{BuildFailure, ChangedSweep, Event, SweepRequest, TouchedModel};
 use crate::domain::forge::{PullSnapshot, PullStatus};
-use crate::domain::ids::{ModelName, PullRef, Time};
+use crate::domain::ids::{Digest, ModelName, PullRef, Time};
 use crate::domain::report;
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::state::SweepReport;
@@ -32,6 +34,8 @@ pub struct PullState {
     pub sweeps: BTreeMap<String, PullSweep>,
     /// Manifests of it that cannot be read.
     pub faults: Vec<Diagnostic>,
+    /// When it was looked at last. What was seen earlier and is told later changes nothing.
+    pub looked_at: Time,
     /// Comments whose commands were heard, the newest 200: a comment acts once, however often it is told of.
     pub heard: BTreeSet<i64>,
 }
@@ -74,6 +78,8 @@ pub struct PullSweep {
     pub request: Option<SweepRequest>,
     /// When its comment was or will be edited last.
     pub last_edit: Option<Time>,
+    /// The digest of the plan that was shown last, and since when it is shown.
+    pub shown: Option<(Digest, Time)>,
     /// Where it stands.
     pub phase: PullSweepPhase,
 }
@@ -111,7 +117,7 @@ pub enum PullSweepPhase {
 }
 
 /// How many comments with commands does a pull request remember?
-const COMMENTS_KEPT: usize = 200;
+pub const COMMENTS_KEPT: usize = 200;
 
 /// By how much may the forge's clock be behind ours before a command counts as older than the plan?
 const CLOCK_SLACK: Duration = Duration::from_secs(5);
@@ -124,8 +130,9 @@ pub(in crate::domain) fn decide(
     rules: &Rules,
     now: Time,
 ) -> Decision<PullState> {
-    if let Event::PullInspected { snapshot, models, sweeps, faults } = event {
-        return inspected(Context { pull, rules, now }, state, &Inspection { snapshot, models, sweeps, faults });
+    if let Event::PullInspected { looked_at, snapshot, models, sweeps, faults } = event {
+        let found = Inspection { looked_at: *looked_at, snapshot, models, sweeps, faults };
+        return inspected(Context { pull, rules, now }, state, &found);
     }
     if let Event::PullChanged { .. } = event {
         // Deliveries come late and in any order: what counts is how the forge has it when it is looked at.
@@ -169,6 +176,7 @@ struct Context<'a> {
 }
 
 struct Inspection<'a> {
+    looked_at: Time,
     snapshot: &'a PullSnapshot,
     models: &'a [TouchedModel],
     sweeps: &'a [ChangedSweep],
@@ -176,6 +184,9 @@ struct Inspection<'a> {
 }
 
 fn inspected(at: Context<'_>, state: Option<&PullState>, found: &Inspection<'_>) -> Decision<PullState> {
+    if state.is_some_and(|state| state.looked_at > found.looked_at) {
+        return Decision::ignore("it was looked at again since");
+    }
     let before = state.cloned();
     let mut thread = Thread {
         at,
@@ -184,12 +195,15 @@ fn inspected(at: Context<'_>, state: Option<&PullState>, found: &Inspection<'_>)
             models: BTreeMap::new(),
             sweeps: BTreeMap::new(),
             faults: Vec::new(),
+            looked_at: found.looked_at,
             heard: BTreeSet::new(),
         }),
         decision: Decision::default(),
     };
     thread.state.snapshot = found.snapshot.clone();
-    let was_open = before.as_ref().is_some_and(|before| before.snapshot.status == PullStatus::Open);
+    thread.state.looked_at = found.looked_at;
+    let was = before.as_ref().map(|before| before.snapshot.status);
+    let was_open = was == Some(PullStatus::Open);
     match found.snapshot.status {
         PullStatus::Open => {
             let same = before.as_ref().is_some_and(|before| {
@@ -206,7 +220,7 @@ fn inspected(at: Context<'_>, state: Option<&PullState>, found: &Inspection<'_>)
             thread.show_builds();
         }
         PullStatus::Closed if was_open => thread.cancel_sweeps(None, "the pull request was closed"),
-        PullStatus::Merged if was_open => thread.merged(),
+        PullStatus::Merged if was != Some(PullStatus::Merged) => thread.merged(found.models),
         PullStatus::Closed | PullStatus::Merged => {}
     }
     thread.done()
@@ -227,10 +241,11 @@ impl Thread<'_> {
         match event {
             Event::BuildSettled { model, commit, result } => self.build_settled(model, commit, result),
             Event::CommentCreated { comment, author, body } => self.comment(*comment, author, body),
-            Event::CommandChecked { comment, command, author, denied } => {
+            Event::CommandChecked { comment, nth, command, author, denied } => {
+                let order = Order { comment: *comment, nth: *nth, command, author };
                 match denied {
-                    Some(reason) => self.reply(*comment, &report::command_denied(command, &author.login, reason)),
-                    None => self.obey(*comment, command, author),
+                    Some(reason) => self.reply(&order, &report::command_denied(command, &author.login, reason)),
+                    None => self.obey(&order),
                 }
                 None
             }
@@ -242,11 +257,13 @@ impl Thread<'_> {
     }
 
     fn effect_failed(&mut self, effect: &str, subject: &str, reason: &str) -> Option<String> {
-        if effect != "PlanSweep" || !self.state.sweeps.contains_key(subject) {
-            return Some(format!("`{effect}` failed: {reason}"));
-        }
+        let awaited = subject.rsplit_once('@').filter(|(path, head)| {
+            let waits = self.state.sweeps.get(*path).is_some_and(|sweep| sweep.phase == PullSweepPhase::Planning);
+            effect == "PlanSweep" && waits && *head == self.state.snapshot.head.as_str()
+        });
+        let Some((path, _)) = awaited else { return Some(format!("`{effect}` failed: {reason}")) };
         let reason = format!("the plan could not be made, which is not the file's fault: {reason}");
-        self.set_phase(subject, PullSweepPhase::Blocked { reason });
+        self.set_phase(path, PullSweepPhase::Blocked { reason });
         None
     }
 }

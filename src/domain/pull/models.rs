@@ -3,11 +3,11 @@
 use super::{PullBuild, PullModel, Thread};
 use crate::domain::decision::Due;
 use crate::domain::effect::Effect;
-use crate::domain::event::{BuildFailure, BuildOrigin, Event, Key, Keyed, TouchedModel};
+use crate::domain::event::{BuildFailure, BuildOrigin, Event, Key, TouchedModel};
 use crate::domain::forge::HeadOrigin;
 use crate::domain::ids::{CommitSha, ModelName};
 use crate::domain::report;
-use crate::domain::version::{BuiltVersion, SourceRef, Tree};
+use crate::domain::version::{BuiltVersion, Tree};
 
 impl Thread<'_> {
     pub(super) fn build_models(&mut self, touched: &[TouchedModel]) {
@@ -72,18 +72,18 @@ impl Thread<'_> {
         });
     }
 
-    pub(super) fn merged(&mut self) {
-        let Some(commit) = self.state.snapshot.merge_commit.clone() else { return };
-        for (model, entry) in &self.state.models {
-            self.decision.events.push(Keyed {
-                key: Key::Model(model.clone()),
-                event: Event::BuildRequested {
-                    source: SourceRef { commit: commit.clone(), ..entry.source.clone() },
+    /// Builds what the merge brought and makes it `production`.
+    pub(super) fn merged(&mut self, touched: &[TouchedModel]) {
+        for model in touched {
+            self.decision.tell(
+                Key::Model(model.model.clone()),
+                Event::BuildRequested {
+                    source: model.source.clone(),
                     tree: Tree::Committed,
                     origin: BuildOrigin::Merge { number: self.at.pull.number },
                     waiter: None,
                 },
-            });
+            );
         }
     }
 }

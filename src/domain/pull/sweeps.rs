@@ -5,7 +5,7 @@ use crate::domain::decision::Due;
 use crate::domain::diagnostic::Faults;
 use crate::domain::effect::Effect;
 use crate::domain::event::{ChangedSweep, Event, Key};
-use crate::domain::ids::{CommitSha, SweepId, SweepName};
+use crate::domain::ids::{CommitSha, SweepId, SweepName, Time};
 use crate::domain::report;
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::state::{SweepPhase, SweepReport};
@@ -17,6 +17,7 @@ impl Thread<'_> {
         for path in gone {
             if let Some(sweep) = self.state.sweeps.remove(&path) {
                 self.cancel_if_started(&sweep, "its file is no longer part of the pull request");
+                self.say(&path, report::withdrawn_comment(&sweep.name), self.at.now);
             }
         }
         for file in changed {
@@ -28,9 +29,10 @@ impl Thread<'_> {
                     }
                     let name = before.map_or_else(|| file.path.clone(), |sweep| sweep.name);
                     let phase = PullSweepPhase::Invalid { faults: faults.clone() };
-                    self.state
-                        .sweeps
-                        .insert(file.path.clone(), PullSweep { name, request: None, last_edit: None, phase });
+                    self.state.sweeps.insert(
+                        file.path.clone(),
+                        PullSweep { name, request: None, last_edit: None, shown: None, phase },
+                    );
                     self.show(&file.path);
                 }
                 Ok(request) => {
@@ -38,6 +40,7 @@ impl Thread<'_> {
                         name: String::new(),
                         request: None,
                         last_edit: None,
+                        shown: None,
                         phase: PullSweepPhase::Planning,
                     });
                     entry.name = request.name.to_string();
@@ -78,12 +81,17 @@ impl Thread<'_> {
         if !started {
             sweep.phase = PullSweepPhase::Planning;
         }
-        self.decision.ask(Effect::PlanSweep {
-            pull: self.at.pull.clone(),
-            head: self.state.snapshot.head.clone(),
-            path: path.to_owned(),
-            request,
-            own_version,
+        let pull = self.at.pull;
+        self.decision.ask(Due {
+            effect: Effect::PlanSweep {
+                pull: pull.clone(),
+                head: self.state.snapshot.head.clone(),
+                path: path.to_owned(),
+                request,
+                own_version,
+            },
+            not_before: None,
+            coalesce: Some(format!("plan/{}/{}/{path}", pull.repository.id, pull.number)),
         });
     }
 
@@ -116,12 +124,21 @@ impl Thread<'_> {
                     let stopped = matches!(report.phase, SweepPhase::Cancelled { .. } | SweepPhase::Stopped { .. });
                     if report.plan.digest == plan.digest && !stopped {
                         // The push changed nothing that the plan depends on: the sweep goes on, its approval stands.
-                        self.show(path);
+                        let mut report = report.clone();
+                        report.plan.head.clone_from(&plan.head);
+                        self.set_phase(path, PullSweepPhase::Started { report });
                         return None;
                     }
                     self.cancel_if_started(&sweep, "a new plan took its place");
                 }
-                self.set_phase(path, PullSweepPhase::Planned { plan: plan.clone(), shown_at: self.at.now });
+                let shown_at = match &sweep.shown {
+                    Some((digest, at)) if *digest == plan.digest => *at,
+                    Some(_) | None => self.at.now,
+                };
+                if let Some(sweep) = self.state.sweeps.get_mut(path) {
+                    sweep.shown = Some((plan.digest.clone(), shown_at));
+                }
+                self.set_phase(path, PullSweepPhase::Planned { plan: plan.clone(), shown_at });
             }
         }
         None
@@ -135,8 +152,13 @@ impl Thread<'_> {
         let Some(path) = found else {
             return Some(format!("sweep `{id}` is no longer part of the pull request"));
         };
-        if let Some(sweep) = self.state.sweeps.get_mut(&path) {
-            sweep.phase = PullSweepPhase::Started { report: Box::new(report.clone()) };
+        if let Some(PullSweep { phase: PullSweepPhase::Started { report: known }, .. }) =
+            self.state.sweeps.get_mut(&path)
+        {
+            // A push can have left the plan as it was and moved the head.
+            let head = known.plan.head.clone();
+            known.clone_from(&Box::new(report.clone()));
+            known.plan.head = head;
         }
         self.show(&path);
         let links = report::Links { base_url: self.at.rules.artifacts_url.clone() };
@@ -189,6 +211,11 @@ impl Thread<'_> {
             Some(_) | None => self.at.now,
         };
         sweep.last_edit = Some(due);
+        self.say(path, body, due);
+    }
+
+    /// Writes the sweep file's own comment.
+    fn say(&mut self, path: &str, body: String, due: Time) {
         let marker = format!("sweep/{path}");
         let pull = self.at.pull;
         self.decision.ask(Due {

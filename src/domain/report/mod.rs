@@ -26,7 +26,7 @@ pub use plan::{plan_comment, waiting_comment};
 pub use progress::progress_comment;
 pub use results::{Links, cancelled_comment, directory_url, final_comment, stopped_comment};
 pub use status::{SweepLine, SweepProgress, status_comment};
-pub use thread::{models_comment, nothing_to_do, pull_status, sweep_comment};
+pub use thread::{models_comment, nothing_to_do, pull_status, sweep_comment, withdrawn_comment};
 
 use escape::{clip, code};
 

@@ -10,6 +10,7 @@ use super::progress::progress_comment;
 use super::status::{SweepLine, SweepProgress, status_comment};
 use super::{escape, value};
 use crate::domain::command::Command;
+use crate::domain::forge::PullStatus;
 use crate::domain::ids::{ChannelName, ModelName, SweepName, Time};
 use crate::domain::pull::{PullBuild, PullModel, PullState, PullSweep, PullSweepPhase};
 use crate::domain::sweep::plan::Verdict;
@@ -32,6 +33,12 @@ pub fn sweep_comment(sweep: &PullSweep, models: &BTreeMap<ModelName, PullModel>,
         // How it ended is told in a comment of its own, which notifies people.
         PullSweepPhase::Started { report } => progress_comment(report, now),
     }
+}
+
+/// The comment on a sweep file that is no longer there.
+#[must_use]
+pub fn withdrawn_comment(name: &str) -> String {
+    format!("### Sweep {}\n\nIts file is no longer part of this pull request.\n", value(name))
 }
 
 /// The one comment on the models that a pull request changes.
@@ -68,6 +75,9 @@ pub fn nothing_to_do(command: &Command, pull: &PullState) -> String {
         }
         Command::Status | Command::Help | Command::Unknown { .. } => None,
     };
+    if pull.snapshot.status == PullStatus::Closed {
+        return "This pull request is closed, and nothing is run for it. Reopen it first.\n".to_owned();
+    }
     let named: Vec<_> =
         pull.sweeps.values().filter_map(|sweep| Some((SweepName::parse(&*sweep.name).ok()?, sweep))).collect();
     let known: Vec<_> = named.iter().map(|(name, _)| name.clone()).collect();

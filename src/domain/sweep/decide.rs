@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::plan::{MaxFailures, PlanSummary};
 use super::record::FailureClass;
-use super::state::{JobHandle, Retry, RoundCounts, RunFailure, SweepPhase, SweepReport, SweepState};
+use super::state::{Beginning, JobHandle, Retry, RoundCounts, RunFailure, SweepPhase, SweepReport, SweepState};
 use crate::domain::decision::Decision;
 use crate::domain::effect::Effect;
 use crate::domain::event::{Event, Key};
@@ -53,6 +53,10 @@ fn start(before: Option<&SweepState>, start: &Start<'_>, now: Time) -> Decision<
         started_at: now,
         ended_at: None,
         round,
+        settled_since: match start.retry {
+            Retry::Missing => 1,
+            Retry::Failed => round,
+        },
         fruitless: 0,
         known: 0,
         counts: RoundCounts::default(),
@@ -61,7 +65,7 @@ fn start(before: Option<&SweepState>, start: &Start<'_>, now: Time) -> Decision<
         phase: SweepPhase::Submitting,
     };
     let mut sweep = Sweep { state, decision: Decision::default(), now };
-    sweep.submit(start.retry);
+    sweep.submit(Beginning::Asked);
     sweep.report();
     sweep.done()
 }
@@ -118,14 +122,15 @@ impl Sweep {
         Decision { next: Some(self.state), ..self.decision }
     }
 
-    fn submit(&mut self, retry: Retry) {
+    fn submit(&mut self, beginning: Beginning) {
         self.state.phase = SweepPhase::Submitting;
         self.state.counts = RoundCounts::default();
         self.decision.ask(Effect::SubmitJobs {
             plan: Box::new(self.state.plan.clone()),
             pull: self.state.pull.clone(),
             round: self.state.round,
-            retry,
+            settled_since: self.state.settled_since,
+            beginning,
         });
     }
 
@@ -164,7 +169,7 @@ impl Sweep {
         let (jobs, runs) = (jobs.clone(), *runs);
         let advanced = *counts != self.state.counts;
         self.state.counts = counts.clone();
-        for failure in failures {
+        for failure in failures.iter().filter(|failure| failure.class != FailureClass::Interrupted) {
             if self.state.failures.len() < FAILURES_KEPT && !self.state.failures.iter().any(|f| f.run == failure.run) {
                 self.state.failures.push(failure.clone());
             }
@@ -196,12 +201,15 @@ impl Sweep {
         }
         self.state.known += self.state.counts.succeeded;
         self.state.failed_before = self.state.failed();
+        self.state.failed_before.remove(&FailureClass::Interrupted);
         self.state.round += 1;
-        self.submit(Retry::Missing);
+        self.submit(Beginning::Continued);
     }
 
     fn too_many_failures(&self) -> bool {
-        let failed = self.state.failed().values().sum::<u64>();
+        // Nobody's model is to blame for what the machine interrupted.
+        let failed: u64 =
+            self.state.failed().iter().filter(|(class, _)| **class != FailureClass::Interrupted).map(|(_, n)| n).sum();
         match self.state.plan.limits.max_failures {
             Some(MaxFailures::Count(most)) => failed > most,
             #[expect(clippy::cast_precision_loss, reason = "run counts stay far below 2^53")]

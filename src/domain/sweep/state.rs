@@ -28,6 +28,16 @@ pub enum Retry {
     Failed,
 }
 
+/// Why a round begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Beginning {
+    /// Somebody asked for it: the plan must still be that of the pull request's head.
+    Asked,
+    /// What an earlier round left is done.
+    Continued,
+}
+
 /// How the runs of one round stand.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoundCounts {
@@ -126,6 +136,8 @@ pub struct SweepState {
     pub ended_at: Option<Time>,
     /// The round, from 1. Interrupted runs and retries open a new one.
     pub round: u32,
+    /// From which round on a failure counts as settled. What failed before is done again.
+    pub settled_since: u32,
     /// Rounds in a row that brought no new result.
     pub fruitless: u32,
     /// Runs of the plan whose result was known when the round began.

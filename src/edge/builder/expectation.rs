@@ -123,7 +123,7 @@ mod tests {
             Value::Int(i64::MAX),
             (0.0, 0.0),
             OutputValue::Int(i64::MAX - 1),
-            "output `x` is 9223372036854775806, expected 9223372036854775807 (allowed is 0e0)",
+            "output `x` is 9223372036854775806, expected 9223372036854775807 (allowed is 0)",
         );
     }
 

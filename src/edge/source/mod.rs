@@ -209,7 +209,15 @@ impl Source {
     /// # Errors
     /// When the reference cannot be read.
     pub fn branch(&self, name: &str) -> Result<Option<CommitSha>> {
-        match self.reference(&format!("refs/heads/{name}"))? {
+        self.reference_head(&format!("refs/heads/{name}"))
+    }
+
+    /// The commit that the full reference leads to; none when there is no such reference.
+    ///
+    /// # Errors
+    /// When the reference cannot be read.
+    pub fn reference_head(&self, reference: &str) -> Result<Option<CommitSha>> {
+        match self.reference(reference)? {
             Some(reference) => self.peel(&reference).map(Some),
             None => Ok(None),
         }

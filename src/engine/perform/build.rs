@@ -49,17 +49,12 @@ pub(super) async fn model(
     Ok(vec![Keyed { key: Key::Model(model.clone()), event }])
 }
 
-/// Stops the build of that commit, here or wherever it is under way.
+/// Stops the build of that commit, here or wherever it is under way or waits. The build itself tells that it ended.
 pub(super) async fn cancel(engine: &Engine, model: &ModelName, source: &SourceRef) -> Reports {
     let key = Key::Model(model.clone()).to_string();
-    let cancelled = engine.store().cancel_effects("BuildModel", &key, source.commit.as_str()).await?;
+    engine.store().cancel_effects("BuildModel", &key, source.commit.as_str(), engine.now()).await?;
     engine.beat.notify_one();
-    if cancelled.removed == 0 {
-        return Ok(Vec::new());
-    }
-    // It had not begun, so nobody else reports its end.
-    let event = Event::BuildFinished { source: source.clone(), outcome: BuildOutcome::Cancelled };
-    Ok(vec![Keyed { key: Key::Model(model.clone()), event }])
+    Ok(Vec::new())
 }
 
 /// How a build ended without a version.
@@ -77,13 +72,7 @@ impl From<anyhow::Error> for Ended {
 
 impl Ended {
     fn manifest(message: impl Into<String>) -> Self {
-        Self::Failed(BuildFailure {
-            stage: "manifest".to_owned(),
-            message: message.into(),
-            faults: Vec::new(),
-            log_tail: String::new(),
-            log: None,
-        })
+        Self::Failed(BuildFailure::without_log("manifest", message))
     }
 
     fn faults(faults: Faults) -> Self {
@@ -93,13 +82,7 @@ impl Ended {
             Some(first) => format!("{first} (and {} more)", count - 1),
             None => "the manifest cannot be read".to_owned(),
         };
-        Self::Failed(BuildFailure {
-            stage: "manifest".to_owned(),
-            message,
-            faults: faults.0,
-            log_tail: String::new(),
-            log: None,
-        })
+        Self::Failed(BuildFailure { faults: faults.0, ..BuildFailure::without_log("manifest", message) })
     }
 }
 
@@ -110,6 +93,9 @@ async fn build(
     tree: Tree,
     cancel: &CancellationToken,
 ) -> Result<Version, Ended> {
+    if cancel.is_cancelled() {
+        return Err(Ended::Cancelled);
+    }
     let outside = engine.outside();
     let git_dir = outside.git_dir(&source.repository.name)?;
     let (manifest, manifest_text) = read_manifest(&git_dir, source).await?.map_err(Ended::faults)?;

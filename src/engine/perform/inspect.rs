@@ -15,6 +15,9 @@ use crate::edge::source::{Change, Source};
 use crate::engine::planning::FilesAt;
 use crate::engine::{Engine, PlanOrder};
 
+/// How many sweep files of one pull request are looked at?
+const MOST_SWEEPS: usize = 50;
+
 /// Where sweep files lie in a repository.
 const SWEEPS: &str = "sweeps";
 
@@ -23,14 +26,27 @@ pub(super) struct Push<'a> {
     pub(super) repository: &'a Repository,
     pub(super) reference: &'a str,
     pub(super) before: Option<&'a CommitSha>,
-    pub(super) after: &'a CommitSha,
     pub(super) default_branch: &'a str,
 }
 
 /// Finds the models that a push touched.
 pub(super) async fn push(engine: &Engine, push: Push<'_>) -> Reports {
     let git_dir = engine.outside().git_dir(&push.repository.name)?;
-    let (repository, after) = (push.repository.clone(), push.after.clone());
+    let key = Key::Repository(push.repository.clone());
+    // A delivery can be late or told again: what counts is where the reference is now.
+    let (dir, reference) = (git_dir.clone(), push.reference.to_owned());
+    let live = blocking(move || Ok(Source::open(&dir)?.reference_head(&reference)?)).await?;
+    let Some(after) = live else {
+        let event = Event::PushReceived {
+            reference: push.reference.to_owned(),
+            before: None,
+            after: None,
+            default_branch: push.default_branch.to_owned(),
+            pusher: "a look at the repository".to_owned(),
+        };
+        return Ok(vec![Keyed { key, event }]);
+    };
+    let (repository, commit) = (push.repository.clone(), after.clone());
     let (before, default_branch) = (push.before.cloned(), push.default_branch.to_owned());
     let branch = push.reference.strip_prefix("refs/heads/");
     let is_new_branch = branch.is_some_and(|branch| branch != push.default_branch);
@@ -52,12 +68,12 @@ pub(super) async fn push(engine: &Engine, push: Push<'_>) -> Reports {
     .with_context(|| format!("cannot look at the push to `{}` of `{}`", push.reference, push.repository.name))?;
     let event = Event::PushInspected {
         reference: push.reference.to_owned(),
-        commit: push.after.clone(),
+        commit,
         default_branch: push.default_branch.to_owned(),
         models: found.models,
         faults: found.faults,
     };
-    Ok(vec![Keyed { key: Key::Repository(push.repository.clone()), event }])
+    Ok(vec![Keyed { key, event }])
 }
 
 /// Finds what a pull request changes, as the forge has it now. `then` is told after that.
@@ -65,6 +81,7 @@ pub(super) async fn pull(engine: &Engine, pull: &PullRef, then: Option<&Event>) 
     let forge = engine.outside().forge().cloned().context("there is no forge here, so there are no pull requests")?;
     let git_dir: PathBuf = engine.outside().git_dir(&pull.repository.name)?;
     let wanted = pull.clone();
+    let looked_at = engine.now();
     let event = blocking(move || {
         let snapshot = forge.pull(&wanted)?;
         let mut found = Found::default();
@@ -78,7 +95,14 @@ pub(super) async fn pull(engine: &Engine, pull: &PullRef, then: Option<&Event>) 
             found = touched(&source, &wanted.repository, base.as_ref(), &snapshot.head)?;
             sweeps = changed_sweeps(&source, base.as_ref(), &snapshot.head)?;
         }
-        Ok(Event::PullInspected { snapshot: Box::new(snapshot), models: found.models, sweeps, faults: found.faults })
+        // What a merge brought is what it differs by from the branch that it went to.
+        if let (PullStatus::Merged, Some(merge)) = (snapshot.status, &snapshot.merge_commit) {
+            let source = Source::open(&git_dir)?;
+            let before = source.parent(merge)?;
+            found = touched(&source, &wanted.repository, before.as_ref(), merge)?;
+        }
+        let (models, faults) = (found.models, found.faults);
+        Ok(Event::PullInspected { looked_at, snapshot: Box::new(snapshot), models, sweeps, faults })
     })
     .await
     .with_context(|| format!("cannot look at pull request {pull}"))?;
@@ -139,6 +163,7 @@ fn changed_sweeps(source: &Source, base: Option<&CommitSha>, head: &CommitSha) -
     Ok(changed
         .into_iter()
         .filter(|file| file.change != Change::Deleted && is_sweep(&file.path))
+        .take(MOST_SWEEPS)
         .map(|file| {
             let request = files.sweep(&file.path).map(|spec| spec.request());
             ChangedSweep { path: file.path, request }

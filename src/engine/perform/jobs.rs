@@ -9,11 +9,12 @@ use anyhow::{Context as _, anyhow};
 
 use super::{Reports, blocking};
 use crate::domain::event::{Event, Key, Keyed};
+use crate::domain::forge::PullStatus;
 use crate::domain::ids::{PullRef, RunId, SweepId};
 use crate::domain::sweep::decide::FAILURES_KEPT;
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::record::{FailureClass, Outcome, Record};
-use crate::domain::sweep::state::{JobHandle, Retry, RoundCounts, RunFailure};
+use crate::domain::sweep::state::{Beginning, JobHandle, RoundCounts, RunFailure};
 use crate::edge::artifacts::directory::{ArtifactKey, Artifacts};
 use crate::edge::executor::process::JobStatus;
 use crate::engine::planning::{CHUNK, Planned, PointReader, read_plan};
@@ -30,32 +31,37 @@ const LAST_LOOK: Duration = Duration::from_secs(10);
 /// How much of a job's records is read at once?
 const READ_AT_ONCE: u64 = 4 << 20;
 
+/// A round to begin.
+pub(super) struct Order<'a> {
+    pub(super) plan: &'a PlanSummary,
+    pub(super) pull: Option<&'a PullRef>,
+    pub(super) round: u32,
+    pub(super) settled_since: u32,
+}
+
 /// Hands the runs without a result to the executor.
-pub(super) async fn submit(
-    engine: &Engine,
-    plan: &PlanSummary,
-    pull: Option<&PullRef>,
-    round: u32,
-    retry: Retry,
-) -> Reports {
+pub(super) async fn submit(engine: &Engine, order: &Order<'_>, beginning: Beginning) -> Reports {
+    let Order { plan, pull, round, .. } = *order;
     let key = Key::Sweep(plan.id.clone());
-    if let Some(reason) = moved_on(engine, plan, pull, round).await? {
+    if beginning == Beginning::Asked
+        && let Some(reason) = moved_on(engine, plan, pull).await?
+    {
         return Ok(vec![Keyed { key, event: Event::StartRefused { round, reason } }]);
     }
     let outside = engine.outside();
     let planned = read_plan(&outside.artifacts, &plan.id)?;
-    let Some(model) = outside.builder.built(&plan.executable) else {
-        let reason = format!(
-            "version `{}` of `{}` is registered, but what was built for it is no longer on this machine; push or build it again",
-            plan.version, plan.model
-        );
-        return Ok(vec![Keyed { key, event: Event::StartRefused { round, reason } }]);
-    };
     let place = keys::job(&plan.id, round)?;
     let slice_key = keys::slice(place.as_str())?;
-    let slice = write_slice(engine, &planned, retry, &slice_key).await?;
+    let slice = write_slice(engine, &planned, order.settled_since, &slice_key).await?;
     let mut jobs = Vec::new();
     if slice.runs > 0 {
+        let Some(model) = outside.builder.built(&plan.executable) else {
+            let reason = format!(
+                "version `{}` of `{}` is registered, but what was built for it is no longer on this machine; build it again",
+                plan.version, plan.model
+            );
+            return Ok(vec![Keyed { key, event: Event::StartRefused { round, reason } }]);
+        };
         let spec = JobSpec {
             contract: CONTRACT,
             place: outside.artifacts.path(&place),
@@ -79,21 +85,16 @@ pub(super) async fn submit(
     Ok(vec![Keyed { key, event }])
 }
 
-/// Why a sweep that was started may not begin after all: the pull request has moved on since its plan.
-async fn moved_on(
-    engine: &Engine,
-    plan: &PlanSummary,
-    pull: Option<&PullRef>,
-    round: u32,
-) -> Result<Option<String>, Failure> {
+/// Why a sweep that was started may not begin after all: the pull request is closed, or has moved on since its plan.
+async fn moved_on(engine: &Engine, plan: &PlanSummary, pull: Option<&PullRef>) -> Result<Option<String>, Failure> {
     let (Some(pull), Some(head), Some(forge)) = (pull, &plan.head, engine.outside().forge().cloned()) else {
         return Ok(None);
     };
-    if round > 1 {
-        return Ok(None);
-    }
     let wanted = pull.clone();
     let live = blocking(move || Ok(forge.pull(&wanted)?)).await?;
+    if live.status == PullStatus::Closed {
+        return Ok(Some(format!("{pull} is closed")));
+    }
     if live.head == *head {
         return Ok(None);
     }
@@ -111,7 +112,12 @@ struct Slice {
 }
 
 /// Lists the runs of this round: those without a result, and on request those that failed.
-async fn write_slice(engine: &Engine, planned: &Planned, retry: Retry, key: &ArtifactKey) -> Result<Slice, Failure> {
+async fn write_slice(
+    engine: &Engine,
+    planned: &Planned,
+    settled_since: u32,
+    key: &ArtifactKey,
+) -> Result<Slice, Failure> {
     let artifacts = &engine.outside().artifacts;
     let names: Vec<_> = planned.manifest.parameters.iter().map(|parameter| parameter.name.clone()).collect();
     let mut reader = PointReader::open(&artifacts.path(&keys::points(&planned.summary.id)?))?;
@@ -128,8 +134,8 @@ async fn write_slice(engine: &Engine, planned: &Planned, retry: Retry, key: &Art
             match known.get(&point.run) {
                 Some(KnownRun { outcome: RunOutcome::Succeeded, .. }) => slice.succeeded += 1,
                 // What was interrupted is done again without being asked for; the rounds that bring nothing are bounded.
-                Some(KnownRun { outcome: RunOutcome::Failed(class), sweep, .. })
-                    if retry == Retry::Missing
+                Some(KnownRun { outcome: RunOutcome::Failed(class), sweep, round, .. })
+                    if *round >= settled_since
                         && *sweep == planned.summary.id
                         && *class != FailureClass::Interrupted =>
                 {
@@ -153,7 +159,15 @@ async fn write_slice(engine: &Engine, planned: &Planned, retry: Retry, key: &Art
 pub(super) async fn watch(engine: &Engine, sweep: &SweepId, round: u32, jobs: &[JobHandle]) -> Reports {
     let executor = &engine.outside().executor;
     let ended = loop {
-        executor.wait_for_change(jobs, pace(engine, jobs).await?).await?;
+        let running: Vec<_> = jobs
+            .iter()
+            .zip(executor.status(jobs))
+            .filter(|(_, status)| matches!(status, JobStatus::Running))
+            .map(|(job, _)| job.clone())
+            .collect();
+        if !running.is_empty() {
+            executor.wait_for_change(&running, pace(engine, jobs).await?).await?;
+        }
         // First how the jobs stand, then what they wrote: what an ended job wrote is complete.
         let statuses = executor.status(jobs);
         let mut news = 0;
@@ -171,7 +185,7 @@ pub(super) async fn watch(engine: &Engine, sweep: &SweepId, round: u32, jobs: &[
         }
     }
     let counts = engine.store().round_counts(sweep, round).await?;
-    let failures = failures(engine, sweep, jobs, &counts).await?;
+    let failures = failures(engine, (sweep, round), jobs, &counts).await?;
     let event = Event::RunsObserved { round, counts, failures, ended };
     Ok(vec![Keyed { key: Key::Sweep(sweep.clone()), event }])
 }
@@ -263,7 +277,7 @@ fn index(bytes: &[u8], offset: u64, own: &HashSet<RunId>) -> Vec<IndexedRun> {
 /// The first failures of the round, with the values that the sweep moves.
 async fn failures(
     engine: &Engine,
-    sweep: &SweepId,
+    (sweep, round): (&SweepId, u32),
     jobs: &[JobHandle],
     counts: &RoundCounts,
 ) -> Result<Vec<RunFailure>, Failure> {
@@ -271,7 +285,8 @@ async fn failures(
         return Ok(Vec::new());
     }
     let most = u32::try_from(FAILURES_KEPT).unwrap_or(u32::MAX);
-    let failed = engine.store().runs_of_sweep(sweep, RunFilter::Failed, most).await?;
+    let mut failed = engine.store().runs_of_sweep(sweep, RunFilter::Failed, most).await?;
+    failed.retain(|run| run.round == round);
     let planned = read_plan(&engine.outside().artifacts, sweep)?;
     let artifacts = engine.outside().artifacts.clone();
     let wanted: HashSet<RunId> = failed.iter().map(|run| run.run.clone()).collect();
@@ -322,6 +337,7 @@ pub(super) async fn cancel(engine: &Engine, jobs: &[JobHandle]) -> Reports {
         blocking(move || outside.executor.cancel(&handle))
             .await
             .with_context(|| format!("cannot end job `{}`", job.place))?;
+        engine.store().mark_job_ended(&job.place).await?;
     }
     Ok(Vec::new())
 }

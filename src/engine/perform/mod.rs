@@ -20,8 +20,8 @@ type Reports = Result<Vec<Keyed>, Failure>;
 /// Does `effect` and reports what came of it.
 pub(super) async fn perform(engine: &Engine, effect: &Effect, cancel: &CancellationToken) -> Reports {
     match effect {
-        Effect::InspectPush { repository, reference, before, after, default_branch } => {
-            let push = inspect::Push { repository, reference, before: before.as_ref(), after, default_branch };
+        Effect::InspectPush { repository, reference, before, default_branch, .. } => {
+            let push = inspect::Push { repository, reference, before: before.as_ref(), default_branch };
             inspect::push(engine, push).await
         }
         Effect::InspectPull { pull, then } => inspect::pull(engine, pull, then.as_deref()).await,
@@ -37,15 +37,17 @@ pub(super) async fn perform(engine: &Engine, effect: &Effect, cancel: &Cancellat
         }
         Effect::UpsertComment { pull, marker, body } => talk::upsert_comment(engine, pull, marker, body).await,
         Effect::PostComment { pull, marker, body } => talk::post_comment(engine, pull, marker, body).await,
-        Effect::CheckCommand { comment, pull, command, author } => {
-            talk::check_command(engine, *comment, pull, command, author).await
+        Effect::CheckCommand { comment, nth, pull, command, author } => {
+            let given = talk::Given { comment: *comment, nth: *nth, pull, command, author };
+            talk::check_command(engine, &given).await
         }
         Effect::PlanSweep { pull, head, path, request, own_version } => {
             let order = inspect::SweepOrder { pull, head, path, request, own_version: own_version.as_ref() };
             inspect::plan_sweep(engine, order).await
         }
-        Effect::SubmitJobs { plan, pull, round, retry } => {
-            jobs::submit(engine, plan, pull.as_ref(), *round, *retry).await
+        Effect::SubmitJobs { plan, pull, round, settled_since, beginning } => {
+            let order = jobs::Order { plan, pull: pull.as_ref(), round: *round, settled_since: *settled_since };
+            jobs::submit(engine, &order, *beginning).await
         }
         Effect::WatchJobs { sweep, round, jobs } => jobs::watch(engine, sweep, *round, jobs).await,
         Effect::CancelJobs { jobs, .. } => jobs::cancel(engine, jobs).await,

@@ -10,8 +10,10 @@ use crate::domain::decide::State;
 use crate::domain::event::{Event, Key, Keyed, PullChange};
 use crate::domain::forge::{CommentRef, PullSnapshot, PullStatus};
 use crate::domain::ids::{CommitSha, Repository};
-use crate::domain::pull::PullState;
+use crate::domain::pull::{COMMENTS_KEPT, PullState};
+use crate::domain::repository::RepositoryState;
 use crate::edge::forge::local::{Comment, LocalForge, app_account};
+use crate::edge::source::Source;
 use crate::engine::Engine;
 
 /// Tells of every branch and pull request that is not as we knew it.
@@ -21,23 +23,29 @@ pub(super) async fn compare(engine: &Engine) -> Reports {
     let repositories = blocking(move || Ok(listed.repositories()?)).await.context("cannot list the repositories")?;
     let mut events = Vec::new();
     for repository in repositories {
-        references(engine, &forge, &repository, &mut events).await?;
-        pulls(engine, &forge, &repository, &mut events).await?;
+        let state = repository_state(engine, &repository).await?;
+        references(&forge, &repository, &state, &mut events).await?;
+        pulls(engine, &forge, &repository, &state, &mut events).await?;
     }
+    jobs(engine).await?;
     Ok(events)
 }
 
+async fn repository_state(engine: &Engine, repository: &Repository) -> anyhow::Result<RepositoryState> {
+    Ok(match state(engine, &Key::Repository(repository.clone())).await? {
+        Some(State::Repository(state)) => state,
+        _ => RepositoryState::default(),
+    })
+}
+
 async fn references(
-    engine: &Engine,
     forge: &LocalForge,
     repository: &Repository,
+    known: &RepositoryState,
     events: &mut Vec<Keyed>,
 ) -> anyhow::Result<()> {
     let key = Key::Repository(repository.clone());
-    let known: BTreeMap<String, CommitSha> = match state(engine, &key).await? {
-        Some(State::Repository(state)) => state.references,
-        _ => BTreeMap::new(),
-    };
+    let known = &known.references;
     let (forge, there) = (forge.clone(), repository.clone());
     let (branches, tags, default_branch) =
         blocking(move || Ok((forge.branch_heads(&there)?, forge.tags(&there)?, forge.default_branch(&there)?))).await?;
@@ -45,13 +53,14 @@ async fn references(
     let tags = tags.into_iter().map(|(name, commit)| (format!("refs/tags/{name}"), commit));
     let heads: BTreeMap<String, CommitSha> = branches.chain(tags).collect();
     let gone = known.keys().filter(|reference| !heads.contains_key(*reference));
-    let moved = heads.iter().filter(|(reference, commit)| known.get(*reference) != Some(*commit));
+    let heard = |reference: &String| known.get(reference).and_then(|known| known.heard.as_ref());
+    let moved = heads.iter().filter(|(reference, commit)| heard(reference) != Some(*commit));
     let changes =
         moved.map(|(reference, commit)| (reference, Some(commit))).chain(gone.map(|reference| (reference, None)));
     for (reference, after) in changes {
         let event = Event::PushReceived {
             reference: reference.clone(),
-            before: known.get(reference).cloned(),
+            before: heard(reference).cloned(),
             after: after.cloned(),
             default_branch: default_branch.clone(),
             pusher: "reconciliation".to_owned(),
@@ -65,26 +74,52 @@ async fn pulls(
     engine: &Engine,
     forge: &LocalForge,
     repository: &Repository,
+    references: &RepositoryState,
     events: &mut Vec<Keyed>,
 ) -> anyhow::Result<()> {
     let (there, at) = (forge.clone(), repository.clone());
-    let open = blocking(move || Ok(there.open_pulls(&at)?)).await?;
-    for snapshot in &open {
+    let pulls = blocking(move || Ok(there.list_pulls(&at.name, None)?)).await?;
+    for snapshot in &pulls {
         let key = Key::Pull(snapshot.pull.clone());
         let known = pull_state(engine, &key).await?;
-        if known.as_ref().is_none_or(|known| known.snapshot != *snapshot) {
+        let news = match &known {
+            Some(known) => known.snapshot != *snapshot,
+            None => snapshot.status == PullStatus::Open || merged_unseen(engine, snapshot, references).await?,
+        };
+        if news {
             events.push(changed(key.clone(), snapshot));
         }
-        if let Some(known) = known {
+        if let (Some(known), PullStatus::Open) = (known, snapshot.status) {
             comments(forge, &key, &known, events).await?;
         }
     }
-    for row in engine.store().states("pull").await? {
-        let Ok(State::Pull(known)) = serde_json::from_str::<State>(&row.json) else { continue };
-        let pull = &known.snapshot.pull;
-        let listed = open.iter().any(|snapshot| snapshot.pull == *pull);
-        if pull.repository.id == repository.id && known.snapshot.status == PullStatus::Open && !listed {
-            events.push(changed(Key::Pull(pull.clone()), &known.snapshot));
+    Ok(())
+}
+
+/// Whether a pull request that we never heard of was merged after we last looked at the branch that it went to. What was
+/// merged before modelship came is history.
+async fn merged_unseen(engine: &Engine, snapshot: &PullSnapshot, references: &RepositoryState) -> anyhow::Result<bool> {
+    let base = references.references.get(&format!("refs/heads/{}", snapshot.base_branch));
+    let (Some(merge), Some(inspected)) = (snapshot.merge_commit.clone(), base.and_then(|base| base.inspected.clone()))
+    else {
+        return Ok(false);
+    };
+    let git_dir = engine.outside().git_dir(&snapshot.pull.repository.name)?;
+    blocking(move || Ok(!Source::open(&git_dir)?.contains(&inspected, &merge)?)).await
+}
+
+/// Ends jobs that no sweep waits for.
+async fn jobs(engine: &Engine) -> anyhow::Result<()> {
+    for job in engine.store().open_jobs().await? {
+        let wanted = match state(engine, &Key::Sweep(job.sweep.clone())).await? {
+            Some(State::Sweep(sweep)) => sweep.round == job.round && !sweep.phase.is_terminal(),
+            _ => false,
+        };
+        if !wanted {
+            tracing::warn!(sweep.id = %job.sweep, "ending a job that no sweep waits for");
+            let (outside, handle) = (engine.share_outside(), job.handle.clone());
+            blocking(move || outside.executor.cancel(&handle)).await?;
+            engine.store().mark_job_ended(&job.handle.place).await?;
         }
     }
     Ok(())
@@ -94,7 +129,9 @@ async fn pulls(
 async fn comments(forge: &LocalForge, key: &Key, known: &PullState, events: &mut Vec<Keyed>) -> anyhow::Result<()> {
     let (there, pull) = (forge.clone(), known.snapshot.pull.clone());
     let thread = blocking(move || Ok(there.show(&pull)?)).await?.comments;
-    let oldest_heard = known.heard.first().copied().unwrap_or(i64::MIN);
+    // Once as many were heard as are remembered, what is older than those was heard too.
+    let forgets = known.heard.len() >= COMMENTS_KEPT;
+    let oldest_heard = known.heard.first().copied().filter(|_| forgets).unwrap_or(i64::MIN);
     for comment in thread {
         let unheard = comment.id >= oldest_heard && !known.heard.contains(&comment.id);
         if unheard && comment.author != app_account() && !Command::parse_comment(&comment.body).is_empty() {

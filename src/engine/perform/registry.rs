@@ -1,10 +1,10 @@
 //! The registry: versions in, channels moved.
 
 use super::Reports;
-use crate::domain::event::{Event, Key, Keyed, PromotionTarget};
+use crate::domain::event::{BuildFailure, BuildOutcome, Event, Key, Keyed, PromotionTarget};
 use crate::domain::ids::{ChannelName, ModelName};
 use crate::domain::version::Version;
-use crate::engine::{Engine, Failure};
+use crate::engine::Engine;
 use crate::store::StoreError;
 use crate::store::registry::MoveRequest;
 
@@ -15,7 +15,11 @@ pub(super) async fn register(engine: &Engine, version: &Version, channels: &[(Ch
             let event = Event::VersionRegistered { source: version.source.clone(), version: Box::new(version.clone()) };
             Ok(vec![Keyed { key: Key::Model(version.model.clone()), event }])
         }
-        Err(error @ StoreError::Conflict(_)) => Err(Failure::Never(error.into())),
+        Err(error @ StoreError::Conflict(_)) => {
+            let outcome = BuildOutcome::Failed(BuildFailure::without_log("registry", error.to_string()));
+            let event = Event::BuildFinished { source: version.source.clone(), outcome };
+            Ok(vec![Keyed { key: Key::Model(version.model.clone()), event }])
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -44,14 +44,18 @@ pub(super) async fn post_comment(engine: &Engine, pull: &PullRef, marker: &str, 
     Ok(Vec::new())
 }
 
+/// A command that somebody gave.
+pub(super) struct Given<'a> {
+    pub(super) comment: CommentRef,
+    pub(super) nth: u32,
+    pub(super) pull: &'a PullRef,
+    pub(super) command: &'a Command,
+    pub(super) author: &'a User,
+}
+
 /// Looks up, now and by number, what the author may do.
-pub(super) async fn check_command(
-    engine: &Engine,
-    comment: CommentRef,
-    pull: &PullRef,
-    command: &Command,
-    author: &User,
-) -> Reports {
+pub(super) async fn check_command(engine: &Engine, given: &Given<'_>) -> Reports {
+    let Given { comment, nth, pull, command, author } = *given;
     let forge = forge(engine)?;
     let (repository, user) = (pull.repository.clone(), author.clone());
     let permission = blocking(move || Ok(forge.permission(&repository, &user)?))
@@ -65,7 +69,7 @@ pub(super) async fn check_command(
         Ok(_) => Some("`config/policy.yaml` allows it to administrators only".to_owned()),
         Err(faults) => Some(format!("the policy on the default branch cannot be read: {faults}")),
     };
-    let event = Event::CommandChecked { comment, command: command.clone(), author: author.clone(), denied };
+    let event = Event::CommandChecked { comment, nth, command: command.clone(), author: author.clone(), denied };
     Ok(vec![Keyed { key: Key::Pull(pull.clone()), event }])
 }
 

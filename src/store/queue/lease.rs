@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::Row;
 
-use super::{Beat, CancelledEffects, Lease, Leases};
+use super::{Beat, Lease, Leases};
 use crate::domain::ids::Time;
 use crate::store::{Result, Store, System};
 
@@ -65,25 +65,26 @@ impl Store {
         Ok(freed)
     }
 
-    /// Cancels the effects of this name, key and subject. Those that nobody has taken are removed without an answer; the
-    /// workers of the others are told by their next heartbeat.
+    /// Cancels the effects of this name, key and subject, and returns how many there were. Those that nobody has taken
+    /// become due at once and are claimed as cancelled; the workers of the others are told by their next heartbeat. Either
+    /// way the effect itself reports its end, so that no crash can lose it.
     ///
     /// # Errors
     /// When the database fails; then none is cancelled.
-    pub async fn cancel_effects(&self, name: &str, key: &str, subject: &str) -> Result<CancelledEffects> {
+    pub async fn cancel_effects(&self, name: &str, key: &str, subject: &str, now: Time) -> Result<u64> {
         let mut transaction = self.write().await?;
-        let mut affected = [0; 2];
-        for (affected, statement) in affected.iter_mut().zip([
-            "DELETE FROM tasks
-             WHERE key = $1 AND kind = 'effect' AND name = $2 AND subject = $3 AND status = 'pending'",
-            "UPDATE tasks SET cancelled = 1
-             WHERE key = $1 AND kind = 'effect' AND name = $2 AND subject = $3 AND status = 'leased'",
-        ]) {
-            let query = sqlx::query(statement).bind(key).bind(name).bind(subject);
-            *affected = query.execute(&mut *transaction).await?.rows_affected();
-        }
+        let cancelled = sqlx::query(
+            "UPDATE tasks SET cancelled = 1, not_before = CASE WHEN status = 'pending' THEN $4 ELSE not_before END
+             WHERE key = $1 AND kind = 'effect' AND name = $2 AND subject = $3 AND status <> 'failed'",
+        )
+        .bind(key)
+        .bind(name)
+        .bind(subject)
+        .bind(now.0)
+        .execute(&mut *transaction)
+        .await?
+        .rows_affected();
         transaction.commit().await?;
-        let [removed, under_way] = affected;
-        Ok(CancelledEffects { removed, under_way })
+        Ok(cancelled)
     }
 }

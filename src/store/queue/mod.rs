@@ -136,15 +136,6 @@ pub enum Leases<'a> {
     Of(&'a Owner),
 }
 
-/// What cancelling effects found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct CancelledEffects {
-    /// Effects that nobody had taken: they are gone, and nobody will report their end.
-    pub removed: u64,
-    /// Effects that somebody works on, who is told by the next heartbeat.
-    pub under_way: u64,
-}
-
 /// How much there is to do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueueDepth {

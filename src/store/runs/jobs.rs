@@ -65,6 +65,15 @@ impl Store {
         rows.iter().map(job_row).collect()
     }
 
+    /// The jobs that have not ended as far as we know, of every sweep.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn open_jobs(&self) -> Result<Vec<JobRow>> {
+        let rows = sqlx::query("SELECT * FROM jobs WHERE ended = 0 ORDER BY place").fetch_all(&self.reader).await?;
+        rows.iter().map(job_row).collect()
+    }
+
     /// Notes that a job has ended and all its records are indexed. Noting it again changes nothing.
     ///
     /// # Errors

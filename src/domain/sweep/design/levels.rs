@@ -345,7 +345,7 @@ mod tests {
         |                                         ^^^
         ");
         insta::assert_snapshot!(shown(float, "{range: {start: 0, stop: 1, step: 0}}"), @r"
-        f.yaml:1:35: the step is zero
+        f.yaml:1:35: the step is zero (hint: write a positive step)
         | {range: {start: 0, stop: 1, step: 0}}
         |                                   ^
         ");

@@ -1,8 +1,12 @@
-//! `modelship sweep plan|run|status|results`.
+//! `modelship sweep plan|run|status|results|cancel|retry`.
+
+mod show;
 
 use std::path::Path;
 
 use serde_json::json;
+
+use show::{in_short, read_head, show_end, show_files, show_plan, show_rows, show_statistics, words};
 
 use super::arguments::{SweepFile, SweepResults, SweepRun};
 use super::build::{explain, make};
@@ -56,7 +60,10 @@ pub(crate) async fn run(settings: Settings, run: &SweepRun, cwd: &Path, output: 
         output.note(&in_short(&plan));
     }
     let key = Key::Sweep(plan.id.clone());
-    let before = sweep_state(&session, &plan.id).await?.map_or(0, |state| state.round);
+    // A sweep that is under way, left by a process that died or run in another terminal, is followed to its end.
+    let before = sweep_state(&session, &plan.id)
+        .await?
+        .map_or(0, |state| if state.phase.is_terminal() { state.round } else { state.round - 1 });
     let retry = if run.retry_failed { Retry::Failed } else { Retry::Missing };
     let started = Event::SweepStarted { plan: Box::new(plan.clone()), pull: None, by: settings::user_name(), retry };
     session.engine.tell(key.clone(), started).await?;
@@ -64,6 +71,69 @@ pub(crate) async fn run(settings: Settings, run: &SweepRun, cwd: &Path, output: 
     let root = session.engine.outside().artifacts.root().to_path_buf();
     session.close().await?;
     show_end(&state.report(), &root, output)
+}
+
+/// Stops a sweep.
+pub(crate) async fn cancel(settings: Settings, wanted: &str, output: &Output) -> Result<(), CliError> {
+    let mut session = Session::open(settings).await?;
+    let report = one(&session, wanted).await?;
+    if report.phase.is_terminal() {
+        return Err(CliError::User(format!("sweep `{}` has ended already: {}", report.plan.id, words(&report.phase))));
+    }
+    let key = Key::Sweep(report.plan.id.clone());
+    session.engine.tell(key.clone(), Event::CancelRequested { by: settings::user_name() }).await?;
+    let state = session
+        .until(async |engine: &Engine| {
+            Ok(standing(engine, &key).await?.filter(|(_, standing)| *standing == Standing::Settled))
+        })
+        .await?
+        .0;
+    session.close().await?;
+    if output.is_json() {
+        return output.json(&state.report());
+    }
+    output.line(&format!("{}: {}", state.plan.id, words(&state.phase)))?;
+    output.next_step(&format!("modelship sweep retry {}", state.plan.name));
+    Ok(())
+}
+
+/// Does the failed and missing runs of a sweep again.
+pub(crate) async fn retry(settings: Settings, wanted: &str, output: &Output) -> Result<(), CliError> {
+    let mut session = Session::open(settings).await?;
+    let Some(state) = sweep_state(&session, &one(&session, wanted).await?.plan.id).await? else {
+        return Err(unknown(wanted));
+    };
+    if !state.phase.is_terminal() {
+        return Err(CliError::User(format!("sweep `{}` is under way; wait for its end or cancel it", state.plan.id)));
+    }
+    let key = Key::Sweep(state.plan.id.clone());
+    let started = Event::SweepStarted {
+        plan: Box::new(state.plan.clone()),
+        pull: state.pull.clone(),
+        by: settings::user_name(),
+        retry: Retry::Failed,
+    };
+    session.engine.tell(key.clone(), started).await?;
+    let state = follow(&mut session, &key, &state.plan, state.round, output).await?;
+    let root = session.engine.outside().artifacts.root().to_path_buf();
+    session.close().await?;
+    show_end(&state.report(), &root, output)
+}
+
+/// How the sweep stands, and whether nothing of it is left to do: jobs that were told to end have to be gone before this
+/// process may be.
+async fn standing(engine: &Engine, key: &Key) -> anyhow::Result<Option<(SweepState, Standing)>> {
+    let Some(json) = engine.store().state(&key.to_string()).await? else { return Ok(None) };
+    let State::Sweep(state) = serde_json::from_str(&json)? else { return Ok(None) };
+    let busy = !state.phase.is_terminal() || engine.store().has_tasks(&key.to_string()).await?;
+    Ok(Some((*state, if busy { Standing::Busy } else { Standing::Settled })))
+}
+
+/// Whether anything is left to do for a sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Busy,
+    Settled,
 }
 
 /// Waits for the sweep's end with a bar. The first Ctrl-C stops the sweep.
@@ -84,14 +154,12 @@ async fn follow(
                 stopping = true;
                 engine.tell(key.clone(), Event::CancelRequested { by: settings::user_name() }).await?;
             }
-            let Some(json) = engine.store().state(&key.to_string()).await? else { return Ok(None) };
-            let State::Sweep(state) = serde_json::from_str(&json)? else { return Ok(None) };
-            if state.round <= before {
+            let Some((state, standing)) = standing(engine, key).await?.filter(|(state, _)| state.round > before) else {
                 return Ok(None);
-            }
+            };
             let report = state.report();
             bar.set(report.succeeded, report.failed.values().sum());
-            Ok(state.phase.is_terminal().then_some(*state))
+            Ok((standing == Standing::Settled).then_some(state))
         })
         .await?;
     bar.end();
@@ -220,130 +288,6 @@ pub(crate) async fn results(settings: Settings, wanted: &SweepResults, output: &
     show_files(&root, analysis, output)
 }
 
-fn show_plan(plan: &PlanSummary, output: &Output) -> Result<(), CliError> {
-    output.line(&in_short(plan))?;
-    let cells: Vec<_> = plan
-        .moved
-        .iter()
-        .map(|moved| vec![moved.name.clone(), numbers::count(moved.levels), moved.declared.clone(), moved.unit.clone()])
-        .collect();
-    output.table(&["PARAMETER", "VALUES", "DECLARED", "UNIT"], &cells)?;
-    let pairs = |pairs: &[(String, String)]| {
-        pairs.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ")
-    };
-    if !plan.baseline.is_empty() {
-        output.line(&format!("baseline: {}", pairs(&plan.baseline)))?;
-    }
-    if !plan.fixed.is_empty() {
-        output.line(&format!("held at: {}", pairs(&plan.fixed)))?;
-    }
-    if plan.counts.rejected > 0 {
-        output.line(&format!("left out by `where` and `exclude`: {}", numbers::count(plan.counts.rejected)))?;
-    }
-    if let Some(estimate) = plan.estimate_ms {
-        output.line(&format!("estimated time: {}", numbers::duration(estimate)))?;
-    }
-    output.line(&format!("plan: {}", plan.digest))?;
-    for note in &plan.notes {
-        output.note(note);
-    }
-    Ok(())
-}
-
-fn in_short(plan: &PlanSummary) -> String {
-    format!(
-        "{}: {} of {} (version {}, {}), {} new and {} known",
-        plan.name,
-        numbers::plural(plan.counts.runs, "run"),
-        plan.model,
-        plan.version,
-        plan.reference,
-        numbers::count(plan.counts.new_runs()),
-        numbers::count(plan.counts.reused)
-    )
-}
-
-fn show_end(report: &SweepReport, root: &Path, output: &Output) -> Result<(), CliError> {
-    if output.is_json() {
-        output.json(report)?;
-    } else if let SweepPhase::Succeeded { analysis } | SweepPhase::Incomplete { analysis } = &report.phase {
-        show_statistics(analysis, output)?;
-        show_rows(&analysis.head_columns, &analysis.head_rows, output)?;
-        show_files(root, analysis, output)?;
-    }
-    for failure in report.failures.iter().take(5) {
-        let values: Vec<_> = failure.parameters.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-        output.problem(&format!(
-            "run {} ({}): {}: {}",
-            failure.run.short(),
-            values.join(", "),
-            failure.class.words(),
-            failure.message
-        ));
-        output.quote(&failure.log_tail);
-    }
-    match &report.phase {
-        SweepPhase::Succeeded { .. } => {
-            output.next_step(&format!("modelship sweep results {} --head 20", report.plan.id));
-            Ok(())
-        }
-        SweepPhase::Incomplete { analysis } => {
-            output.problem(&format!(
-                "{} of {} have no result",
-                numbers::count(analysis.missing),
-                numbers::plural(report.plan.counts.runs, "run")
-            ));
-            output.next_step(&format!("modelship sweep run {} --retry-failed", report.plan.file));
-            Err(CliError::Told)
-        }
-        SweepPhase::Cancelled { by } => Err(CliError::User(format!(
-            "sweep `{}` was cancelled by {by}; run it again and it goes on where it stopped",
-            report.plan.id
-        ))),
-        SweepPhase::Stopped { reason } => Err(CliError::User(format!("sweep `{}` stopped: {reason}", report.plan.id))),
-        SweepPhase::Submitting | SweepPhase::Running { .. } | SweepPhase::Analysing => Ok(()),
-    }
-}
-
-fn show_statistics(analysis: &AnalysisSummary, output: &Output) -> Result<(), CliError> {
-    let cells: Vec<_> = analysis
-        .statistics
-        .iter()
-        .map(|output| {
-            let optional = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), numbers::number);
-            vec![
-                output.output.clone(),
-                numbers::number(output.min),
-                numbers::number(output.mean),
-                numbers::number(output.max),
-                optional(output.deviation),
-                optional(output.baseline),
-                output.unit.clone(),
-            ]
-        })
-        .collect();
-    output.table(&["OUTPUT", "MIN", "MEAN", "MAX", "DEVIATION", "BASELINE", "UNIT"], &cells)?;
-    for note in &analysis.notes {
-        output.note(note);
-    }
-    Ok(())
-}
-
-fn show_rows(columns: &[String], rows: &[Vec<String>], output: &Output) -> Result<(), CliError> {
-    output.line("")?;
-    let header: Vec<_> = columns.iter().map(String::as_str).collect();
-    output.table(&header, rows)
-}
-
-fn show_files(root: &Path, analysis: &AnalysisSummary, output: &Output) -> Result<(), CliError> {
-    output.line("")?;
-    for file in &analysis.files {
-        let rows = numbers::plural(analysis.rows, "row");
-        output.line(&format!("{} ({rows}, {})", root.join(&file.key).display(), numbers::bytes(file.bytes)))?;
-    }
-    Ok(())
-}
-
 fn open(path: &Path) -> Result<fs_err::File, CliError> {
     fs_err::File::open(path).map_err(|error| CliError::Ours(error.into()))
 }
@@ -354,40 +298,6 @@ fn labels(report: &SweepReport, other: &SweepReport) -> (String, String) {
         return (report.plan.id.to_string(), other.plan.id.to_string());
     }
     (report.plan.name.to_string(), other.plan.name.to_string())
-}
-
-/// The first rows of an analysis, these columns only.
-fn read_head(csv: &Path, columns: &[String], most: usize) -> Result<Vec<Vec<String>>, CliError> {
-    let read = || -> Result<Vec<Vec<String>>, csv::Error> {
-        let mut reader = csv::Reader::from_path(csv)?;
-        let header = reader.headers()?.clone();
-        let places: Vec<_> = columns.iter().map(|name| header.iter().position(|cell| cell == name)).collect();
-        let pick = |row: csv::StringRecord| {
-            places.iter().map(|at| for_people(at.and_then(|at| row.get(at)).unwrap_or_default())).collect()
-        };
-        reader.records().take(most).map(|row| Ok(pick(row?))).collect()
-    };
-    read().map_err(|error| CliError::Ours(error.into()))
-}
-
-/// A cell of the table as people read it: numbers rounded as everywhere else.
-fn for_people(cell: &str) -> String {
-    match cell.parse::<f64>() {
-        Ok(value) if cell.parse::<i64>().is_err() => numbers::number(value),
-        _ => cell.to_owned(),
-    }
-}
-
-fn words(phase: &SweepPhase) -> &'static str {
-    match phase {
-        SweepPhase::Submitting => "starting",
-        SweepPhase::Running { .. } => "running",
-        SweepPhase::Analysing => "analysing",
-        SweepPhase::Succeeded { .. } => "done",
-        SweepPhase::Incomplete { .. } => "incomplete",
-        SweepPhase::Cancelled { .. } => "cancelled",
-        SweepPhase::Stopped { .. } => "stopped",
-    }
 }
 
 fn csv_path(session: &Session, sweep: &SweepId) -> Result<std::path::PathBuf, CliError> {
