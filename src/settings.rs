@@ -22,8 +22,8 @@ use crate::domain::report;
 pub struct Settings {
     /// Where everything lies that has no place of its own: database, artifacts, built models.
     pub state: PathBuf,
-    /// The database's URL.
-    pub database: String,
+    /// The database's URL, which may hold a password.
+    pub database: SecretString,
     /// The artifact store's directory.
     pub artifacts: PathBuf,
     /// Where repositories and pull requests are.
@@ -209,7 +209,7 @@ impl Settings {
         anyhow::ensure!(slots > 0, "`process.slots` is 0; at least one run must be able to run");
         Ok(Self {
             artifacts: file.artifacts.map_or_else(|| state.join("artifacts"), at),
-            database,
+            database: SecretString::from(database),
             forge,
             server: ServerSettings {
                 listen,

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use modelship::domain::event::{Event, Key};
 use modelship::domain::ids::{ChannelName, ModelName, RunId, SweepId, Time};
@@ -13,6 +14,7 @@ use modelship::store::{Store, StoreError};
 use sha2::{Digest as _, Sha256};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection, Executor, Row, SqlSafeStr};
+use tempfile::TempDir;
 
 /// The released migrations with their SHA-256. A new one gets a line here; a line never changes.
 const RELEASED: &[(&str, &str)] = &[
@@ -97,11 +99,35 @@ fn not_portable(sql: &str) -> Vec<String> {
     found
 }
 
-/// A database on which the first `steps` migrations were applied, each followed by its sample data.
-async fn database_at(url: &str, steps: usize) {
+/// A new database of each kind, with the folder that the file lies in.
+async fn databases() -> (TempDir, [String; 2]) {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let folder = tempfile::tempdir().unwrap();
+    let file = format!("sqlite:{}", folder.path().join("modelship.db").display());
+    let server = std::env::var("MODELSHIP_TEST_POSTGRES").expect(
+        "the suite needs a PostgreSQL in MODELSHIP_TEST_POSTGRES; start it with `scripts/with-postgres cargo test`",
+    );
+    let name = format!("migrations_{}_{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+    let mut connection = connect(&format!("{server}/postgres")).await;
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}")))).await.unwrap();
+    connection.close().await.unwrap();
+    (folder, [file, format!("{server}/{name}")])
+}
+
+async fn connect(url: &str) -> AnyConnection {
     sqlx::any::install_default_drivers();
-    let options: sqlx::any::AnyConnectOptions = format!("{url}?mode=rwc").parse().unwrap();
-    let mut connection = options.connect().await.unwrap();
+    let url = if is_file(url) { format!("{url}?mode=rwc") } else { url.to_owned() };
+    let options: sqlx::any::AnyConnectOptions = url.parse().unwrap();
+    options.connect().await.unwrap()
+}
+
+fn is_file(url: &str) -> bool {
+    url.starts_with("sqlite:")
+}
+
+/// Applies the first `steps` migrations, each followed by its sample data.
+async fn fill(url: &str, steps: usize) {
+    let mut connection = connect(url).await;
     let (migrations, samples) = (migrations(), sql_files("tests/migrations"));
     for step in 1..=steps {
         let first = migrations.iter().take(step).zip(1..);
@@ -120,13 +146,14 @@ fn migration(version: i64, file: &str, sql: String) -> Migration {
 
 /// How many rows each table has, without those of the migrations themselves.
 async fn row_counts(url: &str) -> BTreeMap<String, i64> {
-    let options: sqlx::any::AnyConnectOptions = url.parse().unwrap();
-    let mut connection: AnyConnection = options.connect().await.unwrap();
-    let tables =
-        sqlx::query("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\'")
-            .fetch_all(&mut connection)
-            .await
-            .unwrap();
+    let mut connection = connect(url).await;
+    let tables = if is_file(url) {
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\'"
+    } else {
+        "SELECT CAST(table_name AS TEXT) AS name FROM information_schema.tables
+         WHERE table_schema = 'public' AND table_name NOT LIKE '\\_%' ESCAPE '\\'"
+    };
+    let tables = sqlx::query(tables).fetch_all(&mut connection).await.unwrap();
     let mut counts = BTreeMap::new();
     for table in tables {
         let name: String = table.get("name");
@@ -138,31 +165,35 @@ async fn row_counts(url: &str) -> BTreeMap<String, i64> {
 
 #[tokio::test]
 async fn data_of_every_step_survives_the_later_steps() {
-    let folder = tempfile::tempdir().unwrap();
     for step in 0..=RELEASED.len() {
-        let url = format!("sqlite:{}", folder.path().join(format!("{step}.db")).display());
-        database_at(&url, step).await;
-        let before = row_counts(&url).await;
-        assert!(before.values().all(|rows| *rows > 0), "each table has a sample after step {step}: {before:?}");
-        Store::open(&url).await.unwrap().close().await;
-        let mut after = row_counts(&url).await;
-        after.retain(|table, _| before.contains_key(table));
-        // The counters are the one table to which later steps add rows of their own.
-        for counts in [&mut after, &mut before.clone()] {
-            counts.remove("counters");
+        let (_folder, urls) = databases().await;
+        for url in urls {
+            fill(&url, step).await;
+            let mut before = row_counts(&url).await;
+            assert!(before.values().all(|rows| *rows > 0), "each table has a sample after step {step}: {before:?}");
+            Store::open(&url).await.unwrap().close().await;
+            let mut after = row_counts(&url).await;
+            after.retain(|table, _| before.contains_key(table));
+            // The counters are the one table to which later steps add rows of their own.
+            for counts in [&mut after, &mut before] {
+                counts.remove("counters");
+            }
+            assert_eq!(before, after, "after step {step}");
         }
-        let mut before = before;
-        before.remove("counters");
-        assert_eq!(before, after, "after step {step}");
     }
 }
 
 #[tokio::test]
 async fn sample_data_can_be_worked_with() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("modelship.db").display());
-    database_at(&url, RELEASED.len()).await;
-    let store = Store::open(&url).await.unwrap();
+    let (_folder, urls) = databases().await;
+    for url in urls {
+        work_with_samples(&url).await;
+    }
+}
+
+async fn work_with_samples(url: &str) {
+    fill(url, RELEASED.len()).await;
+    let store = Store::open(url).await.unwrap();
     let (now, lease) = (Time(1_800_000_000_000), std::time::Duration::from_secs(30));
 
     let claimed = store.claim_event(&Owner::new("new"), now, lease).await.unwrap().unwrap();
@@ -185,27 +216,31 @@ async fn sample_data_can_be_worked_with() {
 
 #[tokio::test]
 async fn a_database_of_a_newer_program_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("modelship.db").display());
-    change(&url, "INSERT INTO _sqlx_migrations VALUES (999, 'future', '2030-01-01', 1, x'00', 0)").await;
-    let error = Store::open(&url).await.unwrap_err();
-    assert!(matches!(error, StoreError::Corrupt { .. }));
-    insta::assert_snapshot!(error, @"the database holds something unreadable: its tables are at step 999, which this program does not know; use the newer program");
+    let (_folder, urls) = databases().await;
+    let rows = ["(999, 'future', '2030-01-01', 1, x'00', 0)", "(999, 'future', '2030-01-01', true, '\\x00', 0)"];
+    for (url, row) in urls.iter().zip(rows) {
+        change(url, format!("INSERT INTO _sqlx_migrations VALUES {row}")).await;
+        let error = Store::open(url).await.unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { .. }));
+        insta::allow_duplicates!(
+            insta::assert_snapshot!(error, @"the database holds something unreadable: its tables are at step 999, which this program does not know; use the newer program")
+        );
+    }
 }
 
 #[tokio::test]
 async fn a_database_with_another_history_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("modelship.db").display());
-    change(&url, "UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 1").await;
-    assert!(matches!(Store::open(&url).await.unwrap_err(), StoreError::Corrupt { .. }));
+    let (_folder, urls) = databases().await;
+    for (url, checksum) in urls.iter().zip(["x'00'", "'\\x00'"]) {
+        change(url, format!("UPDATE _sqlx_migrations SET checksum = {checksum} WHERE version = 1")).await;
+        assert!(matches!(Store::open(url).await.unwrap_err(), StoreError::Corrupt { .. }));
+    }
 }
 
 /// Makes a database and changes it behind the store's back.
-async fn change(url: &str, statement: &'static str) {
+async fn change(url: &str, statement: String) {
     Store::open(url).await.unwrap().close().await;
-    let options: sqlx::any::AnyConnectOptions = url.parse().unwrap();
-    let mut connection = options.connect().await.unwrap();
-    connection.execute(statement).await.unwrap();
+    let mut connection = connect(url).await;
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(statement))).await.unwrap();
     connection.close().await.unwrap();
 }

@@ -86,6 +86,8 @@ pub(crate) enum Verb {
     },
     /// Receive webhooks, build, run and answer
     Serve(Serve),
+    /// Show what waits, who works on what, and what was given up
+    Queue,
     /// Check everything that this instance needs, and say what to do
     Doctor,
     /// Print a completion script for a shell

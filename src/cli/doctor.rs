@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use secrecy::ExposeSecret as _;
 use serde::Serialize;
 
 use super::output::{CliError, Output};
 use crate::engine::Outside;
 use crate::settings::{ForgeSettings, Settings};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
@@ -101,17 +102,22 @@ fn program(part: &'static str, name: &str, advice: &str) -> Check {
 }
 
 async fn database(settings: &Settings) -> Check {
-    match Store::open(&settings.database).await {
+    match Store::open(settings.database.expose_secret()).await {
         Ok(store) => {
             let answer = store.ping().await;
             store.close().await;
             match answer {
-                Ok(()) => Check::good("database", settings.database.clone()),
-                Err(error) => Check::bad("database", error.to_string(), "look at its disk and its permissions"),
+                Ok(()) => Check::good("database", store.address()),
+                Err(error) => Check::bad("database", reasons(error), "look at its disk and its permissions"),
             }
         }
-        Err(error) => Check::bad("database", error.to_string(), "look at `database` in the settings"),
+        Err(error) => Check::bad("database", reasons(error), "look at `database` in the settings"),
     }
+}
+
+/// What went wrong, and why.
+fn reasons(error: StoreError) -> String {
+    format!("{:#}", anyhow::Error::from(error))
 }
 
 fn forge(settings: &Settings) -> Check {

@@ -14,6 +14,7 @@ mod models;
 mod output;
 mod pr;
 mod progress;
+mod queue;
 mod serve;
 mod session;
 mod sweep;
@@ -76,6 +77,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<(), CliError> {
             let there = pr::Where { settings: settings()?, repository, forge, login, cwd: &cwd };
             pr::pr(there, verb, output).await
         }
+        Verb::Queue => queue::queue(settings()?, output).await,
         Verb::Serve(_) => serve::serve(settings()?).await,
         Verb::Doctor => doctor::doctor(settings()?, output).await,
         Verb::Completions { shell } => {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +33,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), CliError> {
             repository.display()
         )));
     }
-    let store = Store::open(&settings.database).await?;
+    let store = Store::open(settings.database.expose_secret()).await?;
     let outside = Outside::open(&settings)?;
     let mut secrets = settings.server.webhook_secrets.clone();
     if let Some(forge) = outside.forge() {

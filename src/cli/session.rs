@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use secrecy::ExposeSecret as _;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -57,7 +58,7 @@ struct AtWork {
 impl Session {
     /// Opens the instance that `settings` describe. Nothing runs yet.
     pub(crate) async fn open(settings: Settings) -> Result<Self> {
-        let store = Store::open(&settings.database).await?;
+        let store = Store::open(settings.database.expose_secret()).await?;
         let outside = Outside::open(&settings)?;
         let engine = Engine::new(store, outside, settings.rules(), Clock::system());
         Ok(Self { settings, engine, at_work: None })

@@ -144,13 +144,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Frees what an earlier process of this instance had claimed, and ends processes that nobody watches. To be called
-    /// once at the start, by whoever holds the instance alone.
+    /// Frees what an earlier process of this instance had claimed, unless replicas may be at work on it, and ends processes
+    /// of this machine that nobody watches. To be called once at the start, by whoever holds the state directory alone.
     ///
     /// # Errors
     /// When the database cannot be reached.
     pub async fn recover(&self) -> Result<()> {
-        let freed = self.store.release_leases(Leases::All).await?;
+        let freed = self.store.release_leases(Leases::Abandoned).await?;
         if freed > 0 {
             tracing::info!(task.count = freed, "took up {freed} tasks that an earlier process had left");
         }
@@ -196,6 +196,10 @@ impl Engine {
         }
         while let Some(ended) = workers.join_next().await {
             ended.context("a worker of the engine panicked")?;
+        }
+        // So that another replica, or the next process, need not wait until they run out.
+        if let Err(error) = self.store.release_leases(Leases::Of(&self.owner)).await {
+            tracing::warn!(error = %error, "leases could not be freed; they run out by themselves");
         }
         Ok(())
     }

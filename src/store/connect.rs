@@ -4,15 +4,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyPool, ConnectOptions, Connection, Executor};
+use sqlx::{ConnectOptions, Connection, Executor};
 
-use super::{Result, StoreError};
+use super::{Result, Store, StoreError, System};
 
-/// How long does a caller wait for a connection, or for another process to finish writing?
+/// How long does a caller wait for a connection to a file, or for another process to finish writing?
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How many connections read at the same time?
 const READERS: u32 = 4;
+
+/// How long does a caller wait for a connection to a server? Less than whoever sends a webhook waits for its answer.
+const SERVER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many connections to a server write? One commits; the others are on their way to the lock, or back from it.
+const SERVER_WRITERS: u32 = 4;
 
 /// Every commit is on disk before it is answered (FULL), readers never wait for the writer (WAL), and a lock that
 /// another process holds is waited for. The wait comes first, since the others need the file too.
@@ -22,17 +28,101 @@ const SQLITE_WRITER: &str = "PRAGMA busy_timeout = 30000; PRAGMA journal_mode = 
 /// A reader that tries to write is a defect.
 const SQLITE_READER: &str = "PRAGMA busy_timeout = 30000; PRAGMA query_only = ON; PRAGMA temp_store = MEMORY;";
 
-/// Connects to the database at `url` and returns the connections that write and those that read.
-pub(super) async fn connect(url: &str) -> Result<(AnyPool, AnyPool)> {
+/// Every commit is on disk before it is answered. Whoever holds the write lock and falls silent loses it, and whoever waits
+/// for it does not wait for ever.
+const POSTGRES_WRITER: &str = "SELECT set_config('synchronous_commit', 'on', false)
+         WHERE current_setting('synchronous_commit') = 'off';
+     SET idle_in_transaction_session_timeout = '30s'; SET lock_timeout = '30s';";
+
+/// A reader that tries to write is a defect.
+const POSTGRES_READER: &str = "SET default_transaction_read_only = on;";
+
+/// What may stand after the `?` of a PostgreSQL address. The driver ignores others and writes their values into the log.
+const POSTGRES_OPTIONS: &[&str] = &[
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "sslmode",
+    "statement-cache-capacity",
+    "user",
+];
+
+/// How to write an address.
+const FORMS: &str = "write `sqlite:` and the path of a file, or `postgres://user:password@host:port/database`";
+
+/// Connects to the database at `url`. Its tables may not be there yet.
+pub(super) async fn connect(url: &str) -> Result<Store> {
     sqlx::any::install_default_drivers();
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
     match scheme {
         "sqlite" => connect_sqlite(&sqlite_path(url)?).await,
-        _ => Err(bad_url(url, "write `sqlite:` and the path of a file")),
+        "postgres" | "postgresql" => connect_postgres(url).await,
+        _ => Err(bad_url(url, FORMS)),
     }
 }
 
-async fn connect_sqlite(path: &Path) -> Result<(AnyPool, AnyPool)> {
+async fn connect_postgres(url: &str) -> Result<Store> {
+    let options = postgres_options(url)?;
+    let first = tokio::time::timeout(SERVER_PATIENCE, options.connect()).await;
+    let mut first = first.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|error| refused(url, error))?;
+    let encoding: String = sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut first).await?;
+    first.close().await?;
+    if encoding != "UTF8" {
+        return Err(bad_url(url, "it does not keep texts in UTF-8; make it with `createdb --encoding UTF8`"));
+    }
+    let pool = |settings: &'static str, connections: u32| {
+        AnyPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(SERVER_PATIENCE)
+            // A server that was stopped and started has forgotten its connections.
+            .test_before_acquire(true)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    connection.execute(settings).await?;
+                    Ok(())
+                })
+            })
+    };
+    Ok(Store {
+        system: System::Postgres,
+        address: shown(url),
+        writer: pool(POSTGRES_WRITER, SERVER_WRITERS).connect_lazy_with(options.clone()),
+        reader: pool(POSTGRES_READER, READERS).connect_lazy_with(options),
+    })
+}
+
+/// The driver's options for `url`, which is complete and has nothing that nobody knows.
+fn postgres_options(url: &str) -> Result<AnyConnectOptions> {
+    let options: AnyConnectOptions = url.parse().map_err(|_| bad_url(url, FORMS))?;
+    let parsed = &options.database_url;
+    let mut names_database = parsed.path().len() > 1;
+    for (name, _) in parsed.query_pairs() {
+        names_database |= name == "dbname";
+        if !POSTGRES_OPTIONS.contains(&&*name) {
+            return Err(bad_url(url, "there is an option after `?` that modelship does not know; leave it out"));
+        }
+    }
+    if !names_database {
+        return Err(bad_url(url, "the database's name is missing at the end; write `postgres://host:port/database`"));
+    }
+    Ok(options)
+}
+
+/// Why the server that `url` names does not let us in, when that is what it says.
+fn refused(url: &str, error: sqlx::Error) -> StoreError {
+    let code = error.as_database_error().and_then(|error| error.code().map(|code| code.into_owned()));
+    match code.as_deref() {
+        Some("28P01" | "28000") => bad_url(url, "it refuses the user's name or password"),
+        Some("3D000") => bad_url(url, "there is no such database on that server; make it with `createdb`"),
+        _ => error.into(),
+    }
+}
+
+async fn connect_sqlite(path: &Path) -> Result<Store> {
     if let Some(folder) = path.parent() {
         fs_err::create_dir_all(folder).map_err(|error| StoreError::Unavailable(sqlx::Error::Io(error)))?;
     }
@@ -55,9 +145,12 @@ async fn connect_sqlite(path: &Path) -> Result<(AnyPool, AnyPool)> {
                 })
             })
     };
-    let writer = pool(SQLITE_WRITER, 1).connect_lazy_with(options.clone());
-    let reader = pool(SQLITE_READER, READERS).connect_lazy_with(options);
-    Ok((writer, reader))
+    Ok(Store {
+        system: System::Sqlite,
+        address: format!("sqlite:{}", path.display()),
+        writer: pool(SQLITE_WRITER, 1).connect_lazy_with(options.clone()),
+        reader: pool(SQLITE_READER, READERS).connect_lazy_with(options),
+    })
 }
 
 /// The path in `sqlite:path`, `sqlite://path` or `sqlite:///absolute/path`, absolute.
@@ -86,13 +179,24 @@ fn sqlite_url(path: &Path) -> String {
     url
 }
 
-/// The error for `url`, with any user name and password cut out.
+/// The error for `url`.
 fn bad_url(url: &str, reason: &'static str) -> StoreError {
-    let url = match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-        _ => url.to_owned(),
+    StoreError::BadUrl { url: shown(url), reason }
+}
+
+/// `url` with everything cut out that may hold a secret: user, password and options. It need not be a sound address.
+fn shown(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| *scheme != "sqlite") else {
+        return url.to_owned();
     };
-    StoreError::BadUrl { url, reason }
+    let (authority, behind) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    if behind.contains('@') {
+        // A password with a character that ought to be escaped, perhaps: nobody knows where it ends.
+        return format!("{scheme}://...");
+    }
+    let server = authority.rsplit_once('@').map_or(authority, |(_, server)| server);
+    let database = behind.split(['?', '#']).next().unwrap_or_default();
+    format!("{scheme}://{server}{database}")
 }
 
 #[cfg(test)]
@@ -120,9 +224,30 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_address_shows_no_password() {
-        let error = bad_url("mysql://ada:secret@host/db", "unknown");
-        assert_eq!(error.to_string(), "`mysql://host/db` is no database that modelship can open: unknown");
+    fn an_address_is_shown_without_its_password() {
+        for (url, place) in [
+            ("mysql://ada:secret@host/db", "mysql://host/db"),
+            ("postgres://ada:secret@host:5432/db?sslmode=require", "postgres://host:5432/db"),
+            ("postgres://host/db?user=ada&password=secret", "postgres://host/db"),
+            ("postgres://ada:se@cret@host/db", "postgres://host/db"),
+            ("postgres://ada:12?secret@host/db", "postgres://..."),
+            ("postgres://host/db?password=a@secret", "postgres://..."),
+            ("sqlite:///data/a@b?.db", "sqlite:///data/a@b?.db"),
+        ] {
+            assert_eq!(shown(url), place, "{url}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_a_server_are_complete_and_have_known_options() {
+        for url in ["postgres://ada:secret@host/db", "postgresql:///db?host=/run", "postgres://host?dbname=a&user=b"] {
+            postgres_options(url).unwrap();
+        }
+        for url in ["postgres://ada:secret@host", "postgres://ada:sec/ret@host/db", "postgres://host/db?pasword=secret"]
+        {
+            let error = postgres_options(url).unwrap_err();
+            assert!(matches!(error, StoreError::BadUrl { .. }) && !format!("{error:?}").contains("sec"), "{error:?}");
+        }
     }
 
     #[test]

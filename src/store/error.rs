@@ -1,5 +1,8 @@
 //! How the store fails: the database's fault, a rule of the registry or the queue, or data that nobody can read.
 
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
+
 use crate::domain::ids::{ChannelName, ModelName, Repository, VersionId};
 
 /// Why a method of the store did nothing.
@@ -108,15 +111,21 @@ impl From<sqlx::Error> for StoreError {
             | sqlx::Error::Decode(_)
             | sqlx::Error::RowNotFound
             | sqlx::Error::TypeNotFound { .. } => Self::corrupt(error.to_string()),
-            sqlx::Error::Database(inner) if is_damage(inner.code().as_deref()) => Self::corrupt(error.to_string()),
+            sqlx::Error::Database(inner) if is_damage(inner.as_ref()) => Self::corrupt(error.to_string()),
             _ => Self::Unavailable(error),
         }
     }
 }
 
-/// Whether SQLite says that the file is damaged (11) or no database at all (26). The low byte is the primary code.
-fn is_damage(code: Option<&str>) -> bool {
-    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| matches!(code & 0xff, 11 | 26))
+/// Whether the database says that what it holds is damaged, or is not what this program has put there.
+fn is_damage(error: &dyn DatabaseError) -> bool {
+    let Some(code) = error.code() else { return false };
+    if error.try_downcast_ref::<PgDatabaseError>().is_some() {
+        // Damaged pages and indexes; a missing table, column or function.
+        return matches!(&*code, "XX001" | "XX002" | "42P01" | "42703" | "42883");
+    }
+    // SQLite: the file is damaged (11) or no database at all (26). The low byte is the primary code.
+    code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 11 | 26))
 }
 
 impl From<sqlx::migrate::MigrateError> for StoreError {

@@ -6,6 +6,22 @@
 //!
 //! What the queries may use: TEXT, BIGINT and DOUBLE PRECISION columns, JSON and ids as TEXT, time as milliseconds since
 //! the epoch, flags as 0 and 1, `$1` placeholders, `ON CONFLICT`, `RETURNING`; sums cast to BIGINT.
+//!
+//! # One writer at a time, on every database
+//!
+//! All that differs between SQLite and PostgreSQL is how to connect (`connect`), how a writing transaction begins
+//! (`Store::write`), whose leases a new process may free (`Leases::Abandoned`), and how damage is told ([`error`]). SQLite lets one transaction write at a time.
+//! PostgreSQL would let many, so there each takes an advisory lock first, which falls with its transaction, also when its
+//! process or its machine dies. That keeps two replicas from taking one task, or two events of one key, and gives ids in
+//! the order of commits; and every proof about a query holds on both databases, because no writer ever sees another one
+//! half way. Readers never wait.
+//!
+//! The price is that commits reach the disk one after another. It is small, because what is written often takes ids
+//! from one row of `counters`, whose lock would be held to the end of the transaction anyway; and because everything that
+//! comes in masses (records of runs) comes in batches. Measured on two busy cores, unoptimised, with commits on disk: 1,800
+//! deliveries a second and 700 events claimed and decided a second, by one replica or by two with sixteen workers (SQLite:
+//! 2,800 and 1,400). Row locks (`FOR UPDATE SKIP LOCKED`) would need another claim for each
+//! database, and a second lock for the keys; serializable transactions would need every caller to try again.
 
 mod connect;
 pub mod deliveries;
@@ -30,28 +46,50 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 /// A handle on the database. Clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Store {
+    system: System,
+    /// The address, without any password.
+    address: String,
     /// One connection on SQLite: writers wait for each other here, in order, and not inside the database.
     writer: AnyPool,
     /// Connections that only read.
     reader: AnyPool,
 }
 
+/// Which database it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum System {
+    /// A file that one instance has for itself.
+    Sqlite,
+    /// A server that several replicas of an instance may share.
+    Postgres,
+}
+
+/// What every writing transaction on PostgreSQL locks: the letters `modelship`, as far as they fit.
+const WRITE_LOCK: i64 = 0x6d6f_6465_6c73_6869;
+
 impl Store {
-    /// Opens the database at `url`, makes it if it is not there, and brings its tables up to date.
+    /// Opens the database at `url` and brings its tables up to date.
     ///
-    /// `url` is `sqlite:` and the path of a file; missing folders of that path are made. Several processes may have the
-    /// same file open.
+    /// `url` is `sqlite:` and the path of a file, which is made if it is not there, with the folders of that path; or
+    /// `postgres://user:password@host:port/database`, which must be there and may be empty. Several processes may have the
+    /// same database open.
     ///
     /// # Errors
-    /// [`StoreError::BadUrl`] when `url` names no database that this program knows, [`StoreError::Corrupt`] when the
-    /// file is none of ours or a newer program has changed its tables, [`StoreError::Unavailable`] otherwise.
+    /// [`StoreError::BadUrl`] when `url` names no database that this program knows or that lets it in,
+    /// [`StoreError::Corrupt`] when it is none of ours or a newer program has changed its tables,
+    /// [`StoreError::Unavailable`] otherwise. None of them shows a password.
     pub async fn open(url: &str) -> Result<Self> {
-        let (writer, reader) = connect::connect(url).await?;
-        let store = Self { writer, reader };
+        let store = connect::connect(url).await?;
         let mut transaction = store.write().await?;
         schema::migrate(&mut transaction).await?;
         transaction.commit().await?;
         Ok(store)
+    }
+
+    /// Which database this is, for people: the address without any password.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Closes every connection and waits until the database has been let go.
@@ -72,7 +110,16 @@ impl Store {
     /// Begins a transaction that may write. It holds the database's only write lock until it ends; dropped without
     /// `commit`, it leaves no trace.
     async fn write(&self) -> Result<Transaction<'static, Any>> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+        match self.system {
+            System::Sqlite => Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?),
+            System::Postgres => {
+                // Read committed: what is read after the lock was taken includes what its last holder committed.
+                let mut transaction = self.writer.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
+                let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(WRITE_LOCK);
+                lock.execute(&mut *transaction).await?;
+                Ok(transaction)
+            }
+        }
     }
 }
 

@@ -99,8 +99,14 @@ pub(super) fn placeholders(rows: usize, columns: usize) -> String {
 /// The first `limit` bytes of `text`, cut between characters, with a note when something is missing.
 pub(super) fn cut(text: &str, limit: usize) -> String {
     if text.len() <= limit {
-        return text.to_owned();
+        return storable(text);
     }
     let end = (0..=limit).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-    format!("{} ... ({} bytes)", &text[..end], text.len())
+    format!("{} ... ({} bytes)", storable(&text[..end]), text.len())
+}
+
+/// `text` as every database can hold it: PostgreSQL has no NUL in a text. JSON never has one, but what a model or a person
+/// wrote may.
+pub(super) fn storable(text: &str) -> String {
+    text.replace('\0', "\u{FFFD}")
 }

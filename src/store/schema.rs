@@ -22,7 +22,9 @@ pub(super) async fn migrate(connection: &mut AnyConnection) -> Result<()> {
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
-    let migrator = Migrator::with_migrations(MIGRATIONS.into_iter().map(migration).collect());
+    let mut migrator = Migrator::with_migrations(MIGRATIONS.into_iter().map(migration).collect());
+    // The caller's transaction holds the only lock that is needed; one of the migrator's own would outlive a failure.
+    migrator.set_locking(false);
     // `run` gives a future that cannot move between threads (`Acquire` is not general enough).
     migrator.run_direct(None, connection, false).await?;
     Ok(())

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on says where")]
 
 mod crash;
+mod database;
 mod laptop;
 mod pull;
 mod push;

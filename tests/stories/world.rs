@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// How long may something take before the story is over?
+/// How long may something take before the story is over? Work of a killed server waits for 30 s when others share its
+/// database.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The folder of this project.
@@ -107,10 +108,27 @@ impl Drop for Laptop {
 pub(crate) struct World {
     root: TempDir,
     pub(crate) clone: PathBuf,
+    state: &'static str,
     server: Option<Server>,
     /// Words that may stand in error lines of the server's log because the story brings them about.
     pub(crate) expected_errors: Vec<&'static str>,
     log: Arc<Mutex<String>>,
+}
+
+/// A server that runs beside the world's.
+pub(crate) struct Replica(Server);
+
+impl Replica {
+    /// Whether it still runs.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.0.child.try_wait().unwrap().is_none()
+    }
+
+    /// Kills it as a power cut would.
+    pub(crate) fn kill(mut self) {
+        self.0.child.kill().unwrap();
+        self.0.child.wait().unwrap();
+    }
 }
 
 struct Server {
@@ -121,7 +139,14 @@ struct Server {
 impl World {
     /// A world whose hub holds these models, pushed to `main`, with the server running and every model in production.
     pub(crate) fn with_models(models: &[&str]) -> Self {
+        Self::with_settings(models, "")
+    }
+
+    /// The same, with more lines in the settings file.
+    pub(crate) fn with_settings(models: &[&str], settings: &str) -> Self {
         let mut world = Self::empty();
+        let file = fs::read_to_string(world.settings()).unwrap();
+        fs::write(world.settings(), format!("{file}{settings}")).unwrap();
         copy_hub(&world.clone, models);
         commit(&world.clone, "Begin");
         world.start_server();
@@ -149,7 +174,7 @@ impl World {
         let clone = root.path().join("clone");
         git(root.path(), &["clone", "--quiet", place.join("forge/example/hub.git").to_str().unwrap(), "clone"]);
         git(&clone, &["checkout", "--quiet", "-B", "main"]);
-        Self { root, clone, server: None, expected_errors: Vec::new(), log: Arc::default() }
+        Self { root, clone, state: "state", server: None, expected_errors: Vec::new(), log: Arc::default() }
     }
 
     pub(crate) fn settings(&self) -> PathBuf {
@@ -157,7 +182,7 @@ impl World {
     }
 
     pub(crate) fn state(&self) -> PathBuf {
-        self.root.path().join("place/state")
+        self.root.path().join("place").join(self.state)
     }
 
     /// Starts the server and waits until it answers.
@@ -166,6 +191,8 @@ impl World {
         let mut child = modelship(self.root.path())
             .args(["serve", "--settings"])
             .arg(self.settings())
+            .arg("--state")
+            .arg(self.state())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -189,6 +216,15 @@ impl World {
         self.server = Some(server);
     }
 
+    /// Starts another server on the same forge, with a state folder of its own, instead of the one that answers now. That
+    /// one is returned, still running.
+    pub(crate) fn start_replica(&mut self) -> Replica {
+        let first = self.server.take().expect("the server is running");
+        self.state = "replica";
+        self.start_server();
+        Replica(first)
+    }
+
     /// Kills the server as a power cut would.
     pub(crate) fn kill_server(&mut self) {
         let mut server = self.server.take().expect("the server is running");
@@ -201,14 +237,14 @@ impl World {
     }
 
     /// Commits everything in the clone on a new branch that begins at `main`, and pushes it.
-    pub(crate) fn push_branch(&self, branch: &str, message: &str) {
+    pub(crate) fn push_branch(&self, branch: &str, message: &str) -> Said {
         git(&self.clone, &["checkout", "--quiet", "-B", branch]);
         commit(&self.clone, message);
-        self.push(branch);
+        self.push(branch)
     }
 
-    pub(crate) fn push(&self, branch: &str) {
-        git(&self.clone, &["push", "--quiet", "--force", "origin", branch]);
+    pub(crate) fn push(&self, branch: &str) -> Said {
+        git_said(&self.clone, &["push", "--quiet", "--force", "origin", branch])
     }
 
     pub(crate) fn checkout(&self, branch: &str) {
@@ -357,8 +393,13 @@ fn modelship(directory: &Path) -> Command {
     command
 }
 
-/// Runs git, which has to succeed.
+/// Runs git, which has to succeed, and gives what it put out.
 pub(crate) fn git(directory: &Path, arguments: &[&str]) -> String {
+    git_said(directory, arguments).stdout
+}
+
+/// Runs git, which has to succeed.
+pub(crate) fn git_said(directory: &Path, arguments: &[&str]) -> Said {
     let output = Command::new("git")
         .current_dir(directory)
         .env("MODELSHIP_USER", "ada")
@@ -370,7 +411,7 @@ pub(crate) fn git(directory: &Path, arguments: &[&str]) -> String {
         .unwrap();
     let said = Said::of(&output);
     assert_eq!(said.status, 0, "git {arguments:?}: {said:?}");
-    said.stdout
+    said
 }
 
 fn commit(directory: &Path, message: &str) {

@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 use super::{ClaimedEffect, ClaimedEvent, Lease, Owner};
 use crate::domain::effect::Lane;
 use crate::domain::ids::Time;
-use crate::store::row::Cells;
+use crate::store::row::{Cells, storable};
 use crate::store::{Result, Store};
 
 /// The oldest event that is due and is the oldest of its key. A key's oldest event that is leased or not yet due holds
@@ -102,7 +102,7 @@ async fn readable<T: serde::de::DeserializeOwned>(connection: &mut AnyConnection
         "UPDATE tasks SET status = 'failed', lease_owner = NULL, lease_until = NULL, last_error = $2 WHERE id = $1",
     )
     .bind(id)
-    .bind(error)
+    .bind(storable(&error))
     .execute(connection)
     .await?;
     Ok(None)

@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 use super::{CommitDecision, Lease, NewState, enqueue};
 use crate::domain::event::{Event, Keyed};
 use crate::domain::ids::Time;
-use crate::store::row::{Cells, cut};
+use crate::store::row::{Cells, cut, storable};
 use crate::store::{Result, Store, StoreError};
 
 /// How much of an event is kept in the log, in bytes? Enough to see what it said; progress reports with log tails of
@@ -142,7 +142,7 @@ async fn write_log(connection: &mut AnyConnection, task: &AnyRow, outcome: Strin
     .bind(cut(&task.text("payload")?, LOGGED_BYTES))
     .bind(task.number("created_at")?)
     .bind(now.0)
-    .bind(outcome)
+    .bind(storable(&outcome))
     .execute(connection)
     .await?;
     Ok(())

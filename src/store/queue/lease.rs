@@ -6,7 +6,7 @@ use sqlx::Row;
 
 use super::{Beat, Lease, Leases};
 use crate::domain::ids::Time;
-use crate::store::{Result, Store};
+use crate::store::{Result, Store, System};
 
 impl Store {
     /// Prolongs leases to `lease` from `now` and tells how each one stands, in the same order.
@@ -47,9 +47,10 @@ impl Store {
     /// # Errors
     /// When the database fails; then none is freed.
     pub async fn release_leases(&self, whose: Leases<'_>) -> Result<u64> {
-        let owner = match whose {
-            Leases::All => None,
-            Leases::Of(owner) => Some(owner.as_str()),
+        let owner = match (whose, self.system) {
+            (Leases::Of(owner), _) => Some(owner.as_str()),
+            (Leases::Abandoned, System::Sqlite) => None,
+            (Leases::Abandoned, System::Postgres) => return Ok(0),
         };
         let mut transaction = self.write().await?;
         let freed = sqlx::query(

@@ -1,6 +1,6 @@
 //! Looking at the queue without touching it.
 
-use super::{FailedTask, QueueDepth};
+use super::{FailedTask, LeasedTask, Owner, QueueDepth};
 use crate::domain::event::Event;
 use crate::domain::ids::Time;
 use crate::store::row::Cells;
@@ -73,6 +73,34 @@ impl Store {
         .fetch_optional(&self.reader)
         .await?;
         Ok(busy.is_none())
+    }
+
+    /// Tasks that somebody works on, oldest first. One whose time has run out is among them until somebody takes it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn leased_tasks(&self) -> Result<Vec<LeasedTask>> {
+        let rows = sqlx::query(
+            "SELECT id, name, key, subject, attempts, lease_owner, lease_until, cancelled, created_at FROM tasks
+             WHERE status = 'leased' ORDER BY id",
+        )
+        .fetch_all(&self.reader)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(LeasedTask {
+                    id: row.number("id")?,
+                    name: row.text("name")?,
+                    key: row.text("key")?,
+                    subject: row.text("subject")?,
+                    attempts: u32::try_from(row.count("attempts")?).unwrap_or(u32::MAX),
+                    owner: Owner::new(row.text("lease_owner")?),
+                    until: row.time("lease_until")?,
+                    cancelled: row.flag("cancelled")?,
+                    created_at: row.time("created_at")?,
+                })
+            })
+            .collect()
     }
 
     /// Tasks that were given up, oldest first.

@@ -128,8 +128,10 @@ pub enum Beat {
 /// Whose leases to free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leases<'a> {
-    /// Everybody's: right only for the one instance on a database, when it starts.
-    All,
+    /// Those that nobody can keep alive any more, as whoever starts sees it. A SQLite file has one instance, so when that
+    /// one starts, it is everybody's. On PostgreSQL they may be those of other replicas, which are at work: there it is
+    /// nobody's, and what a dead replica had is free once its time has run out.
+    Abandoned,
     /// This owner's: when it stops.
     Of(&'a Owner),
 }
@@ -147,6 +149,29 @@ pub struct QueueDepth {
     pub failed: u64,
     /// How long the oldest task that is neither done nor given up has been there.
     pub oldest_age: Option<Duration>,
+}
+
+/// A task that somebody works on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeasedTask {
+    /// Its id.
+    pub id: i64,
+    /// The event's or effect's name.
+    pub name: String,
+    /// The key that it is about.
+    pub key: String,
+    /// Which part of the key's state; empty for events.
+    pub subject: String,
+    /// How often it was begun, this time included.
+    pub attempts: u32,
+    /// Who has it.
+    pub owner: Owner,
+    /// Until when, unless its owner prolongs it.
+    pub until: Time,
+    /// Whether its owner has been asked to stop.
+    pub cancelled: bool,
+    /// When it was put into the queue.
+    pub created_at: Time,
 }
 
 /// A task that was given up.

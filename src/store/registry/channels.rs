@@ -8,7 +8,7 @@ use super::{ChannelRow, MoveRequest};
 use crate::domain::event::PromotionTarget;
 use crate::domain::ids::{ChannelName, ModelName, Time, VersionId};
 use crate::domain::version::{ChannelMove, Tree};
-use crate::store::row::Cells;
+use crate::store::row::{Cells, storable};
 use crate::store::{Conflict, Result, Store, StoreError, take_ids};
 
 impl Store {
@@ -149,7 +149,7 @@ async fn write_move(connection: &mut AnyConnection, moved: &ChannelMove, token: 
     .bind(moved.channel.as_str())
     .bind(moved.version.as_str())
     .bind(moved.previous.as_ref().map(VersionId::as_str))
-    .bind(moved.reason.as_str())
+    .bind(storable(&moved.reason))
     .bind(moved.at.0)
     .bind(Some(token).filter(|token| !token.is_empty()))
     .execute(connection)

@@ -134,7 +134,7 @@ async fn a_cancelled_effect_whose_worker_died_still_gives_its_answer(database: &
     only_quick(database, 0).await;
     assert_eq!(store.cancel_effects("UpsertComment", "pull/7/1", "plan", at(1)).await.unwrap(), 1);
     assert!(only_quick(database, 30).await.cancelled, "taken by the next worker once the lease is over");
-    store.release_leases(Leases::All).await.unwrap();
+    store.release_leases(Leases::Of(&owner())).await.unwrap();
     assert!(only_quick(database, 30).await.cancelled, "and by the one after a restart");
 }
 
@@ -164,7 +164,7 @@ async fn a_newer_effect_waits_for_the_one_under_way(database: &Database) {
 
     // The same after a crash: the one that was under way goes first, and alone.
     decide_effects(store, vec![coalesced(comment("fourth"), None)], at(4)).await;
-    store.release_leases(Leases::All).await.unwrap();
+    store.release_leases(Leases::Of(&owner())).await.unwrap();
     let again = claim_quick(store, at(4)).await;
     assert_eq!(again.iter().map(body).collect::<Vec<_>>(), ["third", "free"]);
 }
@@ -203,6 +203,11 @@ async fn the_queue_can_be_looked_at(database: &Database) {
     let depth = store.pending(at(7)).await.unwrap();
     assert_eq!((depth.events, depth.effects, depth.leased, depth.failed), (3, 1, 1, 0));
     assert_eq!(depth.oldest_age, Some(Duration::from_secs(7)));
+    let leased = store.leased_tasks().await.unwrap();
+    let [task] = leased.as_slice() else { panic!("one is under way: {leased:?}") };
+    assert_eq!((task.name.as_str(), task.key.as_str(), task.subject.as_str()), ("UpsertComment", "pull/7/1", "plan"));
+    assert_eq!((&task.owner, task.until, task.created_at, task.attempts), (&owner(), at(32), NOW, 1));
+    assert!(!task.cancelled);
     assert!(!store.is_idle(at(7)).await.unwrap());
 }
 

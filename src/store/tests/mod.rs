@@ -5,10 +5,14 @@ mod effects;
 mod events;
 mod opening;
 mod registry;
+mod replicas;
 mod runs;
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 use tempfile::TempDir;
 
 use super::Store;
@@ -28,28 +32,63 @@ macro_rules! on_every_database {
                 }
             )+
         }
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $story() {
+                    super::$story(&crate::store::tests::Database::postgres().await).await;
+                }
+            )+
+        }
     };
 }
 use on_every_database;
 
-/// A database of one story's own; it is gone with this value.
+/// A database of one story's own. A file is gone with this value, a database on a server with that server.
 struct Database {
     store: Store,
     url: String,
-    _folder: TempDir,
+    /// Another empty database of the same kind.
+    fresh: String,
+    _folder: Option<TempDir>,
 }
 
 impl Database {
     async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("inner folder/modelship.db").display());
-        Self { store: Store::open(&url).await.unwrap(), url, _folder: folder }
+        Self { store: Store::open(&url).await.unwrap(), fresh: format!("{url}-fresh"), url, _folder: Some(folder) }
+    }
+
+    async fn postgres() -> Self {
+        let (url, fresh) = (empty_postgres().await, empty_postgres().await);
+        Self { store: Store::open(&url).await.unwrap(), url, fresh, _folder: None }
     }
 
     /// Another handle with connections of its own, as another process would have.
     async fn open_again(&self) -> Store {
         Store::open(&self.url).await.unwrap()
     }
+}
+
+/// The URL of the throw-away server, without a database.
+fn postgres_server() -> String {
+    std::env::var("MODELSHIP_TEST_POSTGRES").expect(
+        "the suite needs a PostgreSQL in MODELSHIP_TEST_POSTGRES; start it with `scripts/with-postgres cargo test`",
+    )
+}
+
+/// The URL of a new database on the throw-away server.
+async fn empty_postgres() -> String {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    sqlx::any::install_default_drivers();
+    let server = postgres_server();
+    let name = format!("story_{}_{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+    let options: AnyConnectOptions = format!("{server}/postgres").parse().unwrap();
+    let mut connection = options.connect().await.unwrap();
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}")))).await.unwrap();
+    connection.close().await.unwrap();
+    format!("{server}/{name}")
 }
 
 const LEASE: Duration = Duration::from_secs(30);

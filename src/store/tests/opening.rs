@@ -9,10 +9,9 @@ on_every_database!(
 );
 
 async fn many_can_open_a_new_database_at_once(database: &Database) {
-    let fresh = format!("{}-fresh", database.url);
     let openings: Vec<_> = (0..6)
         .map(|_| {
-            let url = fresh.clone();
+            let url = database.fresh.clone();
             tokio::spawn(async move { Store::open(&url).await })
         })
         .collect();
@@ -75,7 +74,7 @@ async fn a_database_that_cannot_be_made_is_unavailable() {
 #[tokio::test]
 async fn an_unknown_kind_of_database_is_refused_with_what_to_write() {
     let error = Store::open("mysql://ada:secret@host/db").await.unwrap_err();
-    insta::assert_snapshot!(error, @"`mysql://host/db` is no database that modelship can open: write `sqlite:` and the path of a file");
+    insta::assert_snapshot!(error, @"`mysql://host/db` is no database that modelship can open: write `sqlite:` and the path of a file, or `postgres://user:password@host:port/database`");
 }
 
 #[tokio::test]
