@@ -11,7 +11,7 @@ use std::path::Path;
 const CRATES: &[(&str, &[&str])] = &[
     ("sqlx", &["src/store/"]),
     ("warp", &["src/server/"]),
-    ("git2", &["src/edge/source", "src/edge/forge/"]),
+    ("git2", &["src/edge/source"]),
     ("octocrab", &["src/edge/forge/"]),
     ("aws_*", &["src/edge/"]),
     ("bollard", &["src/edge/"]),
@@ -501,7 +501,7 @@ fn a_line_in_the_wrong_room_is_found() {
 fn a_line_in_its_room_is_left_alone() {
     for (file, source) in [
         ("src/store/mod.rs", "use sqlx::Row; use crate::domain::ids::Time; use super::store::row;"),
-        ("src/edge/forge/local.rs", "use git2::Repository; use crate::runner::run; let t = SystemTime::now();"),
+        ("src/edge/forge/local.rs", "use crate::runner::run; let t = SystemTime::now();"),
         ("src/edge/source.rs", "use git2::Repository;"),
         ("src/engine/mod.rs", "use crate::{domain::ids, store::Store, edge}; let t = Instant::now();"),
         ("src/engine/mod.rs", "// use sqlx::Row; todo!()\n/* sqlx::Row /* warp::x */ clap::y */ fn f() {}"),

@@ -19,7 +19,7 @@
 //! The price is that commits reach the disk one after another. It is small, because what is written often takes ids
 //! from one row of `counters`, whose lock would be held to the end of the transaction anyway; and because everything that
 //! comes in masses (records of runs) comes in batches. Measured on two busy cores, unoptimised, with commits on disk: 1,800
-//! deliveries a second and 700 events claimed and decided a second, by one replica or by two with sixteen workers (SQLite:
+//! events a second and 700 events claimed and decided a second, by one replica or by two with sixteen workers (SQLite:
 //! 2,800 and 1,400). Row locks (`FOR UPDATE SKIP LOCKED`) would need another claim for each
 //! database, and a second lock for the keys; serializable transactions would need every caller to try again.
 

@@ -16,7 +16,10 @@ mod worktree;
 
 use std::path::{Path, PathBuf};
 
-use git2::{BranchType, ErrorCode, ObjectType, Oid, Reference, Repository as GitRepository, RepositoryOpenFlags};
+use git2::{
+    BranchType, ErrorCode, ObjectType, Oid, Reference, Repository as GitRepository, RepositoryInitOptions,
+    RepositoryOpenFlags,
+};
 
 use crate::domain::ids::{CommitSha, ObjectId, Time};
 
@@ -74,6 +77,22 @@ impl Source {
     /// As [`Source::open`].
     pub fn discover(directory: &Path) -> Result<Self> {
         Self::open_with(directory, RepositoryOpenFlags::empty())
+    }
+
+    /// Makes a bare repository at `path`, whose first branch will be called `branch`, to be pushed to.
+    ///
+    /// # Errors
+    /// When there is one already, or the disk refuses.
+    pub fn create_bare(path: &Path, branch: &str) -> Result<Self> {
+        let doing = || format!("failed to make a git repository at `{}`", path.display());
+        let mut options = RepositoryInitOptions::new();
+        options.bare(true).mkpath(true).no_reinit(true).external_template(false).initial_head(branch);
+        let git = GitRepository::init_opts(path, &options).context(doing)?;
+        let mut config = git.config().context(doing)?;
+        // The user's own settings must not take our hook away, and broken or hostile objects stay out.
+        config.set_str("core.hooksPath", "hooks").context(doing)?;
+        config.set_bool("receive.fsckObjects", true).context(doing)?;
+        Ok(Self { git })
     }
 
     fn open_with(path: &Path, flags: RepositoryOpenFlags) -> Result<Self> {

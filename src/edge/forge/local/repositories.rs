@@ -23,7 +23,6 @@ impl LocalForge {
     /// # Errors
     /// [`LocalForgeError::Refused`] when there is one of that name already.
     pub fn create_repository(&self, name: &RepositoryName, executable: &Path) -> Result<Repository> {
-        let doing = || format!("failed to make repository `{name}`");
         let lock = Lock::take(&self.root)?;
         let mut record = self.record()?;
         if record.repositories.iter().any(|it| it.repository.name == *name) {
@@ -33,13 +32,7 @@ impl LocalForge {
             return Err(refused(format!("`{}` cannot be the owner of a repository here", name.owner())));
         }
         let at = self.path_of(name, "git");
-        let mut options = git2::RepositoryInitOptions::new();
-        options.bare(true).mkpath(true).no_reinit(true).external_template(false).initial_head(FIRST_BRANCH);
-        let made = git2::Repository::init_opts(&at, &options).context(doing)?;
-        let mut config = made.config().context(doing)?;
-        // The user's own settings must not take our hook away, and broken or hostile objects stay out.
-        config.set_str("core.hooksPath", "hooks").context(doing)?;
-        config.set_bool("receive.fsckObjects", true).context(doing)?;
+        Source::create_bare(&at, FIRST_BRANCH)?;
         self.install_hook(name, executable)?;
 
         if !record.owners.contains_key(name.owner()) {
