@@ -30,8 +30,12 @@ pub struct Settings {
     pub forge: ForgeSettings,
     /// The server.
     pub server: ServerSettings,
+    /// What builds and runs models.
+    pub executor: ExecutorKind,
     /// The `process` executor and builder.
     pub process: ProcessSettings,
+    /// The `docker` executor and builder.
+    pub docker: DockerSettings,
     /// Does a push straight to the default branch move `production`?
     pub promote_direct_pushes: bool,
     /// How long to wait between two edits of one comment.
@@ -66,6 +70,36 @@ pub struct ServerSettings {
     pub webhook_secrets: Vec<SecretString>,
     /// Repositories whose deliveries count, by the forge's number; empty means all.
     pub repositories: Vec<i64>,
+}
+
+/// What builds and runs models. An executor runs what the builder of the same name makes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecutorKind {
+    /// Processes of this machine, as this user, without isolation.
+    #[default]
+    Process,
+    /// Containers of a Docker engine.
+    Docker,
+}
+
+/// The `docker` executor and builder.
+#[derive(Debug, Clone)]
+pub struct DockerSettings {
+    /// The engine's address: `unix:///var/run/docker.sock` or `http://host:port`.
+    pub host: String,
+    /// Where images are pushed, for instance `registry.example.org/models`; none keeps them on the engine that built them.
+    pub registry: Option<String>,
+    /// Who pushes and pulls; none when the registry asks nobody.
+    pub registry_login: Option<(String, SecretString)>,
+    /// The runner that goes into images. It must be a static program.
+    pub runner: PathBuf,
+    /// The engine's network for runs whose manifest leaves it open.
+    pub network: String,
+    /// The engine's network for builds.
+    pub build_network: String,
+    /// Base images of generated environments: `python`, `debian`.
+    pub bases: BTreeMap<String, String>,
 }
 
 /// The `process` executor and builder.
@@ -126,7 +160,9 @@ struct File {
     artifacts: Option<PathBuf>,
     forge: Option<ForgeFile>,
     server: ServerFile,
+    executor: ExecutorKind,
     process: ProcessFile,
+    docker: DockerFile,
     promote_direct_pushes: bool,
     comment_interval: Option<String>,
     reconcile_every: Option<String>,
@@ -154,6 +190,17 @@ struct ProcessFile {
     trusted: Option<Vec<RepositoryName>>,
     search_path: Option<String>,
     build_environment: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DockerFile {
+    host: Option<String>,
+    registry: Option<String>,
+    runner: Option<PathBuf>,
+    network: Option<String>,
+    build_network: Option<String>,
+    bases: BTreeMap<String, String>,
 }
 
 /// The name of the state directory within a repository, and of the settings file within that.
@@ -228,6 +275,8 @@ impl Settings {
                     .unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned()),
                 build_environment: build_environment(&file.process.build_environment),
             },
+            executor: file.executor,
+            docker: docker_settings(file.docker, &base)?,
             promote_direct_pushes: file.promote_direct_pushes,
             comment_interval: duration("comment_interval", file.comment_interval, Duration::from_secs(1))?,
             reconcile_every: duration("reconcile_every", file.reconcile_every, Duration::from_secs(60))?
@@ -322,6 +371,28 @@ fn duration(name: &str, text: Option<String>, default: Duration) -> Result<Durat
         Some(text) => humantime::parse_duration(&text)
             .with_context(|| format!("`{name}` is `{text}`, which is no duration such as `20s` or `5m`")),
     }
+}
+
+fn docker_settings(file: DockerFile, base: &Path) -> Result<DockerSettings> {
+    let login = variable("MODELSHIP_REGISTRY_USER").zip(variable("MODELSHIP_REGISTRY_PASSWORD"));
+    let runner = match file.runner {
+        Some(path) => base.join(path),
+        None => runner_path()?,
+    };
+    let mut bases = BTreeMap::from([
+        ("debian".to_owned(), "debian:bookworm-slim".to_owned()),
+        ("python".to_owned(), "python:3.12-slim".to_owned()),
+    ]);
+    bases.extend(file.bases);
+    Ok(DockerSettings {
+        host: file.host.or_else(|| variable("DOCKER_HOST")).unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned()),
+        registry: file.registry,
+        registry_login: login.map(|(user, password)| (user, SecretString::from(password))),
+        runner,
+        network: file.network.unwrap_or_else(|| "bridge".to_owned()),
+        build_network: file.build_network.unwrap_or_else(|| "default".to_owned()),
+        bases,
+    })
 }
 
 /// The runner lies beside this program.

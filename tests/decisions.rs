@@ -71,6 +71,7 @@ fn version(source: &SourceRef, tree: Tree) -> Version {
         source_tree: ObjectId::parse(source.commit.as_str()).unwrap(),
         executable,
         builder: "process".to_owned(),
+        image: None,
         manifest,
         manifest_text: String::new(),
         inputs: BTreeMap::new(),

@@ -20,6 +20,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("reqwest", &["src/edge/", "src/cli/"]),
     ("clap", &["src/cli/", "src/main.rs"]),
     ("clap_complete", &["src/cli/"]),
+    ("clap_mangen", &["src/cli/"]),
     ("indicatif", &["src/cli/"]),
     ("comfy_table", &["src/cli/"]),
     ("arrow_*", &["src/analysis/"]),

@@ -42,6 +42,9 @@ pub struct Version {
     pub executable: Digest,
     /// How `executable` was made: `process` or `docker`.
     pub builder: String,
+    /// The container image that runs; none for `process`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
     /// The hash of the manifest's text.
     pub manifest: Digest,
     /// The manifest's text as it was at that commit.
@@ -56,6 +59,20 @@ pub struct Version {
     pub build_ms: u64,
     /// When the version was registered.
     pub registered_at: Time,
+}
+
+/// A container image with a runner in it, and how the model's own image starts what is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// What a container engine runs or pulls: `registry:5000/urban/simple-tax@sha256:...`; without a registry the image's
+    /// id, `sha256:...`.
+    pub reference: String,
+    /// The entrypoint that the model's own image has; comes before each command.
+    pub entrypoint: Vec<String>,
+    /// The variables that it sets.
+    pub environment: std::collections::BTreeMap<String, String>,
+    /// The directory that it starts commands in; empty when it names none. `{model}` in a command is this, or `/`.
+    pub workdir: String,
 }
 
 /// A version in short, as a pull request shows it.

@@ -2,6 +2,7 @@
 
 pub mod artifacts;
 pub mod builder;
+pub mod docker;
 pub mod executor;
 pub mod forge;
 pub mod source;

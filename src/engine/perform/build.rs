@@ -162,6 +162,7 @@ async fn build(
         source_tree,
         executable,
         builder: "process".to_owned(),
+        image: None,
         manifest: manifest_hash,
         manifest_text,
         inputs,

@@ -42,6 +42,7 @@ fn version(commit: char, executable: char) -> Version {
         source_tree: ObjectId::parse("0".repeat(40)).unwrap(),
         executable,
         builder: "process".to_owned(),
+        image: None,
         manifest,
         manifest_text: "manifest".to_owned(),
         inputs: BTreeMap::from([("data/units.csv".to_owned(), Digest::of("units"))]),

@@ -1,0 +1,57 @@
+//! The Docker engine: one connection for the builder and the executor. The only place that names `bollard`.
+
+use anyhow::Context as _;
+use bollard::{API_DEFAULT_VERSION, Docker as Api};
+
+use crate::settings::DockerSettings;
+
+/// How long the engine may take to answer a request that is no build, in seconds.
+const PATIENCE: u64 = 120;
+
+/// A Docker engine.
+#[derive(Debug, Clone)]
+pub struct Docker {
+    api: Api,
+    settings: DockerSettings,
+}
+
+impl Docker {
+    /// Gets ready to talk to the engine that `settings` name, which need not be up yet.
+    ///
+    /// # Errors
+    /// When its address makes no sense.
+    pub fn new(settings: &DockerSettings) -> anyhow::Result<Self> {
+        let host = &settings.host;
+        let api = if host.starts_with("unix://") {
+            Api::connect_with_unix(host, PATIENCE, API_DEFAULT_VERSION)
+        } else {
+            Api::connect_with_http(host, PATIENCE, API_DEFAULT_VERSION)
+        };
+        let api = api.with_context(|| {
+            format!("`docker.host` is `{host}`, which is no address such as `unix:///var/run/docker.sock`")
+        })?;
+        Ok(Self { api, settings: settings.clone() })
+    }
+
+    /// The engine's API, for the rooms beside this one.
+    pub(in crate::edge) fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// How it is set up.
+    #[must_use]
+    pub fn settings(&self) -> &DockerSettings {
+        &self.settings
+    }
+
+    /// Agrees with the engine on a version of the API, and says which engine it is.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub async fn negotiated(&self) -> anyhow::Result<Self> {
+        let host = &self.settings.host;
+        let api = self.api.clone().negotiate_version().await;
+        let api = api.with_context(|| format!("no Docker engine answers at `{host}`; is it running?"))?;
+        Ok(Self { api, settings: self.settings.clone() })
+    }
+}
