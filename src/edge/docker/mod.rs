@@ -1,12 +1,33 @@
 //! The Docker engine: one connection for the builder and the executor. The only place that names `bollard`.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use bollard::{API_DEFAULT_VERSION, Docker as Api};
-
-use crate::settings::DockerSettings;
+use secrecy::SecretString;
 
 /// How long the engine may take to answer a request that is no build, in seconds.
 const PATIENCE: u64 = 120;
+
+/// How this engine is used.
+#[derive(Debug, Clone)]
+pub struct DockerSettings {
+    /// The engine's address: `unix:///var/run/docker.sock` or `http://host:port`.
+    pub host: String,
+    /// Where images are pushed, for instance `registry.example.org/models`; none keeps them on the engine that built them.
+    pub registry: Option<String>,
+    /// User and password for the registry; none when it asks nobody.
+    pub registry_login: Option<(String, SecretString)>,
+    /// The runner that goes into images, a static program.
+    pub runner: PathBuf,
+    /// The engine's network for runs whose manifest leaves it open.
+    pub network: String,
+    /// The engine's network for builds.
+    pub build_network: String,
+    /// Base images of generated environments by kind.
+    pub bases: BTreeMap<String, String>,
+}
 
 /// A Docker engine.
 #[derive(Debug, Clone)]
