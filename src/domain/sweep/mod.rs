@@ -1,10 +1,13 @@
 //! Sweeps: from the file that declares one to the analysis that joins its runs.
 
 pub mod analysis;
+pub mod cost;
 pub mod decide;
 pub mod design;
 pub mod plan;
 pub mod points;
 pub mod record;
+pub mod retry;
+mod rounds;
 pub mod spec;
 pub mod state;
