@@ -266,8 +266,8 @@ mod tests {
         let policy = parsed(POLICY).unwrap();
         assert_eq!(refused(&policy, "urban/simple-tax", 500, (Some(20.0), Some(20.0))), "");
         assert_eq!(refused(&policy, "urban/simple-tax", 500, (Some(50.0), None)), "");
-        insta::assert_snapshot!(refused(&policy, "psl/other", 501, (Some(50.0), Some(20.5))), @"");
-        insta::assert_snapshot!(refused(&policy, "urban/simple-tax", 5, (Some(0.5), Some(0.75))), @"");
+        insta::assert_snapshot!(refused(&policy, "psl/other", 501, (Some(50.0), Some(20.5))), @"it has 501 runs; the policy allows 500; the policy does not list the model `psl/other`; it would cost about 20.50 USD; the policy allows 20 USD");
+        insta::assert_snapshot!(refused(&policy, "urban/simple-tax", 5, (Some(0.5), Some(0.75))), @"it would cost about 0.75 USD; its budget is 0.5 USD");
         assert_eq!(refused(&Policy::default(), "psl/other", 501, (None, Some(20.5))), "");
         assert!(policy.permits(Permission::Admin) && !policy.permits(Permission::Write));
         assert!(Policy::default().permits(Permission::Write) && !Policy::default().permits(Permission::Read));
