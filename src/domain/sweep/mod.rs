@@ -6,5 +6,7 @@ pub mod design;
 pub mod plan;
 pub mod points;
 pub mod record;
+pub mod replay;
+pub mod sample;
 pub mod spec;
 pub mod state;
