@@ -10,5 +10,6 @@ mod database;
 mod laptop;
 mod pull;
 mod push;
+mod replay;
 mod tax_calculator;
 mod world;

@@ -12,6 +12,10 @@ pub mod plan;
 pub mod points;
 pub mod record;
 #[cfg(feature = "server")]
+pub mod replay;
+#[cfg(feature = "server")]
+pub mod sample;
+#[cfg(feature = "server")]
 pub mod spec;
 #[cfg(feature = "server")]
 pub mod state;
