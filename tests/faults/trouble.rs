@@ -33,7 +33,7 @@ tests:
 /// how often a run was really executed.
 pub(crate) const SCRIPT: &str = r#"set -u
 outputs=$1
-if [ "$MARK" = 1 ]; then printf '%s\n' "$N" >> "${PWD%%/scratch/*}/executed.txt"; fi
+if [ "$MARK" = 1 ]; then printf '%s\n' "$MODE $N" >> "${PWD%%/scratch/*}/executed.txt"; fi
 if [ "$SLEEP" != 0 ] && [ "$SLEEP" != 0.0 ]; then sleep "$SLEEP"; fi
 echo kept > "$outputs/kept.txt"
 printf 'n,%s\n' "$N" > "$outputs/summary.csv"
@@ -87,10 +87,10 @@ fn files(write: impl Fn(&str, &str)) {
     write(".gitignore", ".modelship/\n");
 }
 
-/// How often the run of each `N` was executed, by what the model itself wrote down.
-pub(crate) fn executed(state: &Path) -> Vec<u32> {
+/// Every execution of a run with `MARK`, as `MODE N`, sorted, by what the model itself wrote down.
+pub(crate) fn executed(state: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(state.join("executed.txt")).unwrap_or_default();
-    let mut executed: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
+    let mut executed: Vec<String> = text.lines().map(str::to_owned).collect();
     executed.sort_unstable();
     executed
 }
