@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::paths::{Allowed, Whole, command, joined, relative};
 use super::raw::{RawBuild, RawColumn, RawManifest, RawOutputs, RawResources, RawRun, RawSource};
+use super::{BUILD_LIMIT, KEPT_LIMIT, expectations, parameters, quantities};
 use super::{Build, Column, DockerBuild, Manifest, Outputs, ParamsFormat, Resources, Run, Source, Summary};
-use super::{expectations, parameters, quantities};
 use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::ids::ModelName;
 use crate::domain::yaml::{Entries, Files, Placed, Reader, closest, shown};
@@ -139,7 +139,7 @@ fn address(repo: &Placed<String>, reader: &mut Reader) -> Option<String> {
 }
 
 fn build(raw: &Placed<RawBuild>, reader: &mut Reader) -> Option<Build> {
-    let RawBuild { dockerfile, context, args, platforms, process } = &raw.value;
+    let RawBuild { dockerfile, context, args, platforms, process, timeout } = &raw.value;
     if dockerfile.is_none() && process.is_none() {
         let hint = Some("write `dockerfile: Dockerfile`, `process: [[make]]`, or both".to_owned());
         reader.fault(raw.place, "`build` says neither `dockerfile` nor `process`", hint);
@@ -179,7 +179,11 @@ fn build(raw: &Placed<RawBuild>, reader: &mut Reader) -> Option<Build> {
         }
         None => None,
     };
-    Some(Build { process, docker })
+    let timeout = match timeout {
+        Some(text) => quantities::duration(text, reader),
+        None => Some(BUILD_LIMIT),
+    };
+    Some(Build { process, docker, timeout: timeout? })
 }
 
 fn platform(platform: &Placed<String>, reader: &mut Reader) -> Option<String> {
@@ -277,7 +281,11 @@ fn paths(raw: &[Placed<String>], reader: &mut Reader) -> Option<Vec<String>> {
 fn outputs(raw: &RawOutputs, reader: &mut Reader) -> Option<Outputs> {
     let columns = columns(raw.columns.as_ref(), reader);
     let files = paths(raw.files.as_deref().unwrap_or_default(), reader);
-    Some(Outputs { summary: summary(&raw.summary, reader)?, columns: columns?, files: files? })
+    let limit = match &raw.limit {
+        Some(limit) => quantities::size(limit, reader),
+        None => Some(KEPT_LIMIT),
+    };
+    Some(Outputs { summary: summary(&raw.summary, reader)?, columns: columns?, files: files?, limit: limit? })
 }
 
 fn summary(raw: &Placed<String>, reader: &mut Reader) -> Option<Summary> {
