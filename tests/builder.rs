@@ -110,7 +110,7 @@ fn manifest(tests: Vec<Test>) -> Manifest {
         model: ModelName::parse("urban/tiny").unwrap(),
         description: String::new(),
         source: Source::Path(".".to_owned()),
-        build: Build { process: Some(vec![vec!["./build.sh".to_owned()]]), docker: None },
+        build: Build { process: Some(vec![vec!["./build.sh".to_owned()]]), ..Build::default() },
         build_by: BuildBy::Server,
         run: Run {
             command: vec!["{model}/sim".to_owned()],
