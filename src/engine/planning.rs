@@ -191,8 +191,10 @@ impl Engine {
             limits: &asked,
         });
         let guarantees = self.outside.guarantees;
-        summary.verdict =
-            guarantees.missing(&planned.manifest.run).iter().fold(verdict, |verdict, reason| verdict.and_refused(reason));
+        summary.verdict = guarantees
+            .missing(&planned.manifest.run)
+            .iter()
+            .fold(verdict, |verdict, reason| verdict.and_refused(reason));
         summary.notes.extend(report::budget_note(&asked, summary, guarantees.executor));
         let artifacts = self.outside.artifacts.clone();
         let stored = planned.clone();
