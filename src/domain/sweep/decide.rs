@@ -63,14 +63,18 @@ fn start(before: Option<&SweepState>, start: &Start<'_>, now: Time) -> Decision<
         mean_ms: None,
         ending: None,
         fruitless: 0,
-        known: 0,
+        known: before.map_or(0, SweepState::succeeded),
         counts: RoundCounts::default(),
         failed_before: BTreeMap::new(),
         failures: Vec::new(),
         phase: SweepPhase::Submitting,
     };
     let mut sweep = Sweep { state, decision: Decision::default(), now };
-    sweep.submit(Beginning::Asked);
+    match sweep.limit_reached() {
+        // What an earlier start has spent is spent.
+        Some(reason) => sweep.stop(reason),
+        None => sweep.submit(Beginning::Asked),
+    }
     sweep.report();
     sweep.done()
 }
@@ -179,7 +183,10 @@ impl Sweep {
             None => self.watch(&jobs),
             Some(runs) => match self.limit_reached() {
                 Some(reason) if ended => self.stop(reason),
-                Some(reason) => self.end_jobs(&jobs, Ending::Stopped { reason }),
+                Some(reason) => {
+                    self.end_jobs(&jobs, Ending::Stopped { reason });
+                    self.watch(&jobs);
+                }
                 None if ended => self.round_ended(runs),
                 None => self.watch(&jobs),
             },
@@ -204,7 +211,6 @@ impl Sweep {
         self.state.ending = Some(ending);
         self.state.phase = SweepPhase::Stopping { jobs: jobs.to_vec() };
         self.cancel_jobs(self.state.round, jobs);
-        self.watch(jobs);
     }
 
     /// Nothing more is run, for this reason.
