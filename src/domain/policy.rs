@@ -253,7 +253,12 @@ mod tests {
         Policy::parse("config/policy.yaml", text).map_err(|faults| picture(&faults))
     }
 
-    fn refused(policy: &Policy, model: &str, runs: u64, (budget_usd, estimate_usd): (Option<f64>, Option<f64>)) -> String {
+    fn refused(
+        policy: &Policy,
+        model: &str,
+        runs: u64,
+        (budget_usd, estimate_usd): (Option<f64>, Option<f64>),
+    ) -> String {
         let (model, limits) = (ModelName::parse(model).unwrap(), RunLimits { budget_usd, ..RunLimits::default() });
         match policy.verdict(Asked { model: &model, runs, estimate_usd, limits: &limits }) {
             Verdict::NeedsCommand => String::new(),

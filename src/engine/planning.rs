@@ -3,12 +3,13 @@
 //! The same planning serves the pull request and the terminal. It executes nothing: it reads files at a commit, expands
 //! the design as a stream, looks up which runs are known, and leaves `plan.json` and `points.jsonl` in the artifact store.
 
-use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use super::expansion::{Counted, write_points};
 use super::{Engine, Hosting, keys};
 use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::ids::{CommitSha, ModelName, Repository, RunId, SweepId, VersionId};
@@ -29,6 +30,9 @@ use crate::store::runs::RunOutcome;
 
 /// How many runs are looked up at once?
 pub(super) const CHUNK: usize = 2_000;
+
+/// How many such lots may wait while points are made?
+const CHUNKS_AHEAD: usize = 4;
 
 /// Where a repository keeps its own limits.
 const POLICY_FILE: &str = "config/policy.yaml";
@@ -161,17 +165,23 @@ impl Engine {
         };
         let points = work.points.clone();
         let asked = work.spec.limits();
-        let expanded = tokio::task::spawn_blocking(move || work.expand()).await.context("planning panicked")?;
-        let (mut planned, policy) = match expanded {
-            Ok(Ok(expanded)) => expanded,
-            Ok(Err(faults)) => return Ok(Err(faults)),
+        let (counted, ids) = tokio::sync::mpsc::channel(CHUNKS_AHEAD);
+        let counted = self.store.has_runs().await?.then_some(counted);
+        let expanding = tokio::task::spawn_blocking(move || work.expand(counted));
+        let known = self.count_known(ids).await;
+        let expanded = expanding.await.context("planning panicked")?;
+        let (mut planned, policy) = match known.and_then(|known| Ok((known, expanded?))) {
+            Ok((known, Ok((mut planned, policy)))) => {
+                planned.summary.counts.reused = known;
+                (planned, policy)
+            }
+            Ok((_, Err(faults))) => return Ok(Err(faults)),
             Err(error) => {
                 // A half-written list of points serves nobody.
                 let _ = fs_err::remove_file(&points);
                 return Err(error);
             }
         };
-        planned.summary.counts.reused = self.count_known(&points).await?;
         self.estimate(&mut planned).await?;
         let summary = &mut planned.summary;
         let verdict = policy.verdict(Asked {
@@ -181,8 +191,10 @@ impl Engine {
             limits: &asked,
         });
         let guarantees = self.outside.guarantees;
-        summary.verdict =
-            guarantees.missing(&planned.manifest.run).iter().fold(verdict, |verdict, reason| verdict.and_refused(reason));
+        summary.verdict = guarantees
+            .missing(&planned.manifest.run)
+            .iter()
+            .fold(verdict, |verdict, reason| verdict.and_refused(reason));
         summary.notes.extend(report::budget_note(&asked, summary, guarantees.executor));
         let artifacts = self.outside.artifacts.clone();
         let stored = planned.clone();
@@ -229,20 +241,15 @@ impl Engine {
         }
     }
 
-    /// How many of the listed points have a good result already.
-    async fn count_known(&self, points: &Path) -> Result<u64> {
+    /// How many of the points have a good result already.
+    async fn count_known(&self, mut ids: tokio::sync::mpsc::Receiver<Vec<RunId>>) -> Result<u64> {
         let mut known = 0;
-        let mut reader = PointReader::open(points)?;
-        loop {
-            let chunk = reader.next_chunk(CHUNK)?;
-            if chunk.is_empty() {
-                return Ok(known);
-            }
-            let ids: Vec<_> = chunk.into_iter().map(|point| point.run).collect();
-            let found = self.store.known_runs(&ids).await?;
+        while let Some(chunk) = ids.recv().await {
+            let found = self.store.known_runs(&chunk).await?;
             known +=
                 u64::try_from(found.values().filter(|run| run.outcome == RunOutcome::Succeeded).count()).unwrap_or(0);
         }
+        Ok(known)
     }
 
     /// What earlier runs of the model lead us to expect: wall time, and cost where the executor has a price.
@@ -292,7 +299,7 @@ struct Expansion {
 }
 
 impl Expansion {
-    fn expand(self) -> Result<Result<(Planned, Policy), Faults>> {
+    fn expand(self, counted: Counted) -> Result<Result<(Planned, Policy), Faults>> {
         let source = Source::open(&self.git_dir)?;
         let of_version = Source::open(&self.version_dir)?;
         let files = FilesAt::new(&source, &self.order.commit);
@@ -317,25 +324,13 @@ impl Expansion {
         };
         let identity = RunIdentity::new(&self.version.executable, &manifest, &self.version.inputs);
         let mut hasher = PlanHasher::new(&self.version.manifest, &self.spec.outputs, &limits);
-        let mut writer = BufWriter::with_capacity(1 << 20, fs_err::File::create(&self.points)?);
-        let mut runs = 0_u64;
-        let mut sample = Vec::new();
+        let runs = write_points(&design, &identity, &mut hasher, &self.points, counted)?;
+        anyhow::ensure!(runs == design.runs(), "the design has {runs} points, though it counted {}", design.runs());
         let moved = design.moved();
         let shown: Vec<_> =
             moved.iter().filter_map(|moved| manifest.parameters.iter().position(|p| p.name == moved.name)).collect();
-        for point in design.points() {
-            let run = identity.run_id(&point.values, None);
-            hasher.add(&run, point.role);
-            if point.role.is_design() && sample.len() < 5 {
-                sample.push(shown.iter().map(|at| point.values[*at].to_string()).collect());
-            }
-            let line = PointLine { index: runs, role: point.role, run, values: point.values };
-            serde_json::to_writer(&mut writer, &line)?;
-            writer.write_all(b"\n")?;
-            runs += 1;
-        }
-        anyhow::ensure!(runs == design.runs(), "the design has {runs} points, though it counted {}", design.runs());
-        writer.into_inner().context("the list of points cannot be written")?.sync_all()?;
+        let first = design.points().filter(|point| point.role.is_design()).take(5);
+        let sample = first.map(|point| shown.iter().map(|at| point.values[*at].to_string()).collect()).collect();
         let digest = hasher.finish();
         let summary = PlanSummary {
             id: SweepId::of(&self.spec.name, &format!("{}\n{}", self.order.owner, self.order.path), &digest),

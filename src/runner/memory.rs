@@ -15,7 +15,8 @@ const FRESH: Duration = Duration::from_millis(50);
 /// When the kernel does not say.
 pub fn machine_memory() -> anyhow::Result<u64> {
     let text = fs_err::read_to_string("/proc/meminfo")?;
-    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse().ok());
+    let total =
+        text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse().ok());
     total.map(|kib: u64| kib * 1024).ok_or_else(|| anyhow::anyhow!("`/proc/meminfo` names no `MemTotal`"))
 }
 

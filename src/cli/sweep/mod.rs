@@ -9,7 +9,7 @@ use serde_json::json;
 use show::{in_short, read_head, show_end, show_files, show_plan, show_rows, show_statistics, words};
 
 use super::arguments::{SweepFile, SweepResults, SweepRun};
-use super::build::{explain, make};
+use super::build::{Wanted, explain, make};
 use super::output::{CliError, Output};
 use super::progress::RunsBar;
 use super::session::Session;
@@ -204,7 +204,7 @@ async fn own_version(
     let Some(model) = models.first() else {
         return Err(CliError::User(format!("there is no model `{model}` here")));
     };
-    match make(session, workspace, model, output).await? {
+    match make(session, Wanted::of(workspace, model), output).await? {
         Ok(version) => Ok(version.id),
         Err(failure) => {
             explain(&model.model.to_string(), &failure, output);
@@ -255,7 +255,12 @@ pub(crate) async fn status(settings: Settings, wanted: Option<&str>, output: &Ou
 }
 
 /// Shows a sweep's results, or how they differ from another's.
-pub(crate) async fn results(settings: Settings, wanted: &SweepResults, output: &Output) -> Result<(), CliError> {
+pub(crate) async fn results(
+    settings: Settings,
+    wanted: &SweepResults,
+    _cwd: &Path,
+    output: &Output,
+) -> Result<(), CliError> {
     let session = Session::open(settings).await?;
     let report = one(&session, &wanted.sweep).await?;
     let analysis = analysis_of(&report)?;
@@ -347,7 +352,7 @@ fn is_called(report: &SweepReport, wanted: &str) -> bool {
 }
 
 /// The sweep of that id, or the newest of that name.
-async fn one(session: &Session, wanted: &str) -> Result<SweepReport, CliError> {
+pub(super) async fn one(session: &Session, wanted: &str) -> Result<SweepReport, CliError> {
     all(session).await?.into_iter().find(|report| is_called(report, wanted)).ok_or_else(|| unknown(wanted))
 }
 

@@ -114,10 +114,9 @@ pub(super) fn show_end(report: &SweepReport, root: &Path, output: &Output) -> Re
             output.next_step(&format!("modelship sweep run {} --retry-failed", report.plan.file));
             Err(CliError::Told)
         }
-        SweepPhase::Submitting
-        | SweepPhase::Running { .. }
-        | SweepPhase::Stopping { .. }
-        | SweepPhase::Analysing => Ok(()),
+        SweepPhase::Submitting | SweepPhase::Running { .. } | SweepPhase::Stopping { .. } | SweepPhase::Analysing => {
+            Ok(())
+        }
     }
 }
 

@@ -22,7 +22,12 @@ pub fn progress_comment(report: &SweepReport, now: Time) -> String {
         SweepPhase::Submitting => format!("### Sweep {name} starts\n\n{}\n{}", bar(report), footer(report)),
         SweepPhase::Running { runs, .. } => {
             let stage = stage(report, *runs);
-            format!("### Sweep {name} runs\n\n{}{stage}{}\n{}", pace(report, *runs, now), failures(report), footer(report))
+            format!(
+                "### Sweep {name} runs\n\n{}{stage}{}\n{}",
+                pace(report, *runs, now),
+                failures(report),
+                footer(report)
+            )
         }
         SweepPhase::Stopping { .. } => {
             format!("### Sweep {name} is being stopped\n\n{}\nRuns under way are being ended.\n", bar(report))
@@ -71,7 +76,10 @@ fn bar(report: &SweepReport) -> String {
 fn stage(report: &SweepReport, runs: u64) -> String {
     match (report.stage, report.raised.last()) {
         (Stage::Canary, _) => {
-            format!("\n{} ahead of the others.\n", if runs == 1 { "1 run goes".to_owned() } else { format!("{runs} runs go") })
+            format!(
+                "\n{} ahead of the others.\n",
+                if runs == 1 { "1 run goes".to_owned() } else { format!("{runs} runs go") }
+            )
         }
         (Stage::Raised, Some(raised)) => {
             format!("\n{} again with {} of memory each.\n", plural(runs, "run"), bytes(raised.memory))

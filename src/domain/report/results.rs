@@ -43,10 +43,9 @@ impl Links {
 #[must_use]
 pub fn final_comment(report: &SweepReport, links: &Links) -> Option<String> {
     match &report.phase {
-        SweepPhase::Submitting
-        | SweepPhase::Running { .. }
-        | SweepPhase::Stopping { .. }
-        | SweepPhase::Analysing => None,
+        SweepPhase::Submitting | SweepPhase::Running { .. } | SweepPhase::Stopping { .. } | SweepPhase::Analysing => {
+            None
+        }
         SweepPhase::Succeeded { analysis } => {
             let headline = format!(
                 "### Sweep {} ✅ {} done\n\n{}\n",
@@ -125,7 +124,9 @@ fn circumstances(report: &SweepReport) -> String {
 /// How many runs needed more memory than the manifest gives them.
 fn needed_memory(report: &SweepReport) -> String {
     let given = report.raised.iter().filter(|raised| raised.runs > 0);
-    given.map(|raised| format!("\n{} needed {} of memory.\n", plural(raised.runs, "run"), bytes(raised.memory))).collect()
+    given
+        .map(|raised| format!("\n{} needed {} of memory.\n", plural(raised.runs, "run"), bytes(raised.memory)))
+        .collect()
 }
 
 fn retry(report: &SweepReport) -> String {

@@ -96,7 +96,8 @@ impl Sweep {
     /// Why nothing more may be run, when a limit is reached.
     pub(super) fn limit_reached(&self) -> Option<String> {
         let state = &self.state;
-        let failed: u64 = state.failed().iter().filter(|(class, _)| state.is_final(**class)).map(|(_, runs)| runs).sum();
+        let failed: u64 =
+            state.failed().iter().filter(|(class, _)| state.is_final(**class)).map(|(_, runs)| runs).sum();
         let limits = &state.plan.limits;
         let too_many = match limits.max_failures {
             Some(MaxFailures::Count(most)) => failed > most,

@@ -120,12 +120,7 @@ struct Slice {
 }
 
 /// Lists the runs of this round: those without a result, and those that failed and are done again.
-async fn write_slice(
-    engine: &Engine,
-    planned: &Planned,
-    scope: &Scope,
-    key: &ArtifactKey,
-) -> Result<Slice, Failure> {
+async fn write_slice(engine: &Engine, planned: &Planned, scope: &Scope, key: &ArtifactKey) -> Result<Slice, Failure> {
     let artifacts = &engine.outside().artifacts;
     let names: Vec<_> = planned.manifest.parameters.iter().map(|parameter| parameter.name.clone()).collect();
     let mut reader = PointReader::open(&artifacts.path(&keys::points(&planned.summary.id)?))?;

@@ -20,7 +20,7 @@ use super::design::rows::Rows;
 use super::plan::{MovedParameter, PlanCounts};
 use super::spec::SweepSpec;
 
-pub use identity::{PlanHasher, RunIdentity};
+pub use identity::{PlanHasher, RunIdentity, RunIds};
 pub use walk::Points;
 
 /// How large a design may be.

@@ -17,7 +17,7 @@ fn planned(design: &Design) -> (Vec<String>, Digest) {
     let mut runs = Vec::new();
     for point in design.points() {
         let run = identity.run_id(&point.values, None);
-        hasher.add(&run, point.role);
+        hasher.add(run.as_str(), point.role);
         runs.push(run.to_string());
     }
     (runs, hasher.finish())
