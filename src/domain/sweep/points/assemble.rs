@@ -377,7 +377,8 @@ impl<'a> Assembly<'a> {
         if without_value > 0 {
             let points = plural(without_value, "point");
             let were = if without_value == 1 { "was" } else { "were" };
-            self.notes.push(format!("{points} where the condition has no value (it divides by zero, say) {were} left out"));
+            self.notes
+                .push(format!("{points} where the condition has no value (it divides by zero, say) {were} left out"));
         }
         self.undeclared_outputs();
         for (entry, _) in self.spec.raw().exclude.iter().flatten().zip(&matched).filter(|(_, matched)| !**matched) {
@@ -436,7 +437,9 @@ impl<'a> Assembly<'a> {
             let hint = did_you_mean(output, columns.keys().map(String::as_str));
             let hint = hint.map_or_else(String::new, |hint| format!(" ({hint})"));
             let output = shown(output);
-            self.notes.push(format!("the manifest declares no output `{output}`; it is empty unless the model writes it{hint}"));
+            self.notes.push(format!(
+                "the manifest declares no output `{output}`; it is empty unless the model writes it{hint}"
+            ));
         }
     }
 
@@ -450,7 +453,9 @@ impl<'a> Assembly<'a> {
         };
         let message = match without_value {
             0 => message,
-            points => format!("{message}; at {} `where` has no value because it divides by zero", grouped(points.into())),
+            points => {
+                format!("{message}; at {} `where` has no value because it divides by zero", grouped(points.into()))
+            }
         };
         reader.fault(place.unwrap_or(Place::START), message, Some("loosen `where` or `exclude`".to_owned()));
     }

@@ -611,9 +611,8 @@ fn an_output_that_the_manifest_does_not_declare_is_worth_a_note() {
     let declared = Manifest::parse("modelship.yaml", &declared, &NoFiles).unwrap();
     let text = "sweep: s\nmodel: urban/tax\noutputs: [revenu, revenue]\n";
     let spec = SweepSpec::parse("sweeps/s.yaml", text).unwrap();
-    let notes = |manifest: &Manifest| {
-        Design::new(&spec, manifest, &NoFiles, Limits::default()).unwrap().notes().join("\n")
-    };
+    let notes =
+        |manifest: &Manifest| Design::new(&spec, manifest, &NoFiles, Limits::default()).unwrap().notes().join("\n");
     insta::assert_snapshot!(notes(&declared), @"the manifest declares no output `revenu`; it is empty unless the model writes it (did you mean `revenue`?)");
     assert_eq!(notes(&manifest()), "", "a manifest that declares nothing says nothing about them");
 }
