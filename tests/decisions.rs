@@ -134,6 +134,7 @@ fn analysis(missing: u64) -> Box<AnalysisSummary> {
         head_columns: Vec::new(),
         head_rows: Vec::new(),
         files: Vec::new(),
+        texts: Vec::new(),
         notes: Vec::new(),
     })
 }

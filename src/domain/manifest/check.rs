@@ -18,7 +18,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 const DEFAULT_RESOURCES: Resources = Resources { milli_cpus: 1000, memory: 1 << 30, gpus: 0 };
 
 /// Where a model's own repository keeps its manifest.
-const OWN_MANIFEST: &str = "modelship.yaml";
+pub(super) const OWN_MANIFEST: &str = "modelship.yaml";
 
 /// Reads the manifest at `path`.
 pub(super) fn manifest(path: &str, text: &str, files: &dyn Files) -> Result<Manifest, Faults> {
