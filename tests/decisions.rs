@@ -24,8 +24,10 @@ use modelship::domain::ids::{
     ChannelName, CommitSha, Digest, ModelName, ObjectId, PullNumber, PullRef, Repository, RepositoryName, RunId,
     SweepId, SweepName, Time, VersionId,
 };
-use modelship::domain::pull::{PullState, PullSweepPhase};
-use modelship::domain::sweep::analysis::AnalysisSummary;
+use modelship::domain::pull::{
+    Base, ComparedStage, ComparisonPhase, ComparisonPlan, Ending, Pair, PlannedPair, PullState, PullSweepPhase,
+};
+use modelship::domain::sweep::analysis::{AnalysisSummary, Comparison};
 use modelship::domain::sweep::plan::{MaxFailures, PlanCounts, PlanSummary, RunLimits, Verdict};
 use modelship::domain::sweep::record::FailureClass;
 use modelship::domain::sweep::state::{JobHandle, Retry, RoundCounts, RunFailure, SweepPhase, SweepState};
@@ -122,6 +124,48 @@ fn plan(design: u8, head: u8) -> PlanSummary {
         estimate_ms: None,
         verdict: Verdict::NeedsCommand,
         notes: Vec::new(),
+    }
+}
+
+/// One side of the comparison that is made for the head `head`; heads 4 and 5 have the same model.
+fn compared(side: &str, head: u8) -> PlanSummary {
+    let (name, digest) = (SweepName::parse("deduction").unwrap(), Digest::of([head / 2, side.len() as u8]));
+    let id = SweepId::of(&name, &format!("pull/7/1/compare/{side}"), &digest);
+    PlanSummary { id, digest, reference: side.to_owned(), ..plan(0, head) }
+}
+
+fn comparison_plan(head: u8, allowance: Option<u64>) -> ComparisonPlan {
+    let plans = Pair { base: compared("base", head), head: compared("own", head) };
+    ComparisonPlan {
+        head: commit(head),
+        version: compared("own", head).version,
+        base: Base { version: compared("base", 1).version, commit: commit(1), called: "main".to_owned() },
+        sweeps: vec![
+            PlannedPair { name: SweepName::parse("deduction").unwrap(), plans: Ok(Box::new(plans)) },
+            PlannedPair { name: SweepName::parse("rates").unwrap(), plans: Err("it has no `RATE`".to_owned()) },
+        ],
+        allowance,
+    }
+}
+
+fn comparison() -> Comparison {
+    Comparison {
+        first: "main".to_owned(),
+        second: "pr-1".to_owned(),
+        joined_on: Vec::new(),
+        matched: RUNS,
+        only_first: 0,
+        only_second: 0,
+        failing: 0,
+        failing_at: Vec::new(),
+        mended: 0,
+        failing_in_both: 0,
+        outputs: Vec::new(),
+        outputs_only_first: Vec::new(),
+        outputs_only_second: Vec::new(),
+        effort: None,
+        head_columns: Vec::new(),
+        head_rows: Vec::new(),
     }
 }
 
@@ -226,6 +270,8 @@ struct World {
     status: PullStatus,
     deliveries: Vec<Keyed>,
     comments: i64,
+    /// How many new runs the policy lets a comparison start by itself.
+    allowance: Option<u64>,
 }
 
 impl World {
@@ -248,6 +294,7 @@ impl World {
             status: PullStatus::Open,
             deliveries: Vec::new(),
             comments: 0,
+            allowance: None,
         }
     }
 
@@ -393,6 +440,21 @@ impl World {
                     _ => Ok(Box::new(plan(number / 2, number))),
                 };
                 Event::SweepPlanned { path: path.clone(), head: head.clone(), result }
+            }
+            Effect::PlanComparison { head, model, .. } => {
+                let number = u8::from_str_radix(&head.as_str()[38..], 16).unwrap();
+                let result = match luck {
+                    Luck::Bad => Err("it has no other version yet".to_owned()),
+                    _ => Ok(Box::new(comparison_plan(number, self.allowance))),
+                };
+                Event::ComparisonPlanned { model: model.clone(), head: head.clone(), result }
+            }
+            Effect::CompareVersions { head, .. } => {
+                let result = match luck {
+                    Luck::Bad => Err("the table is too long".to_owned()),
+                    _ => Ok(Box::new(comparison())),
+                };
+                Event::VersionsCompared { head: head.plan.id.clone(), result }
             }
             Effect::SubmitJobs { round, .. } if luck == Luck::Bad => {
                 Event::StartRefused { round: *round, reason: "the head has moved".to_owned() }
@@ -563,11 +625,28 @@ impl World {
             assert_eq!(awaited, 1, "one answer moves {} on from {:?}", sweep.plan.id, sweep.phase);
             let pull = self.pull_state();
             assert_ne!(pull.snapshot.status, PullStatus::Closed, "a closed pull request's sweep goes on");
-            let followed = matches!(self.file(), PullSweepPhase::Started { report } if report.plan.id == sweep.plan.id);
+            let followed = matches!(self.file(), PullSweepPhase::Started { report } if report.plan.id == sweep.plan.id)
+                || self.compares(|stage| match stage {
+                    ComparedStage::Running { reports } => {
+                        [&reports.base, &reports.head].iter().any(|report| report.plan.id == sweep.plan.id)
+                    }
+                    _ => false,
+                });
             assert!(followed, "the pull request has forgotten its running sweep: {:?}", self.file());
         }
+        let comparing = self.compares(|stage| matches!(stage, ComparedStage::Comparing { .. }));
+        assert!(!comparing || !self.asked("CompareVersions").is_empty(), "nobody compares what has run");
         let results: Vec<_> = self.posted.iter().filter(|marker| marker.starts_with("result/")).collect();
         assert_eq!(results.len(), results.iter().collect::<BTreeSet<_>>().len(), "a result is told twice");
+    }
+
+    /// Whether a sweep of the pull request's comparisons stands so.
+    fn compares(&self, so: impl Fn(&ComparedStage) -> bool) -> bool {
+        let Some(State::Pull(pull)) = self.states.get(&Key::Pull(pull())) else { return false };
+        pull.comparisons.values().any(|comparison| match &comparison.phase {
+            ComparisonPhase::Planned { sweeps, .. } => sweeps.iter().any(|sweep| so(&sweep.stage)),
+            ComparisonPhase::Waiting | ComparisonPhase::Nothing { .. } => false,
+        })
     }
 
     /// A channel that follows a branch or a pull request moves to the commit that was asked for last, or not at all.
@@ -599,6 +678,9 @@ impl World {
                 _ => {}
             }
         }
+        let goes_on =
+            |stage: &ComparedStage| matches!(stage, ComparedStage::Running { .. } | ComparedStage::Comparing { .. });
+        assert!(!self.compares(goes_on), "a comparison waits for ever: {:?}", self.pull_state().comparisons);
     }
 }
 
@@ -930,6 +1012,111 @@ fn a_failure_to_end_the_jobs_of_an_earlier_round_does_not_stop_the_sweep() {
     assert!(matches!(world.sweep().phase, SweepPhase::Running { .. }));
 }
 
+// --- versions compared -----------------------------------------------------------------------------------------------
+
+impl World {
+    /// A pull request whose changed model is compared: both versions run.
+    fn comparing() -> Self {
+        let mut world = Self::planned();
+        world.comment("/modelship compare").answer(0, Luck::Good);
+        assert_eq!(world.names(), ["SubmitJobs", "SubmitJobs"]);
+        world.answer(0, Luck::Good).answer(0, Luck::Good);
+        world
+    }
+
+    fn stage(&self) -> ComparedStage {
+        match &self.pull_state().comparisons[&model()].phase {
+            ComparisonPhase::Planned { sweeps, .. } => sweeps[0].stage.clone(),
+            other => panic!("nothing is compared: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn both_versions_run_and_are_compared_once_both_have_ended() {
+    let mut world = World::comparing();
+    world.answer(0, Luck::Good).answer(1, Luck::Good);
+    assert_eq!(world.names(), ["WatchJobs"], "one side alone is not compared");
+    world.answer(0, Luck::Good).answer(0, Luck::Good);
+    assert_eq!(world.names(), ["CompareVersions"]);
+    world.answer(0, Luck::Good);
+    assert!(matches!(world.stage(), ComparedStage::Compared { .. }));
+    assert_eq!(world.posted.iter().filter(|marker| marker.starts_with("result/")).count(), 0);
+    assert!(world.edited.iter().filter(|marker| marker.starts_with("compare/")).count() > 1);
+}
+
+#[test]
+fn a_comparison_starts_by_itself_only_within_its_allowance() {
+    for (allowance, starts) in [(None, false), (Some(2 * RUNS - 1), false), (Some(2 * RUNS), true)] {
+        let mut world = World { allowance, ..World::new() };
+        world.set_status(PullStatus::Open).drain();
+        assert_eq!(matches!(world.stage(), ComparedStage::Compared { .. }), starts, "{allowance:?}");
+    }
+}
+
+#[test]
+fn nothing_of_a_fork_is_compared() {
+    let mut world = World { allowance: Some(1_000), ..World::new() };
+    let Event::PullInspected { looked_at, mut snapshot, models, sweeps, faults } = world.inspected() else { panic!() };
+    snapshot.origin = HeadOrigin::Fork;
+    world.tell_pull(Event::PullInspected { looked_at, snapshot, models, sweeps, faults }).drain();
+    world.comment("/modelship compare").drain();
+    assert_eq!((world.sweeps().len(), world.pull_state().comparisons.len()), (0, 0));
+}
+
+#[test]
+fn closing_cancels_both_versions_and_a_comparison_goes_on_when_it_is_asked_for_again() {
+    let mut world = World::comparing();
+    world.set_status(PullStatus::Closed).answer(2, Luck::Good);
+    assert_eq!(world.asked("CancelJobs").len(), 2);
+    assert!(matches!(world.stage(), ComparedStage::Ended { ending: Ending::Cancelled { .. }, .. }));
+    world.drain().set_status(PullStatus::Open).drain();
+    world.comment("/modelship compare").drain();
+    assert!(matches!(world.stage(), ComparedStage::Compared { .. }));
+}
+
+#[test]
+fn a_push_that_changes_the_model_takes_the_place_of_its_comparison_and_another_does_not() {
+    let mut world = World::comparing();
+    let ids = |world: &World| world.sweeps().iter().map(|sweep| sweep.plan.id.clone()).collect::<BTreeSet<_>>();
+    let before = ids(&world);
+    // The fixture's heads with odd numbers change no model.
+    world.push_head(4);
+    while let Some(at) = world.names().iter().position(|name| *name != "WatchJobs" && *name != "CancelJobs") {
+        world.answer(at, Luck::Good);
+    }
+    assert_eq!(world.asked("CancelJobs").len(), 2, "the old comparison is over");
+    assert!(matches!(world.stage(), ComparedStage::Offered { .. }));
+    world.comment("/modelship compare").drain();
+    assert_eq!(ids(&world).difference(&before).count(), 2);
+    assert!(matches!(world.stage(), ComparedStage::Compared { .. }));
+    world.check();
+}
+
+#[test]
+fn when_one_version_cannot_run_the_other_need_not() {
+    let mut world = World::planned();
+    world.comment("/modelship compare").answer(0, Luck::Good);
+    world.answer(1, Luck::Good).answer(0, Luck::Bad);
+    assert_eq!(world.asked("CancelJobs").len(), 1);
+    assert!(
+        matches!(world.stage(), ComparedStage::Ended { ending: Ending::Stopped { reason }, .. } if reason.contains("head has moved"))
+    );
+}
+
+#[test]
+fn a_command_older_than_its_plan_compares_nothing() {
+    let mut world = World::new();
+    world.set_status(PullStatus::Open);
+    let before = world.now;
+    world.now = world.now.plus(Duration::from_secs(60));
+    world.drain();
+    let comment = CommentRef { id: 1, created_at: before };
+    let body = "/modelship compare".to_owned();
+    world.tell_pull(Event::CommentCreated { comment, author: ada(), body }).drain();
+    assert!(matches!(world.stage(), ComparedStage::Offered { .. }));
+}
+
 // --- any order -------------------------------------------------------------------------------------------------------
 
 #[derive(Debug, Clone)]
@@ -944,7 +1131,9 @@ enum Step {
     Wait(i64),
 }
 
-const BODIES: [&str; 8] = [
+const BODIES: [&str; 10] = [
+    "/modelship compare",
+    "/modelship compare deduction\n/modelship cancel",
     "/modelship run",
     "/modelship cancel",
     "/modelship retry deduction",
@@ -1001,9 +1190,9 @@ proptest! {
 
     #[test]
     fn whatever_happens_in_whatever_order_nothing_is_done_twice_and_everything_ends(
-        steps in prop::collection::vec(step(), 0..120)
+        steps in prop::collection::vec(step(), 0..120), by_itself in any::<bool>()
     ) {
-        let mut world = World::new();
+        let mut world = World { allowance: by_itself.then_some(2 * RUNS), ..World::new() };
         world.set_status(PullStatus::Open);
         for step in &steps {
             world.walk(step);
@@ -1014,7 +1203,7 @@ proptest! {
         world.pull_changed(PullChange::Edited).drain();
         world.check();
         world.check_rest();
-        prop_assert!(builds <= 16 && sweeps <= 5, "{builds} builds and {sweeps} sweeps of eight commits");
+        prop_assert!(builds <= 16 && sweeps <= 5 + 8, "{builds} builds and {sweeps} sweeps of eight commits");
     }
 
     #[test]
@@ -1112,7 +1301,15 @@ fn anything() -> Vec<Event> {
         checked(Command::Retry { sweep: None }, None),
         checked(Command::Cancel { sweep: None }, None),
         checked(Command::Plan { sweep: None }, None),
+        checked(Command::Compare { sweep: None }, None),
         checked(Command::Help, Some("no")),
+        Event::ComparisonPlanned {
+            model: model(),
+            head: commit(2),
+            result: Ok(Box::new(comparison_plan(2, Some(RUNS)))),
+        },
+        Event::ComparisonPlanned { model: model(), head: commit(2), result: Err("nothing".to_owned()) },
+        Event::VersionsCompared { head: compared("own", 2).id, result: Ok(Box::new(comparison())) },
         planned(2),
         planned(3),
         Event::SweepPlanned { path: SWEEP_FILE.to_owned(), head: commit(2), result: Err(faults()) },
@@ -1137,6 +1334,8 @@ fn anything() -> Vec<Event> {
         failed("BuildModel", commit(2).as_str()),
         failed("PlanSweep", SWEEP_FILE),
         failed("MoveChannel", "x"),
+        failed("PlanComparison", &format!("{}@{}", model(), commit(2))),
+        failed("CompareVersions", compared("own", 2).id.as_str()),
     ]);
     events
 }

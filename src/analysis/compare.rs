@@ -437,7 +437,7 @@ mod tests {
             y,design,succeeded,,0.2,1600,180,20\n";
         let found = compare(side("a", FIRST, &["STANDARD"]), side("b", second, &["RATE", "STANDARD"])).unwrap();
         assert_eq!(found.joined_on, ["STANDARD", "RATE"]);
-        assert_eq!((found.matched, found.only_first, found.only_second), (1, 2, 1));
+        assert_eq!((found.matched, found.only_first, found.only_second), (1, 3, 1));
         assert_eq!(found.outputs[0].largest, 1.0);
     }
 

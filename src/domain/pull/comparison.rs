@@ -13,6 +13,7 @@ use super::{CLOCK_SLACK, PullBuild, Thread};
 use crate::domain::decision::Due;
 use crate::domain::effect::Effect;
 use crate::domain::event::{Event, Key};
+use crate::domain::forge::PullStatus;
 use crate::domain::ids::{CommitSha, Digest, ModelName, SweepId, SweepName, Time, VersionId};
 use crate::domain::report;
 use crate::domain::sweep::analysis::Comparison;
@@ -288,7 +289,8 @@ impl Thread<'_> {
     fn renew(&mut self, model: &ModelName, plan: &ComparisonPlan) {
         let Some(known) = self.state.comparisons.get(model).cloned() else { return };
         let mut sweeps = Vec::new();
-        let mut allowance = plan.allowance.unwrap_or(0);
+        let by_itself = plan.allowance.filter(|_| self.state.snapshot.status == PullStatus::Open);
+        let mut allowance = by_itself.unwrap_or(0);
         let mut started = Vec::new();
         for pair in &plan.sweeps {
             let before = known.sweeps().iter().find(|sweep| sweep.name == pair.name);
@@ -296,7 +298,7 @@ impl Thread<'_> {
                 Err(reason) => ComparedStage::Unfit { reason: reason.clone() },
                 Ok(plans) => match before.and_then(|before| kept(&before.stage, plans)) {
                     Some(stage) => stage,
-                    None if plan.allowance.is_some() && plans.refusal().is_none() && plans.new_runs() <= allowance => {
+                    None if by_itself.is_some() && plans.refusal().is_none() && plans.new_runs() <= allowance => {
                         allowance -= plans.new_runs();
                         started.push((**plans).clone());
                         running(plans, "policy", self.at.now)

@@ -197,10 +197,10 @@ mod tests {
 
         20 points matched by `STANDARD`; 1 only in `pr-2`.
 
-        | Output | Unit | Points that differ | Largest difference | at | Largest relative |
-        |:--|:--|--:|--:|:--|--:|
-        | `revenue` | USD | 20 of 20 | -1,234,570,000 | `STANDARD` = `1600` | -0.31415 % |
-        | `units` |  | 0 of 20 |  |  |  |
+        | Output | Unit | Points that differ | Mean | Mean, relative | Largest difference | at | Largest relative |
+        |:--|:--|--:|--:|--:|--:|:--|--:|
+        | `revenue` | USD | 20 of 20 | -1,000,000,000 | -0.25 % | -1,234,570,000 | `STANDARD` = `1600` | -0.31415 % |
+        | `units` |  | 0 of 20 |  |  |  |  |  |
 
         | `STANDARD` | `revenue, production` | `revenue, pr-2` | `difference` | `share` |
         |--:|--:|--:|--:|--:|
@@ -217,7 +217,7 @@ mod tests {
 
         20 points matched by `STANDARD`; 1 only in `pr-2`.
 
-        **Nothing differs.**
+        **No output differs.**
         ");
         let mut disjoint = comparison();
         disjoint.matched = 0;
