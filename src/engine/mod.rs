@@ -433,6 +433,8 @@ fn attempts_of(effect: &Effect) -> u32 {
         | Effect::RegisterVersion { .. }
         | Effect::MoveChannel { .. }
         | Effect::PlanSweep { .. }
+        | Effect::PlanComparison { .. }
+        | Effect::CompareVersions { .. }
         | Effect::SubmitJobs { .. }
         | Effect::WatchJobs { .. }
         | Effect::CancelJobs { .. }

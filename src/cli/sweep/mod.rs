@@ -188,6 +188,7 @@ async fn make_plan(session: &mut Session, file: &SweepFile, cwd: &Path, output: 
         path,
         owner: "terminal".to_owned(),
         own_version,
+        called: None,
         head: None,
     };
     session.engine.plan(&order).await?.map_err(CliError::Faults)
