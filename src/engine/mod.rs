@@ -7,6 +7,7 @@
 mod clock;
 pub mod keys;
 mod logs;
+mod outlook;
 mod outside;
 mod perform;
 mod planning;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use clock::{Clock, system_time};
 pub use logs::{BuildLog, Sought, UnderWay};
+pub use outlook::Outlook;
 pub use outside::{Hosting, Outside};
 pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
 pub use replay::{Choice, Recorded, ReplayEnd, ReplayOrder};
