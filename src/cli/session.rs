@@ -104,8 +104,7 @@ impl Session {
     /// The state of `key`.
     pub(crate) async fn state(&self, key: &Key) -> Result<Option<State>> {
         let json = self.store().state(&key.to_string()).await?;
-        json.map(|json| serde_json::from_str(&json).with_context(|| format!("cannot read the state of `{key}`")))
-            .transpose()
+        Ok(json.map(|json| self.engine.read_state(&key.to_string(), &json)).transpose()?)
     }
 
     /// Lets the engine come to rest.
@@ -123,6 +122,7 @@ impl Session {
             return Ok(());
         }
         let Some(lock) = InstanceLock::try_take(&self.settings.state)? else { return Ok(()) };
+        self.engine.check_states().await?;
         self.engine.recover().await?;
         let stop = CancellationToken::new();
         let (engine, token) = (Arc::clone(&self.engine), stop.clone());

@@ -13,6 +13,7 @@ mod perform;
 mod planning;
 mod records;
 mod replay;
+mod states;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,6 +32,7 @@ pub use outlook::Outlook;
 pub use outside::{Hosting, Outside};
 pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
 pub use replay::{Choice, Recorded, ReplayEnd, ReplayOrder};
+pub use states::{StateError, UnreadableState};
 
 use crate::domain::decide::{State, decide};
 use crate::domain::decision::{Decision, Rules};

@@ -285,3 +285,18 @@ fn a_state_folder_that_cannot_be_used_is_told_with_what_to_do() {
         assert!(said.stderr.contains("--state DIR") && !said.stderr.contains("not your input's fault"), "{said:?}");
     }
 }
+
+#[test]
+fn a_state_that_another_version_stored_is_refused_in_one_sentence() {
+    let laptop = Laptop::with_models(&["identity-matrix"]);
+    laptop.modelship(&["build"]).ok();
+    let database = laptop.path().join(".modelship/modelship.db");
+    let spoil = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); \
+        db.execute(\"UPDATE states SET body = '{\\\"kind\\\":\\\"model\\\"}' WHERE kind = 'model'\"); db.commit()";
+    let spoiled = std::process::Command::new("python3").args(["-c", spoil]).arg(database).status().unwrap();
+    assert!(spoiled.success());
+    let said = laptop.modelship(&["build"]);
+    assert_eq!(said.status, 2, "{said:?}");
+    assert!(said.stderr.contains("cannot be read by modelship") && said.stderr.contains("--state DIR"), "{said:?}");
+    assert!(!said.stderr.contains("not your input's fault"), "{said:?}");
+}

@@ -365,7 +365,7 @@ async fn sweep_state(session: &Session, sweep: &SweepId) -> Result<Option<SweepS
 async fn all(session: &Session) -> Result<Vec<SweepReport>, CliError> {
     let mut reports = Vec::new();
     for row in session.store().states("sweep").await? {
-        if let State::Sweep(state) = serde_json::from_str(&row.json).map_err(anyhow::Error::from)? {
+        if let State::Sweep(state) = session.engine.read_state(&row.key, &row.json).map_err(anyhow::Error::from)? {
             reports.push(state.report());
         }
     }
