@@ -7,6 +7,7 @@
 
 mod crash;
 mod database;
+mod init;
 mod laptop;
 mod pull;
 mod push;
