@@ -44,8 +44,7 @@ impl InstanceLock {
 
 /// Whether the state folder can be made and written to, which is for whoever chose it to mend.
 pub(crate) fn check_state(settings: &Settings) -> Result<(), CliError> {
-    let usable = fs_err::create_dir_all(&settings.state)
-        .and_then(|()| tempfile::tempfile_in(&settings.state).map_err(io::Error::from));
+    let usable = fs_err::create_dir_all(&settings.state).and_then(|()| tempfile::tempfile_in(&settings.state));
     match usable {
         Ok(_) => Ok(()),
         Err(error) => Err(CliError::User(format!(

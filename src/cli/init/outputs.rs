@@ -45,7 +45,8 @@ fn existing(folder: &Folder, known: &[String]) -> Outputs {
         let (directory, name) = file.rsplit_once('/').unwrap_or(("", file));
         let is_place =
             ["out", "output", "outputs", "result", "results"].contains(&directory.to_ascii_lowercase().as_str());
-        if !is_place && !(directory.is_empty() && is_summary(name)) {
+        let stands_at_the_top = directory.is_empty() && is_summary(name);
+        if !is_place && !stands_at_the_top {
             continue;
         }
         let columns = folder.text(file).and_then(|text| summary_columns(name, &text));
