@@ -5,6 +5,7 @@
 //! process that dies at any point leaves tasks whose lease runs out and that somebody takes up again.
 
 mod clock;
+mod expansion;
 pub mod keys;
 mod logs;
 mod outlook;

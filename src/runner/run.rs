@@ -191,8 +191,9 @@ impl<'a> Runs<'a> {
     fn collect(&self, room: &Room, kept: &Path, printed: &[u8], tally: &mut Tally) -> Result<(), Trouble> {
         let columns = self.read_summary(room, printed);
         let mut trouble = None;
+        let mut free = self.spec.outputs.limit;
         for name in &self.spec.outputs.files {
-            match keep_file(&room.outputs, name, kept) {
+            match keep_file(&room.outputs, name, kept, &mut free) {
                 Ok(size) => drop(tally.files.insert(name.clone(), size)),
                 Err(error) => trouble = trouble.or(Some(error)),
             }

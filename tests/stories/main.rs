@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on says where")]
 
+mod control;
 mod crash;
 mod database;
 mod init;
@@ -13,4 +14,6 @@ mod pull;
 mod push;
 mod replay;
 mod tax_calculator;
+#[path = "../world/mod.rs"]
+#[expect(dead_code, reason = "the fault tests use the rest of it")]
 mod world;

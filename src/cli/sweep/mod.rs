@@ -24,7 +24,7 @@ use crate::domain::report::{comparison_text, numbers};
 use crate::domain::sweep::analysis::AnalysisSummary;
 use crate::domain::sweep::plan::{PlanSummary, Verdict};
 use crate::domain::sweep::spec::SweepSpec;
-use crate::domain::sweep::state::{Retry, SweepPhase, SweepReport, SweepState};
+use crate::domain::sweep::state::{Retry, SweepReport, SweepState};
 use crate::edge::source::Source;
 use crate::engine::{Engine, FilesAt, PlanOrder, Planned, keys};
 use crate::settings::{self, Settings};
@@ -342,16 +342,14 @@ fn csv_path(session: &Session, sweep: &SweepId) -> Result<std::path::PathBuf, Cl
 }
 
 fn analysis_of(report: &SweepReport) -> Result<&AnalysisSummary, CliError> {
-    match &report.phase {
-        SweepPhase::Succeeded { analysis } | SweepPhase::Incomplete { analysis } => Ok(analysis),
-        SweepPhase::Submitting | SweepPhase::Running { .. } | SweepPhase::Analysing => Err(CliError::User(format!(
-            "sweep `{}` has not ended yet; `modelship sweep status` shows how it stands",
-            report.plan.id
-        ))),
-        SweepPhase::Cancelled { .. } | SweepPhase::Stopped { .. } => {
-            Err(CliError::User(format!("sweep `{}` is {} and has no analysis", report.plan.id, words(&report.phase))))
-        }
-    }
+    report.phase.analysis().ok_or_else(|| {
+        let id = &report.plan.id;
+        CliError::User(if report.phase.is_terminal() {
+            format!("sweep `{id}` is {} and has no analysis", words(&report.phase))
+        } else {
+            format!("sweep `{id}` has not ended yet; `modelship sweep status` shows how it stands")
+        })
+    })
 }
 
 async fn sweep_state(session: &Session, sweep: &SweepId) -> Result<Option<SweepState>, CliError> {
