@@ -8,11 +8,13 @@ mod clock;
 mod expansion;
 pub mod keys;
 mod logs;
+mod outlook;
 mod outside;
 mod perform;
 mod planning;
 mod records;
 mod replay;
+mod states;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,9 +29,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use clock::{Clock, system_time};
 pub use logs::{BuildLog, Sought, UnderWay};
+pub use outlook::Outlook;
 pub use outside::{Hosting, Outside};
 pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
 pub use replay::{Choice, Recorded, ReplayEnd, ReplayOrder};
+pub use states::{StateError, UnreadableState};
 
 use crate::domain::decide::{State, decide};
 use crate::domain::decision::{Decision, Rules};

@@ -9,6 +9,7 @@ mod compare;
 mod control;
 mod crash;
 mod database;
+mod init;
 mod laptop;
 mod pull;
 mod push;
