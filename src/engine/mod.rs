@@ -30,7 +30,6 @@ use crate::domain::decision::{Decision, Rules};
 use crate::domain::effect::{Effect, Lane};
 use crate::domain::event::{Event, Key, Keyed};
 use crate::domain::ids::Time;
-use crate::edge::executor::process::JobStatus;
 use crate::store::queue::{
     Beat, ClaimedEffect, ClaimedEvent, CommitDecision, Lease, Leases, NewEffect, NewState, Owner,
 };
@@ -154,14 +153,10 @@ impl Engine {
         if freed > 0 {
             tracing::info!(task.count = freed, "took up {freed} tasks that an earlier process had left");
         }
-        let open: Vec<_> = self.store.open_jobs().await?.into_iter().map(|job| job.handle).collect();
         let outside = self.share_outside();
         let ended = tokio::task::spawn_blocking(move || {
             let runs = outside.executor.reap_orphans().context("cannot look for runs that nobody watches")?;
-            let statuses = outside.executor.status(&open);
-            let running = open.iter().zip(statuses).filter(|(_, status)| *status == JobStatus::Running);
-            let alive: Vec<_> = running.map(|(job, _)| outside.executor.scratch_of(job)).collect();
-            outside.remove_leftovers(&alive).context("cannot remove what an earlier process left half-done")?;
+            outside.remove_leftovers().context("cannot remove what an earlier process left half-done")?;
             let builds = outside.builder.end_leftovers().context("cannot look for builds that nobody watches")?;
             anyhow::Ok(runs + builds)
         });

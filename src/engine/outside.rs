@@ -10,7 +10,7 @@ use crate::edge::artifacts::directory::Artifacts;
 use crate::edge::builder::process::{BuilderSettings, ProcessBuilder};
 use crate::edge::executor::process::{ProcessExecutor, ProcessSettings};
 use crate::edge::forge::local::LocalForge;
-use crate::runner::tree::remove_tree;
+use crate::runner::scratch;
 use crate::settings::{ForgeSettings, Settings, Trusted};
 
 /// Where repositories are, and whether there are pull requests.
@@ -113,8 +113,7 @@ impl Outside {
     }
 
     /// Removes plans, analyses and runs that an earlier process left half-done.
-    /// `alive` are the scratch directories of jobs whose runner still works.
-    pub(super) fn remove_leftovers(&self, alive: &[PathBuf]) -> Result<()> {
+    pub(super) fn remove_leftovers(&self) -> Result<()> {
         for entry in fs_err::read_dir(&self.scratch)? {
             let entry = entry?;
             let name = entry.file_name();
@@ -123,11 +122,9 @@ impl Outside {
                 fs_err::remove_file(entry.path())?;
             } else if name.starts_with("analysis-") {
                 fs_err::remove_dir_all(entry.path())?;
-            } else if name.starts_with("job-") && !alive.contains(&entry.path()) {
-                remove_tree(&entry.path())?;
             }
         }
-        Ok(())
+        scratch::remove_abandoned(&self.scratch)
     }
 
     /// The git directory of `repository`.

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on says where")]
 
 mod files;
+mod kills;
 mod models;
 mod trouble;
 mod webhook;
