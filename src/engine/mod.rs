@@ -6,6 +6,7 @@
 
 mod clock;
 pub mod keys;
+mod outage;
 mod outside;
 mod perform;
 mod planning;
@@ -22,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use clock::{Clock, system_time};
+use outage::Outage;
 pub use outside::{Hosting, Outside};
 pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
 
@@ -65,6 +67,7 @@ pub struct Engine {
     outside: Arc<Outside>,
     wake: Notify,
     beat: Notify,
+    outage: Outage,
     running: Mutex<HashMap<i64, (Lease, CancellationToken)>>,
 }
 
@@ -101,6 +104,7 @@ impl Engine {
             outside: Arc::new(outside),
             wake: Notify::new(),
             beat: Notify::new(),
+            outage: Outage::default(),
             running: Mutex::new(HashMap::new()),
         })
     }
@@ -205,9 +209,12 @@ impl Engine {
             let woken = self.wake.notified();
             match self.store.claim_event(&self.owner, self.now(), LEASE).await {
                 Ok(Some(claim)) => self.decide_one(claim).await,
-                Ok(None) => self.rest(woken, stop).await,
+                Ok(None) => {
+                    self.outage.over(self.now());
+                    self.rest(woken, stop).await;
+                }
                 Err(error) => {
-                    tracing::error!(error = %error, "cannot read the queue");
+                    self.outage.failed("cannot read the queue", error, self.now());
                     self.rest(self.wake.notified(), stop).await;
                 }
             }
@@ -273,7 +280,7 @@ impl Engine {
                 Vec::new()
             } else {
                 self.store.claim_effects(&self.owner, lane, free, self.now(), LEASE).await.unwrap_or_else(|error| {
-                    tracing::error!(error = %error, "cannot read the queue");
+                    self.outage.failed("cannot read the queue", error, self.now());
                     Vec::new()
                 })
             };
@@ -370,7 +377,7 @@ impl Engine {
                             }
                         }
                     }
-                    Err(error) => tracing::error!(error = %error, "leases could not be renewed"),
+                    Err(error) => self.outage.failed("leases could not be renewed", error, self.now()),
                 }
             }
             tokio::select! {
@@ -384,7 +391,7 @@ impl Engine {
     async fn tick(&self, period: Duration, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             if let Err(error) = self.store.enqueue_tick(self.now()).await {
-                tracing::error!(error = %error, "cannot keep the tick");
+                self.outage.failed("cannot keep the tick", error, self.now());
             }
             self.wake();
             tokio::select! {

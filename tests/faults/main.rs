@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on says where")]
 
+mod disk;
 mod files;
 mod kills;
 mod models;
