@@ -46,6 +46,13 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 /// How long at most between two looks at the queue when nothing wakes us?
 const POLL: Duration = Duration::from_millis(250);
 
+/// How often is looked for what can be forgotten?
+const FORGET_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// How much later than now may something have happened before the clock counts as set back? Replicas' clocks differ a
+/// little.
+const CLOCK_SLACK: Duration = Duration::from_secs(10);
+
 /// How often is an effect tried before it is given up? Half a minute in all.
 const ATTEMPTS: u32 = 6;
 
@@ -68,6 +75,7 @@ pub struct Engine {
     wake: Notify,
     beat: Notify,
     outage: Outage,
+    forgot: Mutex<Option<Time>>,
     running: Mutex<HashMap<i64, (Lease, CancellationToken)>>,
 }
 
@@ -105,6 +113,7 @@ impl Engine {
             wake: Notify::new(),
             beat: Notify::new(),
             outage: Outage::default(),
+            forgot: Mutex::new(None),
             running: Mutex::new(HashMap::new()),
         })
     }
@@ -132,6 +141,16 @@ impl Engine {
         self.clock.now()
     }
 
+    /// Whether it is time to look for what can be forgotten; the next time comes after a while.
+    fn may_forget(&self, now: Time) -> bool {
+        let mut last = self.forgot.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| now < last || now.since(last) >= FORGET_EVERY);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
+
     /// Says that the queue may hold something new.
     pub fn wake(&self) {
         self.wake.notify_waiters();
@@ -156,6 +175,10 @@ impl Engine {
         let freed = self.store.release_leases(Leases::Abandoned).await?;
         if freed > 0 {
             tracing::info!(task.count = freed, "took up {freed} tasks that an earlier process had left");
+        }
+        let now = self.now();
+        if self.store.newest_moment().await?.is_some_and(|newest| newest > now.plus(CLOCK_SLACK)) {
+            self.clock_was_set_back(now).await?;
         }
         let outside = self.share_outside();
         let ended = tokio::task::spawn_blocking(move || {
@@ -341,7 +364,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let name = effect.name();
         let (error, retry) = match failure {
-            Failure::Later(error) if attempts < attempts_of(effect) => {
+            Failure::Later(error) if attempts < attempts_of(effect) || is_full(&error) && attempts < TALK_ATTEMPTS => {
                 let wait = Duration::from_millis(500) * 2_u32.saturating_pow(attempts.min(9));
                 (error, Some(now.plus(wait)))
             }
@@ -362,9 +385,26 @@ impl Engine {
         self.store.fail_effect(lease, &text, retry, &events, now).await
     }
 
+    /// Nothing waits for a moment that is further away than it was meant to be.
+    async fn clock_was_set_back(&self, now: Time) -> Result<(), StoreError> {
+        let changed = self.store.clock_was_set_back(now, LEASE).await?;
+        tracing::warn!(task.count = changed, "the clock was set back; {changed} tasks that wait are done now");
+        self.wake();
+        Ok(())
+    }
+
     /// Renews the leases of what is under way, and hears of what shall be stopped.
     async fn keep_leases(&self, stop: &CancellationToken) {
+        let mut latest = self.now();
         while !stop.is_cancelled() {
+            let now = self.now();
+            if now < latest
+                && let Err(error) = self.clock_was_set_back(now).await
+            {
+                self.outage.failed("what waits could not be made due", error, now);
+            } else {
+                latest = now;
+            }
             let leases: Vec<_> = self.running().values().map(|(lease, _)| lease.clone()).collect();
             if !leases.is_empty() {
                 match self.store.heartbeat(&leases, self.now(), LEASE).await {
@@ -412,6 +452,13 @@ impl Engine {
             () = stop.cancelled() => {}
         }
     }
+}
+
+/// Whether a disk is full: somebody makes room, and then it goes on by itself.
+fn is_full(error: &anyhow::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let mut kinds = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    kinds.any(|kind| matches!(kind, StorageFull | QuotaExceeded))
 }
 
 /// A forge that is out for an hour still gets every answer; what somebody waits for in front of a screen ends sooner.

@@ -1,6 +1,7 @@
 //! Everything outside this process that effects touch, in one place.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -44,6 +45,8 @@ pub struct Outside {
     pub slots: u32,
     /// Most runs of one sweep.
     pub max_runs: u64,
+    /// How long deliveries, decided events and failed tasks are remembered.
+    pub keep_history: Duration,
     /// Most builds at once.
     builds: u32,
     /// `PATH` of models' commands.
@@ -96,6 +99,7 @@ impl Outside {
             trusted: settings.process.trusted.clone(),
             slots: settings.process.slots,
             max_runs: settings.max_runs,
+            keep_history: settings.keep_history,
             builds: settings.process.builds,
             scratch,
         })

@@ -26,6 +26,7 @@
 mod connect;
 pub mod deliveries;
 pub mod error;
+mod history;
 pub mod queue;
 pub mod registry;
 mod row;
