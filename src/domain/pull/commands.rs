@@ -92,6 +92,11 @@ impl Thread<'_> {
                     let seen = order.comment.created_at.plus(CLOCK_SLACK) >= shown_at;
                     if plan.verdict == Verdict::NeedsCommand && seen {
                         self.start(&path, &plan, order.author, Retry::Missing);
+                    } else if let Some(sweep) = self.state.sweeps.get_mut(&path)
+                        && shown_at > self.at.now
+                    {
+                        // The clock was set back since, so that time tells nothing any more. The next command counts.
+                        sweep.phase = PullSweepPhase::Planned { plan, shown_at: self.at.now };
                     }
                 }
                 Some(PullSweepPhase::Started { report })

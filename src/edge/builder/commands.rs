@@ -106,12 +106,11 @@ fn build_in(
     environment.push((BUILD_MARKER.into(), room.path.clone().into()));
     let start = Instant::now();
     let commands = Commands { room, settings, environment, timeout: request.timeout, start, stop };
-    for command in &request.commands {
-        commands.run(command, log)?;
-    }
+    let ran = request.commands.iter().try_for_each(|command| commands.run(command, log));
     let elapsed = start.elapsed();
+    // However they ended: what left their groups would go on in a folder that is gone.
     end_strays(&room.path)?;
-    Ok(elapsed)
+    ran.map(|()| elapsed)
 }
 
 /// What all commands of a build share.
