@@ -23,7 +23,7 @@ use super::ids::{Digest, ModelName};
 use super::parameters::{Parameter, Value};
 use super::yaml::Files;
 
-pub use dockerfile::{Bases, PACKAGES, Requirements};
+pub use dockerfile::{Bases, PACKAGES, Requirements, Surroundings, declared_arguments};
 pub(super) use raw::RawManifest;
 
 /// A model's manifest, read and checked.
