@@ -5,10 +5,14 @@
 //! process that dies at any point leaves tasks whose lease runs out and that somebody takes up again.
 
 mod clock;
+mod expansion;
 pub mod keys;
+mod logs;
 mod outside;
 mod perform;
 mod planning;
+mod records;
+mod replay;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,8 +26,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use clock::{Clock, system_time};
+pub use logs::{BuildLog, Sought, UnderWay};
 pub use outside::{Hosting, Outside};
 pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
+pub use replay::{Choice, Recorded, ReplayEnd, ReplayOrder};
 
 use crate::domain::decide::{State, decide};
 use crate::domain::decision::{Decision, Rules};
@@ -160,7 +166,8 @@ impl Engine {
             let runs = outside.executor.reap_orphans().context("cannot look for runs that nobody watches")?;
             let statuses = outside.executor.status(&open);
             let running = open.iter().zip(statuses).filter(|(_, status)| *status == JobStatus::Running);
-            let alive: Vec<_> = running.map(|(job, _)| outside.executor.scratch_of(job)).collect();
+            let mut alive: Vec<_> = running.map(|(job, _)| outside.executor.scratch_of(job)).collect();
+            alive.extend(replay::clear_abandoned(&outside).context("cannot look for replays that nobody waits for")?);
             outside.remove_leftovers(&alive).context("cannot remove what an earlier process left half-done")?;
             let builds = outside.builder.end_leftovers().context("cannot look for builds that nobody watches")?;
             anyhow::Ok(runs + builds)

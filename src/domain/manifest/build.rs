@@ -2,14 +2,14 @@
 
 use super::paths::{Allowed, Whole, command, relative};
 use super::raw::RawBuild;
-use super::{Build, DockerBuild, Environment};
+use super::{BUILD_LIMIT, Build, DockerBuild, Environment, quantities};
 use crate::domain::yaml::{Place, Placed, Reader, shown};
 
 /// Most Debian packages of one model.
 const MAX_PACKAGES: usize = 200;
 
 pub(super) fn build(raw: &Placed<RawBuild>, reader: &mut Reader) -> Option<Build> {
-    let RawBuild { dockerfile, context: _, args: _, platforms: _, python, debian, process } = &raw.value;
+    let RawBuild { dockerfile, context: _, args: _, platforms: _, python, debian, process, timeout } = &raw.value;
     if dockerfile.is_none() && process.is_none() && python.is_none() && debian.is_none() {
         let hint = "write `dockerfile: Dockerfile`, `process: [[make]]`, or both; or name an environment, such as \
                     `python: requirements.txt` or `debian: [gfortran, make]`";
@@ -33,7 +33,11 @@ pub(super) fn build(raw: &Placed<RawBuild>, reader: &mut Reader) -> Option<Build
         }
         None => None,
     };
-    Some(Build { process, docker, environment: environment? })
+    let timeout = match timeout {
+        Some(text) => quantities::duration(text, reader),
+        None => Some(BUILD_LIMIT),
+    };
+    Some(Build { process, docker, environment: environment?, timeout: timeout? })
 }
 
 fn docker(raw: &RawBuild, dockerfile: &Placed<String>, reader: &mut Reader) -> Option<DockerBuild> {

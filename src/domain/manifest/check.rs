@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::paths::{Allowed, Whole, command, relative};
 use super::raw::{RawColumn, RawManifest, RawOutputs, RawResources, RawRun};
-use super::{Column, Manifest, Outputs, ParamsFormat, Part, Resources, Run, Summary};
+use super::{Column, KEPT_LIMIT, Manifest, Outputs, ParamsFormat, Part, Resources, Run, Summary};
 use super::{build, expectations, parameters, quantities, source};
 use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::ids::ModelName;
@@ -204,7 +204,11 @@ fn paths(raw: &[Placed<String>], reader: &mut Reader) -> Option<Vec<String>> {
 fn outputs(raw: &RawOutputs, reader: &mut Reader) -> Option<Outputs> {
     let columns = columns(raw.columns.as_ref(), reader);
     let files = paths(raw.files.as_deref().unwrap_or_default(), reader);
-    Some(Outputs { summary: summary(&raw.summary, reader)?, columns: columns?, files: files? })
+    let limit = match &raw.limit {
+        Some(limit) => quantities::size(limit, reader),
+        None => Some(KEPT_LIMIT),
+    };
+    Some(Outputs { summary: summary(&raw.summary, reader)?, columns: columns?, files: files?, limit: limit? })
 }
 
 fn summary(raw: &Placed<String>, reader: &mut Reader) -> Option<Summary> {

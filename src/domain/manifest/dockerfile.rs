@@ -176,7 +176,7 @@ mod tests {
 
     fn generated(environment: &Environment, process: Option<Vec<Vec<String>>>, requirements: Requirements) -> String {
         let bases = Bases { debian: "debian:bookworm-slim".to_owned(), python: "python:3.12-slim".to_owned() };
-        let build = Build { process, docker: None, environment: Some(environment.clone()) };
+        let build = Build { process, docker: None, environment: Some(environment.clone()), ..Build::default() };
         environment.dockerfile(&build, &bases, requirements)
     }
 

@@ -26,6 +26,12 @@ use super::yaml::Files;
 pub use dockerfile::{Bases, PACKAGES, Requirements, Surroundings, declared_arguments};
 pub(super) use raw::RawManifest;
 
+/// How long may a build take whose manifest does not say?
+const BUILD_LIMIT: Duration = Duration::from_secs(60 * 60);
+
+/// How many bytes may a run's kept files have together when its manifest does not say?
+const KEPT_LIMIT: u64 = 4 << 30;
+
 /// A model's manifest, read and checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -134,7 +140,7 @@ pub enum Source {
 }
 
 /// How a model is built.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
     /// Commands for the `process` builder, each an argv list, run in a clean copy of the source. None when the
     /// manifest has no `process` build; empty when there is nothing to do.
@@ -144,6 +150,19 @@ pub struct Build {
     /// The environment of a model without a Dockerfile; `process` runs in it.
     #[serde(default)]
     pub environment: Option<Environment>,
+    /// How long the build may take.
+    #[serde(default = "build_limit")]
+    pub timeout: Duration,
+}
+
+fn build_limit() -> Duration {
+    BUILD_LIMIT
+}
+
+impl Default for Build {
+    fn default() -> Self {
+        Self { process: None, docker: None, environment: None, timeout: BUILD_LIMIT }
+    }
 }
 
 impl Build {
@@ -258,6 +277,13 @@ pub struct Outputs {
     pub columns: BTreeMap<String, Column>,
     /// Files kept for each run, relative to `{outputs}`.
     pub files: Vec<String>,
+    /// Most bytes of the kept files of one run together; a run that leaves more fails.
+    #[serde(default = "kept_limit")]
+    pub limit: u64,
+}
+
+fn kept_limit() -> u64 {
+    KEPT_LIMIT
 }
 
 /// Where a run's summary is: one row of the analysis.
