@@ -169,10 +169,11 @@ impl Engine {
             let mut alive: Vec<_> = running.map(|(job, _)| outside.executor.scratch_of(job)).collect();
             alive.extend(replay::clear_abandoned(&outside).context("cannot look for replays that nobody waits for")?);
             outside.remove_leftovers(&alive).context("cannot remove what an earlier process left half-done")?;
-            let builds = outside.builder.end_leftovers().context("cannot look for builds that nobody watches")?;
-            anyhow::Ok(runs + builds)
+            anyhow::Ok(runs)
         });
-        let ended = ended.await.context("looking for left processes panicked")??;
+        let runs = ended.await.context("looking for left processes panicked")??;
+        let builds = self.outside().builder.end_leftovers().await;
+        let ended = runs + builds.context("cannot look for builds that nobody watches")?;
         if ended > 0 {
             tracing::info!(process.count = ended, "ended {ended} processes that nobody watched");
         }

@@ -7,20 +7,14 @@ use modelship::domain::build::{BuildPhase, ModelState};
 use modelship::domain::decide::{State, decide};
 use modelship::domain::decision::{Due, Rules};
 use modelship::domain::effect::Effect;
-use modelship::domain::event::{
-    BuildOutcome, ChangedSweep, Event, Key, Keyed, PullChange,
-    SweepRequest, TouchedModel,
-};
+use modelship::domain::event::{BuildOutcome, ChangedSweep, Event, Key, Keyed, PullChange, SweepRequest, TouchedModel};
 use modelship::domain::forge::{CommentRef, HeadOrigin, PullSnapshot, PullStatus};
-use modelship::domain::ids::{
-    CommitSha, ObjectId, SweepName, Time,
-};
+use modelship::domain::ids::{CommitSha, ObjectId, SweepName, Time};
 use modelship::domain::pull::{PullState, PullSweepPhase};
 use modelship::domain::sweep::plan::{PlanSummary, RunLimits};
 use modelship::domain::sweep::record::FailureClass;
 use modelship::domain::sweep::state::{Retry, SweepPhase, SweepState};
 use modelship::domain::version::SourceRef;
-
 
 use crate::things::*;
 
@@ -251,7 +245,8 @@ impl World {
                 }
             }
             Effect::WriteAnalysis { round, plan } => {
-                let missing = RUNS.saturating_sub(self.sweep_of(&plan.id).succeeded()).max(u64::from(luck == Luck::Bad));
+                let missing =
+                    RUNS.saturating_sub(self.sweep_of(&plan.id).succeeded()).max(u64::from(luck == Luck::Bad));
                 Event::AnalysisWritten { round: *round, summary: analysis(missing) }
             }
             _ => return self,

@@ -3,17 +3,12 @@
 use std::collections::BTreeSet;
 
 use modelship::domain::effect::Effect;
-use modelship::domain::event::{
-    BuildOrigin, Event, Key,
-};
+use modelship::domain::event::{BuildOrigin, Event, Key};
 use modelship::domain::forge::PullStatus;
-use modelship::domain::ids::{
-    PullNumber, Repository, RepositoryName,
-};
+use modelship::domain::ids::{PullNumber, Repository, RepositoryName};
 use modelship::domain::sweep::plan::{MaxFailures, RunLimits};
 use modelship::domain::sweep::state::{Retry, SweepPhase};
 use modelship::domain::version::{SourceRef, Tree};
-
 
 use crate::driver::*;
 use crate::things::*;

@@ -1,13 +1,9 @@
 //! Models and their builds.
 
-
-use modelship::domain::event::{
-    BuildOrigin, Event, Key,
-};
+use modelship::domain::event::{BuildOrigin, Event, Key};
 use modelship::domain::forge::PullStatus;
 use modelship::domain::pull::PullSweepPhase;
 use modelship::domain::version::Tree;
-
 
 use crate::driver::*;
 use crate::things::*;

@@ -4,19 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use modelship::domain::command::Command;
-use modelship::domain::event::{
-    BuildOrigin, BuildOutcome, Event, Key, Keyed, PromotionTarget, PullChange,
-};
+use modelship::domain::event::{BuildOrigin, BuildOutcome, Event, Key, Keyed, PromotionTarget, PullChange};
 use modelship::domain::forge::{CommentRef, PullStatus};
-use modelship::domain::ids::{
-    ChannelName, PullNumber, Time,
-};
+use modelship::domain::ids::{ChannelName, PullNumber, Time};
 use modelship::domain::sweep::plan::{MaxFailures, RunLimits};
 use modelship::domain::sweep::record::FailureClass;
 use modelship::domain::sweep::state::Retry;
 use modelship::domain::version::Tree;
 use proptest::prelude::*;
-
 
 use crate::driver::*;
 use crate::things::*;

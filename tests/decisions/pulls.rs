@@ -1,13 +1,11 @@
 //! Pull requests.
 
-
 use modelship::domain::command::Command;
 use modelship::domain::event::Event;
 use modelship::domain::forge::{CommentRef, PullStatus};
 use modelship::domain::ids::Time;
 use modelship::domain::pull::PullSweepPhase;
 use modelship::domain::sweep::state::SweepPhase;
-
 
 use crate::driver::*;
 use crate::things::*;

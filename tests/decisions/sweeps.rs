@@ -169,7 +169,8 @@ fn no_run_goes_ahead_of_few_or_of_those_whose_kind_has_succeeded() {
     assert_eq!([canary(None, 19, 0), canary(None, 20, 0), canary(None, 40, 1)], [0, 1, 0]);
     assert_eq!([canary(Some(0), 1_000, 0), canary(Some(3), 10, 5), canary(Some(3), 3, 0)], [0, 3, 0]);
     let price = Price { vcpu_hour: 1.0, gib_hour: 0.0 };
-    let unpriced = PlanSummary { price, limits: RunLimits { budget_usd: Some(1.0), ..RunLimits::default() }, ..plan(0, 2) };
+    let unpriced =
+        PlanSummary { price, limits: RunLimits { budget_usd: Some(1.0), ..RunLimits::default() }, ..plan(0, 2) };
     assert_eq!(unpriced.canary(), 1, "nothing else tells what the others would cost");
 }
 

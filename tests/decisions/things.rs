@@ -4,22 +4,19 @@ use std::collections::BTreeMap;
 
 use modelship::domain::diagnostic::{Diagnostic, Faults};
 use modelship::domain::effect::Effect;
-use modelship::domain::event::{
-    BuildFailure, BuildOrigin, BuildOutcome, Event, Key, Keyed,
-};
+use modelship::domain::event::{BuildFailure, BuildOrigin, BuildOutcome, Event, Key, Keyed};
 use modelship::domain::forge::User;
 use modelship::domain::ids::{
-    CommitSha, Digest, ModelName, ObjectId, PullNumber, PullRef, Repository, RepositoryName, RunId,
-    SweepId, SweepName, Time, VersionId,
+    CommitSha, Digest, ModelName, ObjectId, PullNumber, PullRef, Repository, RepositoryName, RunId, SweepId, SweepName,
+    Time, VersionId,
 };
 use modelship::domain::sweep::analysis::AnalysisSummary;
 use modelship::domain::sweep::cost::{Needs, Price};
 use modelship::domain::sweep::plan::{PlanCounts, PlanSummary, RunLimits, Verdict};
-use modelship::domain::sweep::retry::RetryRules;
 use modelship::domain::sweep::record::FailureClass;
+use modelship::domain::sweep::retry::RetryRules;
 use modelship::domain::sweep::state::{JobHandle, RoundCounts, RunFailure};
 use modelship::domain::version::{PassedTest, SourceRef, Tree, Version};
-
 
 pub(crate) const SWEEP_FILE: &str = "sweeps/deduction.yaml";
 pub(crate) const RUNS: u64 = 4;

@@ -225,7 +225,8 @@ mod tests {
 
     #[test]
     fn arguments_are_found_wherever_they_are_declared() {
-        let text = "ARG BASE=debian:bookworm-slim\nFROM $BASE\n  arg PIP_INDEX_URL\nARG A=1 B\n# ARG NO\nRUN echo ARG NOT\n";
+        let text =
+            "ARG BASE=debian:bookworm-slim\nFROM $BASE\n  arg PIP_INDEX_URL\nARG A=1 B\n# ARG NO\nRUN echo ARG NOT\n";
         let names: Vec<_> = declared_arguments(text).into_iter().collect();
         assert_eq!(names, ["A", "B", "BASE", "PIP_INDEX_URL"]);
     }

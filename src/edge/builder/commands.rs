@@ -11,8 +11,8 @@ use crate::runner::supervise::{How, Limits, Stdout, Step, Stop, SuperviseError, 
 use crate::runner::tree::remove_tree;
 use crate::runner::{BUILD_MARKER, Log, base_environment, processes, resolve_program, tail_of};
 
-use super::text_of;
 use super::process::{BuildError, BuildRequest, BuilderSettings};
+use super::text_of;
 
 /// Ends what was left of the same build, then checks out and runs the commands. Returns the build's directory and how
 /// long the commands took. The log is written however it ends.
@@ -92,7 +92,8 @@ fn build_in(
     environment.extend(settings.environment.iter().map(|(name, value)| (name.into(), value.into())));
     environment.push((BUILD_MARKER.into(), room.path.clone().into()));
     let start = Instant::now();
-    let commands = Commands { room, search_path: around.search_path, environment, timeout: request.timeout, start, stop };
+    let commands =
+        Commands { room, search_path: around.search_path, environment, timeout: request.timeout, start, stop };
     for command in &request.commands {
         commands.run(command, log)?;
     }

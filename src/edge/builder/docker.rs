@@ -2,7 +2,7 @@
 //! manifest names. The runner is added in a layer of its own; what the model's image says of itself stays as it is.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -11,9 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::commands::{Room, end_builds, write_log};
 use super::image_tests;
 use super::process::{BuildError, Checkout, TestError};
-use super::{Provenance, Published, PublishError, Recipe, RecipeError, SourceFiles, Way, required};
+use super::{Provenance, PublishError, Published, Recipe, RecipeError, SourceFiles, Way, required};
 use crate::domain::ids::Digest;
-use crate::domain::manifest::paths::joined;
 use crate::domain::manifest::{DockerBuild, Environment, Manifest, Part, Requirements, declared_arguments};
 use crate::domain::version::{Image, PassedTest, Version};
 use crate::edge::docker::{Docker, DockerfileOrder, ImageError, ImageFacts, ImageOrder, PushError};
@@ -21,9 +20,6 @@ use crate::runner::{Log, tail_of};
 
 /// Build arguments that every Dockerfile has without declaring them.
 const PREDECLARED: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
-
-/// Most bytes of an input file that is looked at.
-const ROOT: &str = "/";
 
 /// How this builder is set up.
 #[derive(Debug, Clone)]
@@ -152,12 +148,19 @@ impl DockerBuilder {
     ) -> Result<ImageRecipe, RecipeError> {
         let hint = "add the file, or name the one that is there";
         let text = required(source, Part::Dockerfile, &build.dockerfile, hint)?;
-        let (can, cannot): (Vec<&String>, Vec<&String>) =
-            build.platforms.iter().partition(|listed| *listed == platform || listed.starts_with(&format!("{platform}/")));
+        let (can, cannot): (Vec<&String>, Vec<&String>) = build
+            .platforms
+            .iter()
+            .partition(|listed| *listed == platform || listed.starts_with(&format!("{platform}/")));
         if can.is_empty() && !cannot.is_empty() {
             let listed: Vec<&str> = cannot.into_iter().map(String::as_str).collect();
-            let message = format!("this server's Docker engine builds for `{platform}` and not for `{}`", listed.join("`, `"));
-            return Err(RecipeError::refused(Part::Platforms, message, format!("add `{platform}`, or take `platforms` out")));
+            let message =
+                format!("this server's Docker engine builds for `{platform}` and not for `{}`", listed.join("`, `"));
+            return Err(RecipeError::refused(
+                Part::Platforms,
+                message,
+                format!("add `{platform}`, or take `platforms` out"),
+            ));
         }
         let left_out =
             cannot.iter().map(|listed| format!("left out platform {listed}: this Docker engine builds for {platform}"));
@@ -206,7 +209,10 @@ impl DockerBuilder {
     /// The arguments without those that only say how registries are reached.
     fn lasting(&self, args: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let passing = |name: &String, value: &String| self.settings.environment.get(name) == Some(value);
-        args.iter().filter(|(name, value)| !passing(name, value)).map(|(name, value)| (name.clone(), value.clone())).collect()
+        args.iter()
+            .filter(|(name, value)| !passing(name, value))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
     }
 
     /// Whether the version's image is still there, where this builder would put it.
@@ -293,7 +299,7 @@ impl DockerBuilder {
     /// # Errors
     /// When the engine does not answer.
     pub async fn input(&self, built: &BuiltImage, name: &str) -> anyhow::Result<Option<Digest>> {
-        let path = joined(workdir(&built.own.workdir).trim_end_matches('/'), name);
+        let path = format!("{}/{name}", workdir(&built.own.workdir).trim_end_matches('/'));
         Ok(self.docker.file_in_image(&built.id, &path).await?.map(Digest::of))
     }
 
@@ -347,7 +353,7 @@ impl DockerBuilder {
 
 /// Where `{model}` lies in an image.
 pub(super) fn workdir(named: &str) -> &str {
-    if named.is_empty() { ROOT } else { named }
+    if named.is_empty() { "/" } else { named }
 }
 
 fn failed(error: ImageError) -> BuildError {
@@ -389,7 +395,8 @@ mod tests {
             commit: CommitSha::parse("a".repeat(40)).unwrap(),
             committed_at: 1_700_000_000,
         };
-        let labels: Vec<_> = labels(&provenance, &Digest::of("")).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let labels: Vec<_> =
+            labels(&provenance, &Digest::of("")).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
         insta::assert_snapshot!(labels.join("\n"), @"");
     }
 }

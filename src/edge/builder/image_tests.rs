@@ -89,11 +89,13 @@ impl ImagePlace<'_> {
     ) -> Result<(), Trouble> {
         let parameters = resolved(self.manifest, overrides)?;
         let run = RunId::parse(Digest::of(&test.name).hex()).context("failed to name a test's run")?;
-        let mut line = serde_json::to_string(&SliceLine { run, parameters, seed: None }).context("failed to write a run")?;
+        let mut line =
+            serde_json::to_string(&SliceLine { run, parameters, seed: None }).context("failed to write a run")?;
         line.push('\n');
         let spec = serde_json::to_vec(&self.job(test)).context("failed to write a test's job")?;
         let path = |name: &str| format!("{JOB}/{name}");
-        let (folder, job, slice, records) = (path(""), path("job.json"), path("slice.jsonl"), path("place/records.jsonl"));
+        let (folder, job, slice, records) =
+            (path(""), path("job.json"), path("slice.jsonl"), path("place/records.jsonl"));
         debug_assert!(records.ends_with(RECORDS));
         // Whoever the image's user is must be able to write there.
         let files = [

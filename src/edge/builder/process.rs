@@ -20,9 +20,9 @@ use crate::domain::version::PassedTest;
 use crate::runner::supervise::Stop;
 
 use super::commands::{self, Room};
-use super::{Recipe, RecipeError, SourceFiles, Way, packages, required, text_of};
 use super::test_run::{self, TestPlace};
 use super::toolchain::Toolchain;
+use super::{Recipe, RecipeError, SourceFiles, Way, packages, required, text_of};
 
 /// How this builder is set up. All paths are absolute; the first two lie on one file system.
 #[derive(Debug, Clone)]
@@ -190,7 +190,11 @@ impl ProcessBuilder {
     pub fn recipe(&self, manifest: &Manifest, source: &SourceFiles<'_>) -> Result<Recipe, RecipeError> {
         let Some(own) = manifest.build.commands() else {
             let message = "this server builds models as processes, and the manifest names no commands for that";
-            return Err(RecipeError::refused(Part::Build, message, "write `process: [[make]]`, or `process: []` when there is nothing to build"));
+            return Err(RecipeError::refused(
+                Part::Build,
+                message,
+                "write `process: [[make]]`, or `process: []` when there is nothing to build",
+            ));
         };
         let environment = manifest.build.environment.clone().unwrap_or_default();
         if let Some(requirements) = &environment.python {

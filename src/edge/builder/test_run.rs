@@ -16,8 +16,8 @@ use crate::runner::{
     BUILD_MARKER, CONTRACT, Fill, JobEnd, JobSpec, Log, SliceLine, base_environment, resolve_program, run_job, tail_of,
 };
 
-use super::{check_expectations, text_of};
 use super::process::TestError;
+use super::{check_expectations, text_of};
 
 /// Where a model is tested.
 pub(super) struct TestPlace {

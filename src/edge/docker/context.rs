@@ -142,9 +142,13 @@ impl<W: Write> Archive<W> {
         }
         let executable = std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o100 != 0;
         let file = fs_err::File::open(at)?;
-        self.header(&path, tar::EntryType::Regular, if executable { 0o755 } else { 0o644 }, found.len(), |tar, header, path| {
-            tar.append_data(header, path, std::io::Read::take(file, found.len()))
-        })
+        self.header(
+            &path,
+            tar::EntryType::Regular,
+            if executable { 0o755 } else { 0o644 },
+            found.len(),
+            |tar, header, path| tar.append_data(header, path, std::io::Read::take(file, found.len())),
+        )
     }
 
     fn file(&mut self, path: &str, content: &[u8], mode: u32) -> anyhow::Result<()> {
@@ -243,7 +247,8 @@ mod tests {
         ];
         assert_eq!(all, expected);
 
-        fs_err::write(dir.path().join(".dockerignore"), "secret\n!secret/public\nDockerfile\nb*\n.dockerignore\n").unwrap();
+        fs_err::write(dir.path().join(".dockerignore"), "secret\n!secret/public\nDockerfile\nb*\n.dockerignore\n")
+            .unwrap();
         let some = sent(dir.path(), Dockerfile::Within("Dockerfile"));
         let expected =
             [".dockerignore 644", "Dockerfile 644", "a 755", "a/run.sh 755", "link 777", "secret/public 644"];

@@ -18,7 +18,7 @@ use secrecy::SecretString;
 use crate::domain::manifest::Bases;
 
 pub use build::{DockerfileOrder, ENTRYPOINT_LABEL, ImageError, ImageFacts, ImageOrder, RUNNER};
-pub use container::{ContainerEnd, ContainerOrder, ContainerError};
+pub use container::{ContainerEnd, ContainerError, ContainerOrder};
 pub use registry::PushError;
 
 /// How long the engine may take to answer a request that is no build, in seconds.

@@ -145,7 +145,11 @@ impl Docker {
         let message = match error {
             Error::DockerStreamError { error } => error,
             Error::DockerResponseServerError { message, .. } => message,
-            other => return PushError::Internal(anyhow::Error::new(other).context(format!("failed to {doing} `{reference}`"))),
+            other => {
+                return PushError::Internal(
+                    anyhow::Error::new(other).context(format!("failed to {doing} `{reference}`")),
+                );
+            }
         };
         let lower = message.to_lowercase();
         let refused = ["unauthorized", "authentication required", "no basic auth", "denied", "forbidden"];

@@ -164,7 +164,8 @@ impl Git<'_> {
         let names = [format!("refs/heads/{reference}"), format!("refs/tags/{reference}")];
         let arguments = ["ls-remote", "--quiet", "--", repo, &names[0], &names[1]];
         let said = self.run(&arguments).map_err(|error| error.about(repo, reference))?;
-        let has = |name: &&String| said.lines().any(|line| line.split_once('\t').is_some_and(|(_, found)| found == *name));
+        let has =
+            |name: &&String| said.lines().any(|line| line.split_once('\t').is_some_and(|(_, found)| found == *name));
         names.iter().find(has).cloned().ok_or_else(|| {
             FetchError::Refused(format!(
                 "`{repo}` has no branch and no tag `{reference}`; a commit must be written with all 40 characters"
@@ -174,8 +175,17 @@ impl Git<'_> {
 
     fn fetch(&self, repo: &str, wanted: &str, kept: &str) -> Result<(), GitError> {
         let refspec = format!("+{wanted}:{kept}");
-        let arguments =
-            ["fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--", repo, &refspec];
+        let arguments = [
+            "fetch",
+            "--quiet",
+            "--depth=1",
+            "--no-tags",
+            "--no-recurse-submodules",
+            "--no-write-fetch-head",
+            "--",
+            repo,
+            &refspec,
+        ];
         self.run(&arguments).map(drop)
     }
 
@@ -183,8 +193,9 @@ impl Git<'_> {
     fn run(&self, arguments: &[&str]) -> Result<String, GitError> {
         let settings = &self.remotes.settings;
         let internal = |error: anyhow::Error| GitError::Other(FetchError::Internal(error));
-        let program = resolve_program("git".as_ref(), Path::new("/"), &settings.search_path)
-            .map_err(|_| internal(anyhow::anyhow!("there is no `git` here to fetch other repositories with; install it")))?;
+        let program = resolve_program("git".as_ref(), Path::new("/"), &settings.search_path).map_err(|_| {
+            internal(anyhow::anyhow!("there is no `git` here to fetch other repositories with; install it"))
+        })?;
         let allow = format!("protocol.{}.allow=always", self.transport);
         let configured = [
             "protocol.allow=never",
@@ -233,7 +244,9 @@ impl Git<'_> {
                     Err(GitError::Failed(last.or(said.lines().last()).unwrap_or("git did not say why").to_owned()))
                 }
             },
-            Err(SuperviseError::CannotStart(error)) => Err(internal(anyhow::Error::new(error).context("failed to start git"))),
+            Err(SuperviseError::CannotStart(error)) => {
+                Err(internal(anyhow::Error::new(error).context("failed to start git")))
+            }
             Err(SuperviseError::Internal(error)) => Err(internal(error)),
         }
     }

@@ -6,6 +6,7 @@ mod inspect;
 mod jobs;
 mod reconcile;
 mod registry;
+mod sources;
 mod talk;
 
 use tokio_util::sync::CancellationToken;
