@@ -54,15 +54,15 @@ fn a_busybox_image_keeps_what_it_says_of_itself_and_gets_a_runner_and_labels() {
 fn an_image_from_scratch_runs_by_its_entrypoint() {
     let place = Place::new();
     std::fs::create_dir_all(place.laptop.path().join("models/tiny")).unwrap();
-    std::fs::copy("/bin/busybox", place.laptop.path().join("models/tiny/program")).unwrap();
-    place.file("Dockerfile", "FROM scratch\nCOPY program /program\nENTRYPOINT [\"/program\"]\n");
+    std::fs::copy("/bin/busybox", place.laptop.path().join("models/tiny/busybox")).unwrap();
+    place.file("Dockerfile", "FROM scratch\nCOPY busybox /busybox\nENTRYPOINT [\"/busybox\"]\n");
     place.manifest(
         "build: {dockerfile: Dockerfile}\nrun:\n  command: [echo, \"answer,42\"]\n  params: {format: args}\n  resources: {memory: 64 MiB}\nparameters: {}\n\
          outputs: {summary: stdout}\ntests:\n  - {name: runs, parameters: {}, expect: {answer: 42}}\n  - {name: commands too, command: [\"true\"]}\n",
     );
     place.build().ok();
     let version = place.version();
-    assert_eq!(version["image"]["entrypoint"], json!(["/program"]));
+    assert_eq!(version["image"]["entrypoint"], json!(["/busybox"]));
     assert_eq!(version["image"]["workdir"], "");
 }
 

@@ -161,7 +161,6 @@ impl Docker {
                 memory_swap: Some(memory),
                 nano_cpus: Some(i64::from(order.resources.milli_cpus) * 1_000_000),
                 pids_limit: Some(MAX_PROCESSES),
-                init: Some(true),
                 cap_drop: Some(vec!["ALL".to_owned()]),
                 security_opt: Some(vec!["no-new-privileges".to_owned()]),
                 ..HostConfig::default()
