@@ -190,6 +190,7 @@ impl Engine {
         }
         let planned = &order.planned;
         let slots = self.outside.slots;
+        let around = planned.manifest.build.surroundings(&model.to_string_lossy(), &self.outside.search_path);
         let spec = JobSpec {
             contract: CONTRACT,
             place: self.outside.artifacts.path(place),
@@ -200,8 +201,8 @@ impl Engine {
             slots: None,
             run: planned.manifest.run.clone(),
             outputs: planned.manifest.outputs.clone(),
-            search_path: self.outside.search_path.clone(),
-            environment: BTreeMap::new(),
+            search_path: around.search_path,
+            environment: around.variables,
         };
         let outside = self.share_outside();
         let job = tokio::task::spawn_blocking(move || outside.executor.submit(&spec));

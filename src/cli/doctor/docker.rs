@@ -2,7 +2,8 @@
 
 use super::Check;
 use crate::domain::report::numbers;
-use crate::edge::docker::{Docker, DockerSettings};
+use crate::edge::docker::Docker;
+use crate::engine::docker_settings;
 use crate::settings::Settings;
 
 /// Whether the engine answers, and what of a run's limits it can hold.
@@ -10,15 +11,7 @@ pub(super) async fn engine(settings: &Settings) -> Vec<Check> {
     let docker = &settings.docker;
     let part = "docker engine";
     let reach = "start it, join the group `docker`, or name another as `docker.host` or DOCKER_HOST";
-    let client = Docker::new(&DockerSettings {
-        host: docker.host.clone(),
-        registry: docker.registry.clone(),
-        registry_login: docker.registry_login.clone(),
-        runner: docker.runner.clone(),
-        network: docker.network.clone(),
-        build_network: docker.build_network.clone(),
-        bases: docker.bases.clone(),
-    });
+    let client = Docker::new(&docker_settings(settings, &settings.state));
     let health = match client {
         Ok(client) => client.health().await,
         Err(error) => Err(error),

@@ -1,6 +1,6 @@
 //! git: commits, files and trees of one repository, read without trusting anything in it.
 //!
-//! Everything here goes through libgit2 and never starts the `git` program: no hook, no filter and no other command that
+//! Everything here but [`remote`] goes through libgit2 and never starts the `git` program: no hook, no filter and no other command that
 //! a repository's configuration names can run. Paths are checked, symbolic links and submodules are never followed, and
 //! sizes are bounded, as whoever opens a pull request writes the trees that are read here.
 //!
@@ -12,6 +12,7 @@ mod change;
 mod checkout;
 mod error;
 mod merge;
+pub mod remote;
 mod tree;
 mod worktree;
 
