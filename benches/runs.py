@@ -7,6 +7,7 @@ summary, moves its table away and keeps a durable record. The peers start the sa
 import json
 import shutil
 import subprocess
+from collections import defaultdict
 from pathlib import Path
 
 from benches.bench import HERE, Bench, Ran, run
@@ -28,16 +29,18 @@ def measure(bench: Bench) -> list[Line]:
     commands = "\n".join(lines) + "\n"
     numbers = "\n".join(str(number) for number in range(RUNS)) + "\n"
     one = f"{writer} {parameters} {out}/{{}}.csv"
-    took: dict[str, list[float]] = {name: [] for name in ["job", "sweep", "loop", "xargs", "parallel", "dask", "limit"]}
+    took: dict[str, list[float]] = defaultdict(list)
     sweep_job: Path | None = None
     for _ in bench.rounds(5, quick=3):
-        took["loop"].append(float(fresh(out, [loop, "2"], commands).out.split()[0]))
+        bare = fresh(out, [loop, "2"], commands)
+        took["loop"].append(float(bare.out.split()[0]))
+        took["loop CPU"].append(bare.cpu)
         if sweep_job:
-            took["job"].append(job(bench, sweep_job))
+            job(bench, sweep_job, took)
         wall, sweep_job = sweep(bench, hub, sweep_job)
         took["sweep"].append(wall)
         if not took["job"]:
-            took["job"].append(job(bench, sweep_job))
+            job(bench, sweep_job, took)
         took["xargs"].append(fresh(out, ["xargs", "-P2", "-I{}", *one.split()], numbers).wall)
         if bench.has_parallel():
             fresh_parallel = fresh(out, ["parallel", "-j2", "--will-cite", *one.split()], numbers)
@@ -49,6 +52,7 @@ def measure(bench: Bench) -> list[Line]:
     title = f"{RUNS} short runs, 2 at a time"
     return [
         Line(title + ": the job", took["job"], "bare posix_spawn loop", took["loop"], target=TARGET, limit=limit),
+        Line(title + ": CPU time of the job", took["job CPU"], "bare posix_spawn loop", took["loop CPU"]),
         Line(title + ": whole `sweep run`", took["sweep"], "bare posix_spawn loop", took["loop"]),
         Line(title + ": the job", took["job"], "xargs -P2", took["xargs"]),
         Line(title + ": the job", took["job"], "GNU parallel -j2", took["parallel"]),
@@ -87,7 +91,7 @@ def sweep(bench: Bench, hub: Path, before: Path | None) -> tuple[float, Path]:
     return wall, found.parent
 
 
-def job(bench: Bench, place: Path) -> float:
+def job(bench: Bench, place: Path, took: dict[str, list[float]]) -> None:
     """The runner alone, on the job of the sweep before: from its start until all is on the disk."""
     again = place.parent / "again"
     shutil.rmtree(again, ignore_errors=True)
@@ -96,10 +100,12 @@ def job(bench: Bench, place: Path) -> float:
     spec["place"] = str(again)
     (again / "job.json").write_text(json.dumps(spec))
     settle()
-    wall = run([bench.runner, str(again / "job.json")]).wall
+    ran = run([bench.runner, str(again / "job.json")])
     check(again)
     shutil.rmtree(again)
-    return wall
+    took["job"].append(ran.wall)
+    took["job CPU"].append(ran.cpu)
+    took["job memory"].append(ran.peak_mib)
 
 
 def check(place: Path) -> None:
