@@ -21,12 +21,13 @@ parameters:
 
 
 def measure(bench: Bench) -> list[Line]:
-    hub = table_hub(bench, bench.work / "hub", {"million": SWEEP})
-    env = environment(bench)
+    hub = table_hub(bench, bench.folder("hub") / "hub", {"million": SWEEP})
+    state = bench.folder("state")
+    env = environment(bench, MODELSHIP_STATE=str(state))
     run([bench.modelship, "build", "bench/table"], cwd=hub, env=env)
     ours, memory, peer, limit = [], [], [], []
     for _ in bench.rounds(5, quick=3):
-        sweeps = hub / ".modelship/artifacts/sweeps"
+        sweeps = state / "artifacts/sweeps"
         shutil.rmtree(sweeps, ignore_errors=True)
         settle()
         ran = run([bench.modelship, "sweep", "plan", "sweeps/million.yaml", "--output", "json"], cwd=hub, env=env)
