@@ -46,7 +46,11 @@ pub(super) fn write_points(
     })
 }
 
-fn write_pieces(mut file: fs_err::File, pieces: &Receiver<Vec<u8>>, empty: &SyncSender<Vec<u8>>) -> std::io::Result<()> {
+fn write_pieces(
+    mut file: fs_err::File,
+    pieces: &Receiver<Vec<u8>>,
+    empty: &SyncSender<Vec<u8>>,
+) -> std::io::Result<()> {
     for (number, mut piece) in pieces.iter().enumerate() {
         file.write_all(&piece)?;
         piece.clear();
