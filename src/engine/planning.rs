@@ -13,9 +13,11 @@ use super::expansion::{Counted, write_points};
 use super::{Engine, Hosting, keys};
 use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::ids::{CommitSha, ModelName, Repository, RunId, SweepId, VersionId};
-use crate::domain::manifest::{Manifest, Network};
+use crate::domain::manifest::Manifest;
 use crate::domain::parameters::Value;
 use crate::domain::policy::{Asked, Policy};
+use crate::domain::report;
+use crate::domain::sweep::cost::{Needs, Price};
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::points::{Design, PlanHasher, Role, RunIdentity};
 use crate::domain::sweep::spec::SweepSpec;
@@ -42,12 +44,14 @@ pub struct PlanOrder {
     pub repository: Repository,
     /// The commit at which it is read.
     pub commit: CommitSha,
-    /// Its path.
+    /// Its path; or that of a manifest, whose tests with parameters are the sweep then.
     pub path: String,
     /// Who asks; part of the sweep's id, so that two who ask for the same have a sweep each.
     pub owner: String,
     /// The version to use when the file names none.
     pub own_version: Option<VersionId>,
+    /// How the plan calls that version; none means after where it comes from.
+    pub called: Option<String>,
     /// The commit to show as the plan's head; none on a laptop.
     pub head: Option<CommitSha>,
 }
@@ -162,6 +166,7 @@ impl Engine {
             points: self.outside.scratch.join(format!("plan-{}.jsonl", uuid::Uuid::new_v4())),
         };
         let points = work.points.clone();
+        let asked = work.spec.limits();
         let (counted, ids) = tokio::sync::mpsc::channel(CHUNKS_AHEAD);
         let counted = self.store.has_runs().await?.then_some(counted);
         let expanding = tokio::task::spawn_blocking(move || work.expand(counted));
@@ -179,19 +184,20 @@ impl Engine {
                 return Err(error);
             }
         };
-        planned.summary.estimate_ms = self.estimate(&planned).await?;
+        self.estimate(&mut planned).await?;
+        let summary = &mut planned.summary;
         let verdict = policy.verdict(Asked {
-            model: &planned.summary.model,
-            runs: planned.summary.counts.runs,
-            limits: &planned.summary.limits,
+            model: &summary.model,
+            runs: summary.counts.runs,
+            estimate_usd: summary.estimate_usd,
+            limits: &asked,
         });
-        planned.summary.verdict = match planned.manifest.run.network {
-            Network::Open => verdict,
-            Network::None => verdict.and_refused(
-                "the model asks for `network: none`, which runs as plain processes cannot promise; write `network: open`, \
-                 or leave it out",
-            ),
-        };
+        let guarantees = self.outside.guarantees;
+        summary.verdict = guarantees
+            .missing(&planned.manifest.run)
+            .iter()
+            .fold(verdict, |verdict, reason| verdict.and_refused(reason));
+        summary.notes.extend(report::budget_note(&asked, summary, guarantees.executor));
         let artifacts = self.outside.artifacts.clone();
         let stored = planned.clone();
         tokio::task::spawn_blocking(move || {
@@ -210,10 +216,11 @@ impl Engine {
         if let (None, Some(own)) = (&spec.reference, &order.own_version) {
             let version =
                 self.store.version(own).await?.with_context(|| format!("version `{own}` is not registered"))?;
-            let reference = match (&order.head, version.tree) {
-                (Some(_), _) => "this pull request".to_owned(),
-                (None, crate::domain::version::Tree::Dirty) => "the work tree".to_owned(),
-                (None, crate::domain::version::Tree::Committed) => "HEAD".to_owned(),
+            let reference = match (&order.called, &order.head, version.tree) {
+                (Some(called), _, _) => called.clone(),
+                (None, Some(_), _) => "this pull request".to_owned(),
+                (None, None, crate::domain::version::Tree::Dirty) => "the work tree".to_owned(),
+                (None, None, crate::domain::version::Tree::Committed) => "HEAD".to_owned(),
             };
             return Ok(Ok((version, reference)));
         }
@@ -248,12 +255,20 @@ impl Engine {
         Ok(known)
     }
 
-    /// The wall time that earlier runs of the model lead us to expect.
-    async fn estimate(&self, planned: &Planned) -> Result<Option<u64>> {
-        let Some(mean) = self.store.mean_wall_ms(&planned.summary.model).await? else { return Ok(None) };
+    /// What earlier runs of the model lead us to expect: wall time, and cost where the executor has a price.
+    async fn estimate(&self, planned: &mut Planned) -> Result<()> {
+        let resources = planned.manifest.run.resources;
+        let summary = &mut planned.summary;
+        summary.needs =
+            Needs { milli_cpus: resources.milli_cpus, memory: resources.memory, most_memory: self.outside.max_memory };
+        summary.price = self.outside.price;
+        let Some(mean) = self.store.mean_wall_ms(&summary.model).await? else { return Ok(()) };
         let slots = u64::from(self.outside.slots);
-        let parallel = planned.summary.limits.max_parallel.map_or(slots, |most| u64::from(most).min(slots)).max(1);
-        Ok(Some(planned.summary.counts.new_runs().saturating_mul(mean).div_ceil(parallel)))
+        let parallel = summary.limits.max_parallel.map_or(slots, |most| u64::from(most).min(slots)).max(1);
+        let run_ms = summary.counts.new_runs().saturating_mul(mean);
+        summary.estimate_ms = Some(run_ms.div_ceil(parallel));
+        summary.estimate_usd = summary.price.is_known().then(|| summary.cost_usd(resources.memory, run_ms));
+        Ok(())
     }
 }
 
@@ -268,7 +283,11 @@ async fn read_spec(git_dir: &Path, order: &PlanOrder) -> Result<Result<SweepSpec
     let (git_dir, order) = (git_dir.to_path_buf(), order.clone());
     tokio::task::spawn_blocking(move || {
         let source = Source::open(&git_dir)?;
-        Ok(FilesAt::new(&source, &order.commit).sweep(&order.path))
+        let files = FilesAt::new(&source, &order.commit);
+        if !Manifest::is_path(&order.path) {
+            return Ok(files.sweep(&order.path));
+        }
+        Ok(files.manifest(&order.path).and_then(|(manifest, _)| SweepSpec::of_tests(&order.path, &manifest)))
     })
     .await
     .context("reading the sweep file panicked")?
@@ -305,8 +324,7 @@ impl Expansion {
             Err(faults) => return Ok(Err(faults)),
         };
         let limits = policy.limits(&self.spec.limits());
-        let mut most = policy.design_limits();
-        most.max_runs = most.max_runs.min(self.max_runs);
+        let most = policy.design_limits(self.max_runs);
         let design = match Design::new(&self.spec, &manifest, &files, most) {
             Ok(design) => design,
             Err(faults) => return Ok(Err(faults)),
@@ -340,7 +358,10 @@ impl Expansion {
             sample,
             outputs: self.spec.outputs.clone(),
             limits,
+            needs: Needs::default(),
+            price: Price::default(),
             estimate_ms: None,
+            estimate_usd: None,
             verdict: crate::domain::sweep::plan::Verdict::NeedsCommand,
             notes: design.notes().to_vec(),
         };

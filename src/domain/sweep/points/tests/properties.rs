@@ -119,7 +119,7 @@ proptest! {
         let _ = SweepSpec::parse("sweeps/s.yaml", &text);
         let _ = Manifest::parse("modelship.yaml", &text, &NoFiles);
         let body = format!("parameters: {{RATE: {}}}\nwhere: {}\n", text.replace('\n', " "), serde_json::Value::from(text.as_str()));
-        let _ = designed(&body, &NoFiles, Limits { max_runs: 100 });
+        let _ = designed(&body, &NoFiles, Limits { max_runs: 100, ..Limits::default() });
     }
 }
 
