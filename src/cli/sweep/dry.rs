@@ -79,7 +79,7 @@ fn count(session: &Session, asked: &Asked) -> Result<u64, CliError> {
     let Some(model) = models.first() else { return Ok(0) };
     let source = Source::open(&asked.workspace.root).map_err(super::from_source)?;
     let files = FilesAt::new(&source, &asked.workspace.commit);
-    let limits = Limits { max_runs: session.settings.max_runs };
+    let limits = Limits { max_runs: session.settings.max_runs, ..Limits::default() };
     Ok(Design::new(&asked.spec, &model.manifest, &files, limits).map_err(CliError::Faults)?.runs())
 }
 
