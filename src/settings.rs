@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::decision::Rules;
 use crate::domain::ids::RepositoryName;
 use crate::domain::report;
+use crate::domain::sweep::cost::Price;
 
 /// Settings, complete and checked.
 #[derive(Debug, Clone)]
@@ -46,6 +47,9 @@ pub struct Settings {
     pub keep_history: Duration,
     /// Most runs of one sweep.
     pub max_runs: u64,
+    /// Most memory that a run may be given that needs more than its manifest says, in bytes; none for what the machine
+    /// has.
+    pub max_memory: Option<u64>,
 }
 
 /// Where repositories and pull requests are.
@@ -102,6 +106,8 @@ pub struct DockerSettings {
     pub build_network: String,
     /// Base images of generated environments: `python`, `debian`.
     pub bases: BTreeMap<String, String>,
+    /// What runs cost here.
+    pub price: Price,
 }
 
 /// The `process` executor and builder.
@@ -119,6 +125,8 @@ pub struct ProcessSettings {
     pub search_path: String,
     /// Variables that build commands see: where package managers find their registries and proxies.
     pub build_environment: BTreeMap<String, String>,
+    /// What runs cost here.
+    pub price: Price,
 }
 
 /// Which repositories may use `process`.
@@ -170,6 +178,7 @@ struct File {
     reconcile_every: Option<String>,
     keep_history: Option<String>,
     max_runs: Option<u64>,
+    max_memory: Option<bytesize::ByteSize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -193,6 +202,7 @@ struct ProcessFile {
     trusted: Option<Vec<RepositoryName>>,
     search_path: Option<String>,
     build_environment: Vec<String>,
+    price: Price,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -204,6 +214,7 @@ struct DockerFile {
     network: Option<String>,
     build_network: Option<String>,
     bases: BTreeMap<String, String>,
+    price: Price,
 }
 
 /// The name of the state directory within a repository, and of the settings file within that.
@@ -277,6 +288,7 @@ impl Settings {
                     .or_else(|| variable("PATH"))
                     .unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned()),
                 build_environment: build_environment(&file.process.build_environment),
+                price: checked_price("process", file.process.price)?,
             },
             executor: file.executor,
             docker: docker_settings(file.docker, &base)?,
@@ -287,6 +299,7 @@ impl Settings {
             keep_history: duration("keep_history", file.keep_history, Duration::from_secs(90 * 24 * 3600))?
                 .max(Duration::from_secs(24 * 3600)),
             max_runs: file.max_runs.unwrap_or(1_000_000),
+            max_memory: file.max_memory.map(|most| most.as_u64()),
             state,
         })
     }
@@ -397,7 +410,17 @@ fn docker_settings(file: DockerFile, base: &Path) -> Result<DockerSettings> {
         network: file.network.unwrap_or_else(|| "bridge".to_owned()),
         build_network: file.build_network.unwrap_or_else(|| "default".to_owned()),
         bases,
+        price: checked_price("docker", file.price)?,
     })
+}
+
+fn checked_price(executor: &str, price: Price) -> Result<Price> {
+    let fine = |amount: f64| amount.is_finite() && amount >= 0.0;
+    anyhow::ensure!(
+        fine(price.vcpu_hour) && fine(price.gib_hour),
+        "`{executor}.price` is {price:?}; a price is an amount of USD, 0 or above"
+    );
+    Ok(price)
 }
 
 /// The runner lies beside this program.

@@ -112,8 +112,8 @@ fn manifest(tests: Vec<Test>) -> Manifest {
         source: Source::Path(".".to_owned()),
         build: Build {
             process: Some(vec![vec!["./build.sh".to_owned()]]),
-            docker: None,
             timeout: Duration::from_secs(60),
+            ..Build::default()
         },
         build_by: BuildBy::Server,
         run: Run {

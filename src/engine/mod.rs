@@ -5,11 +5,15 @@
 //! process that dies at any point leaves tasks whose lease runs out and that somebody takes up again.
 
 mod clock;
+mod expansion;
 pub mod keys;
+mod logs;
 mod outage;
 mod outside;
 mod perform;
 mod planning;
+mod records;
+mod replay;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,9 +27,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use clock::{Clock, system_time};
+pub use logs::{BuildLog, Sought, UnderWay};
 use outage::Outage;
 pub use outside::{Hosting, Outside};
 pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
+pub use replay::{Choice, Recorded, ReplayEnd, ReplayOrder};
 
 use crate::domain::decide::{State, decide};
 use crate::domain::decision::{Decision, Rules};
@@ -183,6 +189,7 @@ impl Engine {
         let outside = self.share_outside();
         let ended = tokio::task::spawn_blocking(move || {
             let runs = outside.executor.reap_orphans().context("cannot look for runs that nobody watches")?;
+            replay::clear_abandoned(&outside).context("cannot look for replays that nobody waits for")?;
             outside.remove_leftovers().context("cannot remove what an earlier process left half-done")?;
             let builds = outside.builder.end_leftovers().context("cannot look for builds that nobody watches")?;
             anyhow::Ok(runs + builds)

@@ -7,12 +7,15 @@ use anyhow::{Context as _, Result};
 
 use crate::domain::effect::Lane;
 use crate::domain::ids::{Repository, RepositoryName};
+use crate::domain::policy::Guarantees;
+use crate::domain::sweep::cost::Price;
 use crate::edge::artifacts::directory::Artifacts;
 use crate::edge::builder::process::{BuilderSettings, ProcessBuilder};
 use crate::edge::executor::process::{ProcessExecutor, ProcessSettings};
 use crate::edge::forge::local::LocalForge;
+use crate::runner::memory::machine_memory;
 use crate::runner::scratch;
-use crate::settings::{ForgeSettings, Settings, Trusted};
+use crate::settings::{ExecutorKind, ForgeSettings, Settings, Trusted};
 
 /// Where repositories are, and whether there are pull requests.
 #[derive(Debug)]
@@ -47,6 +50,12 @@ pub struct Outside {
     pub max_runs: u64,
     /// How long deliveries, decided events and failed tasks are remembered.
     pub keep_history: Duration,
+    /// Most memory of one run, in bytes.
+    pub max_memory: u64,
+    /// What runs cost.
+    pub price: Price,
+    /// What the executor can promise.
+    pub guarantees: Guarantees,
     /// Most builds at once.
     builds: u32,
     /// `PATH` of models' commands.
@@ -100,6 +109,18 @@ impl Outside {
             slots: settings.process.slots,
             max_runs: settings.max_runs,
             keep_history: settings.keep_history,
+            max_memory: match settings.max_memory {
+                Some(most) => most,
+                None => machine_memory().context("cannot find out how much memory this machine has")?,
+            },
+            price: match settings.executor {
+                ExecutorKind::Process => settings.process.price,
+                ExecutorKind::Docker => settings.docker.price,
+            },
+            guarantees: match settings.executor {
+                ExecutorKind::Process => Guarantees { executor: "process", closed_network: false, gpus: false },
+                ExecutorKind::Docker => Guarantees { executor: "docker", closed_network: true, gpus: false },
+            },
             builds: settings.process.builds,
             scratch,
         })

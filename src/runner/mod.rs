@@ -14,7 +14,7 @@ mod judge;
 mod keep;
 mod lock;
 mod log;
-mod memory;
+pub mod memory;
 mod parameters;
 pub mod place;
 pub mod processes;

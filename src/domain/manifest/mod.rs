@@ -3,12 +3,15 @@
 //! These are the checked values that the rest of the program works with. They serialise to one canonical JSON form,
 //! from which hashes are taken.
 
+mod build;
 mod check;
+mod dockerfile;
 mod expectations;
 mod parameters;
 pub(super) mod paths;
 mod quantities;
 mod raw;
+mod source;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,6 +23,7 @@ use super::ids::{Digest, ModelName};
 use super::parameters::{Parameter, Value};
 use super::yaml::Files;
 
+pub use dockerfile::{Bases, PACKAGES, Requirements};
 pub(super) use raw::RawManifest;
 
 /// How long may a build take whose manifest does not say?
@@ -70,6 +74,12 @@ impl Manifest {
         Digest::of(text)
     }
 
+    /// A fault of the manifest `text` at what it says of `part`: found where nobody looks while reading, in the source.
+    #[must_use]
+    pub fn fault(path: &str, text: &str, part: Part, message: &str, hint: Option<String>) -> Faults {
+        check::fault(path, text, part, message, hint)
+    }
+
     /// What of the manifest decides a run's outcome, as canonical JSON (sorted keys). Limits that decide only whether a
     /// run finishes (time, resources) and the checks on its outputs are not part of it.
     #[must_use]
@@ -91,6 +101,25 @@ impl Manifest {
     pub fn parameter(&self, name: &str) -> Option<(usize, &Parameter)> {
         self.parameters.iter().enumerate().find(|(_, parameter)| parameter.name == name)
     }
+}
+
+/// A part of a manifest that names something in the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// `source`.
+    Source,
+    /// `build`, as a whole.
+    Build,
+    /// `build.dockerfile`.
+    Dockerfile,
+    /// `build.context`.
+    Context,
+    /// `build.platforms`.
+    Platforms,
+    /// `build.python`.
+    Python,
+    /// `build.debian`.
+    Debian,
 }
 
 /// Where a model's source lies.
@@ -118,6 +147,9 @@ pub struct Build {
     pub process: Option<Vec<Vec<String>>>,
     /// The Dockerfile for the `docker` builder.
     pub docker: Option<DockerBuild>,
+    /// The environment of a model without a Dockerfile; `process` runs in it.
+    #[serde(default)]
+    pub environment: Option<Environment>,
     /// How long the build may take.
     #[serde(default = "build_limit")]
     pub timeout: Duration,
@@ -125,6 +157,33 @@ pub struct Build {
 
 fn build_limit() -> Duration {
     BUILD_LIMIT
+}
+
+impl Default for Build {
+    fn default() -> Self {
+        Self { process: None, docker: None, environment: None, timeout: BUILD_LIMIT }
+    }
+}
+
+impl Build {
+    /// The commands that build the model from its source; none when only a Dockerfile says how.
+    #[must_use]
+    pub fn commands(&self) -> Option<&[Vec<String>]> {
+        match (&self.process, &self.environment) {
+            (Some(commands), _) => Some(commands),
+            (None, Some(_)) => Some(&[]),
+            (None, None) => None,
+        }
+    }
+}
+
+/// What a model without a Dockerfile needs around it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    /// A pip requirements file within the source, for a Python model.
+    pub python: Option<String>,
+    /// Names of Debian packages, sorted.
+    pub debian: Vec<String>,
 }
 
 /// A Dockerfile build.
