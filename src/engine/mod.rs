@@ -9,11 +9,13 @@ mod expansion;
 pub mod keys;
 mod logs;
 mod outage;
+mod outlook;
 mod outside;
 mod perform;
 mod planning;
 mod records;
 mod replay;
+mod states;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,9 +31,11 @@ use tokio_util::sync::CancellationToken;
 pub use clock::{Clock, system_time};
 pub use logs::{BuildLog, Sought, UnderWay};
 use outage::Outage;
+pub use outlook::Outlook;
 pub use outside::{Hosting, Outside};
 pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
 pub use replay::{Choice, Recorded, ReplayEnd, ReplayOrder};
+pub use states::{StateError, UnreadableState};
 
 use crate::domain::decide::{State, decide};
 use crate::domain::decision::{Decision, Rules};
@@ -482,6 +486,8 @@ fn attempts_of(effect: &Effect) -> u32 {
         | Effect::RegisterVersion { .. }
         | Effect::MoveChannel { .. }
         | Effect::PlanSweep { .. }
+        | Effect::PlanComparison { .. }
+        | Effect::CompareVersions { .. }
         | Effect::SubmitJobs { .. }
         | Effect::WatchJobs { .. }
         | Effect::CancelJobs { .. }

@@ -48,14 +48,14 @@ pub struct Outside {
     pub slots: u32,
     /// Most runs of one sweep.
     pub max_runs: u64,
-    /// How long deliveries, decided events and failed tasks are remembered.
-    pub keep_history: Duration,
     /// Most memory of one run, in bytes.
     pub max_memory: u64,
     /// What runs cost.
     pub price: Price,
     /// What the executor can promise.
     pub guarantees: Guarantees,
+    /// How long deliveries, decided events and failed tasks are remembered.
+    pub keep_history: Duration,
     /// Most builds at once.
     builds: u32,
     /// `PATH` of models' commands.
@@ -108,7 +108,6 @@ impl Outside {
             trusted: settings.process.trusted.clone(),
             slots: settings.process.slots,
             max_runs: settings.max_runs,
-            keep_history: settings.keep_history,
             max_memory: match settings.max_memory {
                 Some(most) => most,
                 None => machine_memory().context("cannot find out how much memory this machine has")?,
@@ -121,6 +120,7 @@ impl Outside {
                 ExecutorKind::Process => Guarantees { executor: "process", closed_network: false, gpus: false },
                 ExecutorKind::Docker => Guarantees { executor: "docker", closed_network: true, gpus: false },
             },
+            keep_history: settings.keep_history,
             builds: settings.process.builds,
             scratch,
         })

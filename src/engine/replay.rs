@@ -466,7 +466,7 @@ impl Appended {
     }
 }
 
-/// Removes replays that nobody waits for and whose runner does not work.
+/// Removes replays that nobody waits for and whose runner works no more.
 pub(super) fn clear_abandoned(outside: &Outside) -> Result<()> {
     let directory = outside.artifacts.root().join(keys::REPLAYS);
     let entries = match fs_err::read_dir(&directory) {

@@ -82,7 +82,12 @@ impl Laptop {
     }
 
     pub(crate) fn modelship(&self, arguments: &[&str]) -> Said {
-        Said::of(&modelship(self.path()).args(arguments).output().unwrap())
+        self.modelship_in(self.path(), arguments)
+    }
+
+    /// A verb in another folder of the laptop.
+    pub(crate) fn modelship_in(&self, folder: &Path, arguments: &[&str]) -> Said {
+        Said::of(&modelship(folder).args(arguments).output().unwrap())
     }
 }
 

@@ -149,7 +149,7 @@ impl Thread<'_> {
             _ => None,
         });
         let Some(path) = found else {
-            return Some(format!("sweep `{id}` is no longer part of the pull request"));
+            return self.comparison_advanced(id, report);
         };
         if let Some(PullSweep { phase: PullSweepPhase::Started { report: known }, .. }) =
             self.state.sweeps.get_mut(&path)
@@ -168,7 +168,9 @@ impl Thread<'_> {
         None
     }
 
-    pub(super) fn cancel_sweeps(&mut self, name: Option<&SweepName>, by: &str) {
+    /// Cancels every sweep and comparison of that name; everything when there is none.
+    pub(super) fn cancel_all(&mut self, name: Option<&SweepName>, by: &str) {
+        self.cancel_comparisons(name, by);
         for sweep in self.matching(name) {
             if let Some(sweep) = self.state.sweeps.get(&sweep).cloned() {
                 self.cancel_if_started(&sweep, by);
