@@ -161,8 +161,8 @@ impl Commands<'_> {
     }
 }
 
-/// Ends what the commands left running outside of their groups, so that nothing changes the model any more.
-fn end_strays(build: &Path) -> anyhow::Result<()> {
+/// Ends what commands or tests left running outside of their groups, so that nothing changes the model any more.
+pub(super) fn end_strays(build: &Path) -> anyhow::Result<()> {
     let build = build.to_str().context("the scratch directory's path must be UTF-8")?;
     processes::end_where(|process| process.value(BUILD_MARKER) == Some(build))?;
     Ok(())

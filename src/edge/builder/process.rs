@@ -278,6 +278,7 @@ impl ProcessBuilder {
         let manifest = manifest.clone();
         cancellable(cancel, move |stop| {
             let tests = test_run::run_tests(&place, &manifest, stop);
+            commands::end_strays(&room.path)?;
             drop(room);
             tests
         })
