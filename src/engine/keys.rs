@@ -63,6 +63,11 @@ pub(super) fn replay(process: &str, id: &str) -> Result<ArtifactKey> {
     key(format!("{REPLAYS}/{process}-{id}"))
 }
 
+/// A file of the job at `place` itself.
+pub(super) fn in_place(place: &str, name: &str) -> Result<ArtifactKey> {
+    key(format!("{place}/{name}"))
+}
+
 /// Where the run `run` of the job at `place` leaves its files.
 pub(super) fn run(place: &str, run: &RunId) -> Result<ArtifactKey> {
     key(format!("{place}/{run}"))

@@ -1,6 +1,7 @@
 //! Everything outside this process that effects touch, in one place.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -17,7 +18,7 @@ use crate::edge::executor::process::{ProcessExecutor, ProcessSettings};
 use crate::edge::forge::local::LocalForge;
 use crate::edge::source::remote::{RemoteSettings, Remotes};
 use crate::runner::memory::machine_memory;
-use crate::runner::tree::remove_tree;
+use crate::runner::scratch;
 use crate::settings::{ExecutorKind, ForgeSettings, Settings, Trusted};
 
 /// Where repositories are, and whether there are pull requests.
@@ -59,6 +60,8 @@ pub struct Outside {
     pub price: Price,
     /// What the executor can promise.
     pub guarantees: Guarantees,
+    /// How long deliveries, decided events and failed tasks are remembered.
+    pub keep_history: Duration,
     /// Most builds at once.
     builds: u32,
     /// `PATH` of models' commands.
@@ -124,6 +127,7 @@ impl Outside {
                 ExecutorKind::Process => Guarantees { executor: "process", closed_network: false, gpus: false },
                 ExecutorKind::Docker => Guarantees { executor: "docker", closed_network: true, gpus: false },
             },
+            keep_history: settings.keep_history,
             builds: settings.process.builds,
             scratch,
         })
@@ -141,8 +145,7 @@ impl Outside {
     }
 
     /// Removes plans, analyses and runs that an earlier process left half-done.
-    /// `alive` are the scratch directories of jobs whose runner still works.
-    pub(super) fn remove_leftovers(&self, alive: &[PathBuf]) -> Result<()> {
+    pub(super) fn remove_leftovers(&self) -> Result<()> {
         for entry in fs_err::read_dir(&self.scratch)? {
             let entry = entry?;
             let name = entry.file_name();
@@ -151,11 +154,9 @@ impl Outside {
                 fs_err::remove_file(entry.path())?;
             } else if name.starts_with("analysis-") {
                 fs_err::remove_dir_all(entry.path())?;
-            } else if name.starts_with("job-") && !alive.contains(&entry.path()) {
-                remove_tree(&entry.path())?;
             }
         }
-        Ok(())
+        scratch::remove_abandoned(&self.scratch)
     }
 
     /// The git directory of `repository`.
@@ -200,7 +201,8 @@ fn builder(settings: &Settings, state: &Path) -> Result<Builder> {
 }
 
 /// How the Docker engine is used.
-pub(crate) fn docker_settings(settings: &Settings, state: &Path) -> DockerSettings {
+#[must_use]
+pub fn docker_settings(settings: &Settings, state: &Path) -> DockerSettings {
     let docker = settings.docker.clone();
     DockerSettings {
         host: docker.host,

@@ -17,6 +17,7 @@ use super::planning::{CHUNK, Planned, PointReader, read_plan};
 use super::records::read_records;
 use super::{Engine, Outside, keys};
 use crate::domain::ids::{Digest, RunId};
+use crate::domain::manifest::Run;
 use crate::domain::parameters::Value;
 use crate::domain::sweep::record::Record;
 use crate::domain::sweep::replay::{FileDigests, ReplayReport, RunComparison};
@@ -24,7 +25,7 @@ use crate::domain::sweep::sample::Sample;
 use crate::domain::sweep::state::JobHandle;
 use crate::edge::artifacts::directory::{ArtifactKey, Artifacts};
 use crate::edge::executor::process::JobStatus;
-use crate::runner::place::RUN_LOG;
+use crate::runner::place::{JOB, RUN_LOG};
 use crate::runner::processes::ProcessId;
 use crate::runner::{CONTRACT, JobSpec, SliceLine};
 use crate::store::registry::Found;
@@ -184,7 +185,7 @@ impl Engine {
             return Ok(ReplayEnd::NotBuilt);
         };
         let slice = keys::slice(place.as_str())?;
-        let runs = self.write_replayed(order, &slice).await?;
+        let (runs, places) = self.write_replayed(order, &slice).await?;
         if runs == 0 {
             return Ok(ReplayEnd::Nothing);
         }
@@ -199,7 +200,7 @@ impl Engine {
             slice: self.outside.artifacts.path(&slice),
             parallel: planned.summary.limits.max_parallel.map_or(slots, |most| most.min(slots)).max(1),
             slots: None,
-            run: planned.manifest.run.clone(),
+            run: self.run_as_recorded(planned, &places),
             outputs: planned.manifest.outputs.clone(),
             search_path: around.search_path,
             environment: around.variables,
@@ -221,8 +222,21 @@ impl Engine {
         Ok(if cancel.is_cancelled() { ReplayEnd::Cancelled } else { ReplayEnd::Interrupted(last_words) })
     }
 
-    /// Lists the chosen runs that have a record, and says how many there are.
-    async fn write_replayed(&self, order: &ReplayOrder, slice: &ArtifactKey) -> Result<u64> {
+    /// How runs ran in the jobs at `places`: a job that came after one without enough memory had more than the manifest
+    /// says.
+    fn run_as_recorded(&self, planned: &Planned, places: &BTreeSet<String>) -> Run {
+        let spec_of = |place: &String| -> Option<JobSpec> {
+            let bytes = self.outside.artifacts.read(&keys::in_place(place, JOB).ok()?).ok()?;
+            serde_json::from_slice(&bytes).ok()
+        };
+        let mut run = planned.manifest.run.clone();
+        let most = places.iter().filter_map(spec_of).map(|job| job.run.resources.memory).max();
+        run.resources.memory = most.map_or(run.resources.memory, |most| most.max(run.resources.memory));
+        run
+    }
+
+    /// Lists the chosen runs that have a record, and says how many there are and which jobs did them.
+    async fn write_replayed(&self, order: &ReplayOrder, slice: &ArtifactKey) -> Result<(u64, BTreeSet<String>)> {
         let chosen = match &order.choice {
             Choice::Run(run) => Some(HashSet::from([run.clone()])),
             Choice::All => None,
@@ -232,7 +246,7 @@ impl Engine {
         let points = self.outside.artifacts.path(&keys::points(&order.planned.summary.id)?);
         let mut reader = PointReader::open(&points)?;
         let mut writer = self.outside.artifacts.create(slice)?;
-        let mut runs = 0;
+        let (mut runs, mut places) = (0, BTreeSet::new());
         loop {
             let mut chunk = reader.next_chunk(CHUNK)?;
             if chunk.is_empty() {
@@ -243,7 +257,11 @@ impl Engine {
             }
             let ids: Vec<_> = chunk.iter().map(|point| point.run.clone()).collect();
             let known = self.store.known_runs(&ids).await?;
-            for point in chunk.into_iter().filter(|point| known.contains_key(&point.run)) {
+            for point in chunk {
+                let Some(known) = known.get(&point.run) else { continue };
+                if !places.contains(&known.place) {
+                    places.insert(known.place.clone());
+                }
                 let parameters = names.iter().cloned().zip(point.values).collect();
                 serde_json::to_writer(&mut writer, &SliceLine { run: point.run, parameters, seed: None })?;
                 writer.write_all(b"\n")?;
@@ -251,7 +269,7 @@ impl Engine {
             }
         }
         writer.commit().context("the list of runs cannot be written")?;
-        Ok(runs)
+        Ok((runs, places))
     }
 
     /// Draws a sample of those runs of the plan that have a record.
@@ -467,27 +485,23 @@ impl Appended {
     }
 }
 
-/// Where replays have their fresh directories that somebody waits for or whose runner works, so that nobody takes them for
-/// leftovers. The other replays are removed.
-pub(super) fn clear_abandoned(outside: &Outside) -> Result<Vec<PathBuf>> {
+/// Removes replays that nobody waits for and whose runner works no more.
+pub(super) fn clear_abandoned(outside: &Outside) -> Result<()> {
     let directory = outside.artifacts.root().join(keys::REPLAYS);
     let entries = match fs_err::read_dir(&directory) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    let mut under_way = Vec::new();
     for entry in entries {
         let name = entry?.file_name();
         let Some((process, id)) = name.to_str().and_then(|name| name.rsplit_once('-')) else { continue };
         let place = keys::replay(process, id)?;
         let job = JobHandle { place: place.as_str().to_owned(), token: String::new() };
         let waited_for = ProcessId::parse(process).is_some_and(|process| process.is_alive());
-        if waited_for || outside.executor.status(std::slice::from_ref(&job))[0] == JobStatus::Running {
-            under_way.push(outside.executor.scratch_of(&job));
-        } else {
+        if !waited_for && outside.executor.status(std::slice::from_ref(&job))[0] != JobStatus::Running {
             outside.artifacts.remove_tree(&place)?;
         }
     }
-    Ok(under_way)
+    Ok(())
 }

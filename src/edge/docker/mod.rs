@@ -3,9 +3,12 @@
 mod build;
 mod container;
 mod context;
+mod health;
 mod ignore;
 mod program;
 mod registry;
+
+pub use health::Health;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

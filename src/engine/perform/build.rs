@@ -56,7 +56,7 @@ pub(super) async fn cancel(engine: &Engine, model: &ModelName, source: &SourceRe
 }
 
 /// How a build ended without a version.
-pub(super) enum Ended {
+pub(in crate::engine) enum Ended {
     Failed(BuildFailure),
     Cancelled,
     Ours(Failure),
@@ -95,6 +95,58 @@ async fn build(
         return Err(Ended::Cancelled);
     }
     let outside = engine.outside();
+    let Prepared { manifest, manifest_text, located, recipe } = prepare(engine, model, source, cancel).await?;
+    let manifest_hash = Manifest::hash(&manifest_text);
+    let known = engine.store().version_of_build(model, &recipe.digest, &manifest_hash).await;
+    let known = match known.map_err(|error| Ended::Ours(error.into()))? {
+        Some(version) if still_there(engine, &version).await => Some(version),
+        _ => None,
+    };
+    let (digest, toolchain) = (recipe.digest.clone(), recipe.toolchain.clone());
+    let Made { published, inputs, tests, build_ms } = match known {
+        Some(Version { executable, image, inputs, tests, build_ms, .. }) => {
+            Made { published: Published { executable, image }, inputs, tests, build_ms }
+        }
+        None => make(engine, Work { source, manifest: &manifest, located: &located, recipe }, cancel).await?,
+    };
+    let Published { executable, image } = published;
+    Ok(Version {
+        id: VersionId::of(model, &source.commit, &executable, &manifest_hash),
+        model: model.clone(),
+        source: source.clone(),
+        tree,
+        pinned: located.pinned,
+        source_tree: located.tree,
+        recipe: (digest != executable).then_some(digest),
+        executable,
+        builder: outside.builder.name().to_owned(),
+        image,
+        manifest: manifest_hash,
+        manifest_text,
+        inputs,
+        toolchain,
+        tests,
+        build_ms,
+        registered_at: engine.now(),
+    })
+}
+
+/// A model that could be built.
+pub(in crate::engine) struct Prepared {
+    pub(in crate::engine) manifest: Manifest,
+    pub(in crate::engine) manifest_text: String,
+    pub(in crate::engine) located: Located,
+    pub(in crate::engine) recipe: Recipe,
+}
+
+/// Reads the manifest, finds the source, and decides how it is built. Nothing is built yet.
+pub(in crate::engine) async fn prepare(
+    engine: &Engine,
+    model: &ModelName,
+    source: &SourceRef,
+    cancel: &CancellationToken,
+) -> Result<Prepared, Ended> {
+    let outside = engine.outside();
     let git_dir = outside.git_dir(&source.repository.name)?;
     let (manifest, manifest_text) = read_manifest(&git_dir, source).await?.map_err(Ended::faults)?;
     if manifest.model != *model {
@@ -132,39 +184,7 @@ async fn build(
         }
         RecipeError::Internal(error) => error.into(),
     })?;
-    let manifest_hash = Manifest::hash(&manifest_text);
-    let known = engine.store().version_of_build(model, &recipe.digest, &manifest_hash).await;
-    let known = match known.map_err(|error| Ended::Ours(error.into()))? {
-        Some(version) if still_there(engine, &version).await => Some(version),
-        _ => None,
-    };
-    let (digest, toolchain) = (recipe.digest.clone(), recipe.toolchain.clone());
-    let Made { published, inputs, tests, build_ms } = match known {
-        Some(Version { executable, image, inputs, tests, build_ms, .. }) => {
-            Made { published: Published { executable, image }, inputs, tests, build_ms }
-        }
-        None => make(engine, Work { source, manifest: &manifest, located: &located, recipe }, cancel).await?,
-    };
-    let Published { executable, image } = published;
-    Ok(Version {
-        id: VersionId::of(model, &source.commit, &executable, &manifest_hash),
-        model: model.clone(),
-        source: source.clone(),
-        tree,
-        pinned: located.pinned,
-        source_tree: located.tree,
-        recipe: (digest != executable).then_some(digest),
-        executable,
-        builder: outside.builder.name().to_owned(),
-        image,
-        manifest: manifest_hash,
-        manifest_text,
-        inputs,
-        toolchain,
-        tests,
-        build_ms,
-        registered_at: engine.now(),
-    })
+    Ok(Prepared { manifest, manifest_text, located, recipe })
 }
 
 /// Whether what was built for the version is still there. Where nobody can say, it is built again: whatever is in the way

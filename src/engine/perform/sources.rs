@@ -21,15 +21,15 @@ use crate::runner::supervise::Stop;
 
 /// A folder of a commit of a repository on this machine.
 #[derive(Debug, Clone)]
-pub(super) struct Located {
+pub(in crate::engine) struct Located {
     git_dir: PathBuf,
     commit: CommitSha,
     /// The folder.
     pub(super) path: String,
     /// Its git tree.
-    pub(super) tree: ObjectId,
+    pub(in crate::engine) tree: ObjectId,
     /// The commit of another repository, when it is one.
-    pub(super) pinned: Option<PinnedSource>,
+    pub(in crate::engine) pinned: Option<PinnedSource>,
 }
 
 /// Finds the model's source; fetches it when it lies in another repository.
