@@ -16,7 +16,9 @@ fn builds(models: &[(&str, &str)]) {
         assert!(version["tests"].as_array().unwrap().len() >= 2, "{version}");
         let reference = version["image"]["reference"].as_str().unwrap();
         assert!(reference.ends_with(version["executable"].as_str().unwrap()), "{reference}");
-        docker(&["image", "rm", "--force", reference]);
+        let repository = reference.split('@').next().unwrap();
+        let tag = &version["source"]["commit"].as_str().unwrap()[..10];
+        docker(&["image", "rm", "--force", reference, &format!("{repository}:{tag}")]);
     }
 }
 
