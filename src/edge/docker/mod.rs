@@ -2,7 +2,7 @@
 
 mod health;
 
-pub use health::Health;
+pub use health::{Access, Health};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
