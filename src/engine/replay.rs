@@ -191,6 +191,7 @@ impl Engine {
         }
         let planned = &order.planned;
         let slots = self.outside.slots;
+        let around = planned.manifest.build.surroundings(&model.to_string_lossy(), &self.outside.search_path);
         let spec = JobSpec {
             contract: CONTRACT,
             place: self.outside.artifacts.path(place),
@@ -201,8 +202,8 @@ impl Engine {
             slots: None,
             run: self.run_as_recorded(planned, &places),
             outputs: planned.manifest.outputs.clone(),
-            search_path: self.outside.search_path.clone(),
-            environment: BTreeMap::new(),
+            search_path: around.search_path,
+            environment: around.variables,
         };
         let outside = self.share_outside();
         let job = tokio::task::spawn_blocking(move || outside.executor.submit(&spec));
@@ -484,27 +485,23 @@ impl Appended {
     }
 }
 
-/// Where replays have their fresh directories that somebody waits for or whose runner works, so that nobody takes them for
-/// leftovers. The other replays are removed.
-pub(super) fn clear_abandoned(outside: &Outside) -> Result<Vec<PathBuf>> {
+/// Removes replays that nobody waits for and whose runner works no more.
+pub(super) fn clear_abandoned(outside: &Outside) -> Result<()> {
     let directory = outside.artifacts.root().join(keys::REPLAYS);
     let entries = match fs_err::read_dir(&directory) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    let mut under_way = Vec::new();
     for entry in entries {
         let name = entry?.file_name();
         let Some((process, id)) = name.to_str().and_then(|name| name.rsplit_once('-')) else { continue };
         let place = keys::replay(process, id)?;
         let job = JobHandle { place: place.as_str().to_owned(), token: String::new() };
         let waited_for = ProcessId::parse(process).is_some_and(|process| process.is_alive());
-        if waited_for || outside.executor.status(std::slice::from_ref(&job))[0] == JobStatus::Running {
-            under_way.push(outside.executor.scratch_of(&job));
-        } else {
+        if !waited_for && outside.executor.status(std::slice::from_ref(&job))[0] != JobStatus::Running {
             outside.artifacts.remove_tree(&place)?;
         }
     }
-    Ok(under_way)
+    Ok(())
 }

@@ -22,6 +22,7 @@ mod records;
 pub mod redact;
 mod room;
 mod run;
+pub mod scratch;
 mod slots;
 pub mod spec;
 mod steps;

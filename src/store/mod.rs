@@ -27,6 +27,7 @@ pub mod about;
 mod connect;
 pub mod deliveries;
 pub mod error;
+mod history;
 pub mod queue;
 pub mod registry;
 mod row;

@@ -2,7 +2,8 @@
 
 use super::Check;
 use crate::domain::report::numbers;
-use crate::edge::docker::{Access, Docker, DockerSettings};
+use crate::edge::docker::{Access, Docker};
+use crate::engine::docker_settings;
 use crate::settings::Settings;
 
 /// Whether the engine answers, and what of a run's limits it can hold.
@@ -10,16 +11,7 @@ pub(super) async fn engine(settings: &Settings) -> Vec<Check> {
     let docker = &settings.docker;
     let part = "docker engine";
     let reach = "start it, join the group `docker`, or name another as `docker.host` or DOCKER_HOST";
-    let client = Docker::new(&DockerSettings {
-        host: docker.host.clone(),
-        registry: docker.registry.clone(),
-        registry_login: docker.registry_login.clone(),
-        runner: docker.runner.clone(),
-        network: docker.network.clone(),
-        build_network: docker.build_network.clone(),
-        bases: docker.bases.clone(),
-    });
-    let client = match client {
+    let client = match Docker::new(&docker_settings(settings, &settings.state)) {
         Ok(client) => client,
         Err(error) => return vec![Check::bad(part, format!("{error:#}"), reach)],
     };
@@ -46,7 +38,15 @@ pub(super) async fn engine(settings: &Settings) -> Vec<Check> {
             "start the machine with cgroup limits: `cgroup_enable=memory swapaccount=1`",
         )
     };
-    vec![Check::good(part, found), limits, registry(&client, docker.registry.as_deref()).await]
+    let runner = match client.check_runner(&health.architecture) {
+        Ok(()) => Check::good("runner in images", format!("static, for {}", health.architecture)),
+        Err(error) => Check::bad(
+            "runner in images",
+            format!("{error:#}"),
+            "make a static one with `scripts/build-runner` and name it as `docker.runner` in the settings",
+        ),
+    };
+    vec![Check::good(part, found), limits, runner, registry(&client, docker.registry.as_deref()).await]
 }
 
 /// Whether images can be pushed. Without a registry they stay on the engine that built them.

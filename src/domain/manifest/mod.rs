@@ -23,7 +23,7 @@ use super::ids::{Digest, ModelName};
 use super::parameters::{Parameter, Value};
 use super::yaml::Files;
 
-pub use dockerfile::{Bases, PACKAGES, Requirements};
+pub use dockerfile::{Bases, PACKAGES, Requirements, Surroundings, declared_arguments};
 pub(super) use raw::RawManifest;
 
 /// How long may a build take whose manifest does not say?
@@ -66,6 +66,13 @@ impl Manifest {
     /// Every fault that was found, in the manifest or in a file that it names.
     pub fn parse(path: &str, text: &str, files: &dyn Files) -> Result<Self, Faults> {
         check::manifest(path, text, files)
+    }
+
+    /// Whether a manifest may lie at `path`: `config/<owner>/<title>.yaml`, or the root's `modelship.yaml`.
+    #[must_use]
+    pub fn is_path(path: &str) -> bool {
+        let hub = path.strip_prefix("config/").and_then(|rest| rest.strip_suffix(".yaml"));
+        path == check::OWN_MANIFEST || hub.is_some_and(|rest| rest.split('/').count() == 2)
     }
 
     /// The hash of a manifest's text, as versions record it.

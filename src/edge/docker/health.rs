@@ -1,11 +1,10 @@
 //! How an engine is: its version, and which limits it can hold.
 
 use anyhow::Context as _;
-use bollard::auth::DockerCredentials;
 use bollard::errors::Error;
-use secrecy::ExposeSecret as _;
 
 use super::Docker;
+use super::program::static_program;
 
 /// What an engine says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +13,8 @@ pub struct Health {
     pub version: String,
     /// The version of its API that it and we agree on.
     pub api: String,
+    /// The architecture of its machine, as Docker names it: `amd64`.
+    pub architecture: String,
     /// The version of its cgroups: `1` or `2`.
     pub cgroups: String,
     /// How many processors it has.
@@ -55,6 +56,7 @@ impl Docker {
         Ok(Health {
             version: version.version.unwrap_or_else(|| "unknown".to_owned()),
             api: docker.api.client_version().to_string(),
+            architecture: version.arch.unwrap_or_default(),
             cgroups: cgroups.unwrap_or_else(|| "1".to_owned()),
             processors: count(info.ncpu),
             memory: count(info.mem_total),
@@ -77,15 +79,18 @@ pub enum Access {
 }
 
 impl Docker {
+    /// Checks that the runner can go into images of `architecture`.
+    ///
+    /// # Errors
+    /// When it is not there, or cannot run there.
+    pub fn check_runner(&self, architecture: &str) -> anyhow::Result<()> {
+        static_program(&self.settings.runner, architecture).map(drop)
+    }
+
     /// Asks the registry for an image that nobody has. The engine asks, since it is what pushes and pulls.
     pub async fn registry_access(&self, registry: &str) -> Access {
-        let credentials = self.settings.registry_login.as_ref().map(|(user, password)| DockerCredentials {
-            username: Some(user.clone()),
-            password: Some(password.expose_secret().to_owned()),
-            ..DockerCredentials::default()
-        });
         let image = format!("{}/modelship-doctor:none", registry.trim_end_matches('/'));
-        match self.api.inspect_registry_image(&image, credentials).await {
+        match self.api.inspect_registry_image(&image, self.credentials()).await {
             Ok(_) => Access::Granted,
             Err(Error::DockerResponseServerError { status_code, message }) => access(status_code, &message),
             Err(error) => Access::Unreachable(error.to_string()),
@@ -126,6 +131,7 @@ mod tests {
         let health = Health {
             version: String::new(),
             api: String::new(),
+            architecture: String::new(),
             cgroups: String::new(),
             processors: 1,
             memory: 1,

@@ -63,6 +63,7 @@ pub(super) async fn submit(engine: &Engine, order: &Order<'_>, beginning: Beginn
             );
             return Ok(vec![Keyed { key, event: Event::StartRefused { round, reason } }]);
         };
+        let around = planned.manifest.build.surroundings(&model.to_string_lossy(), &outside.search_path);
         let spec = JobSpec {
             contract: CONTRACT,
             place: outside.artifacts.path(&place),
@@ -73,8 +74,8 @@ pub(super) async fn submit(engine: &Engine, order: &Order<'_>, beginning: Beginn
             slots: None,
             run: with_memory(&planned.manifest.run, scope.memory),
             outputs: planned.manifest.outputs.clone(),
-            search_path: outside.search_path.clone(),
-            environment: BTreeMap::new(),
+            search_path: around.search_path,
+            environment: around.variables,
         };
         let outside = engine.share_outside();
         let handle = blocking(move || outside.executor.submit(&spec)).await?;
