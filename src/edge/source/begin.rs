@@ -5,7 +5,8 @@ use std::path::Path;
 use git2::{IndexAddOption, Repository as GitRepository, RepositoryInitOptions, Signature, Time as GitTime};
 
 use super::error::Context as _;
-use super::{Folders, Result, Source, sha};
+use super::folders::Folders;
+use super::{Result, Source, sha};
 use crate::domain::ids::{CommitSha, Time};
 
 /// A commit to make.
