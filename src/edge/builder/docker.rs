@@ -399,6 +399,15 @@ mod tests {
         };
         let labels: Vec<_> =
             labels(&provenance, &Digest::of("")).into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-        insta::assert_snapshot!(labels.join("\n"), @"");
+        insta::assert_snapshot!(labels.join("\n"), @r"
+        org.modelship.model=urban/tiny
+        org.modelship.recipe=sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+        org.opencontainers.image.created=2023-11-14T22:13:20Z
+        org.opencontainers.image.description=a tiny model
+        org.opencontainers.image.revision=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+        org.opencontainers.image.source=urban/hub
+        org.opencontainers.image.title=urban/tiny
+        org.opencontainers.image.version=aaaaaaaaaa
+        ");
     }
 }

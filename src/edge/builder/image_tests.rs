@@ -95,8 +95,7 @@ impl ImagePlace<'_> {
         let spec = serde_json::to_vec(&self.job(test)).context("failed to write a test's job")?;
         let path = |name: &str| format!("{JOB}/{name}");
         let (folder, job, slice, records) =
-            (path(""), path("job.json"), path("slice.jsonl"), path("place/records.jsonl"));
-        debug_assert!(records.ends_with(RECORDS));
+            (path(""), path("job.json"), path("slice.jsonl"), path(&format!("place/{RECORDS}")));
         // Whoever the image's user is must be able to write there.
         let files = [
             (folder.as_str(), 0o777, &b""[..]),
