@@ -7,6 +7,7 @@
 
 mod engine;
 mod environments;
+mod examples;
 mod images;
 mod place;
 mod registry;

@@ -45,9 +45,18 @@ impl Place {
 
     /// The same with these further lines below `docker:`.
     pub(crate) fn with_settings(docker: &str) -> Self {
+        Self::of(Laptop::with_models(&[]), docker)
+    }
+
+    /// A place for models of this project, whose images are pushed to the registry that asks nobody.
+    pub(crate) fn with_models(models: &[&str]) -> Self {
+        let registry = format!("  registry: {}/examples\n", given("MODELSHIP_TEST_REGISTRY"));
+        Self::of(Laptop::with_models(models), &registry)
+    }
+
+    fn of(laptop: Laptop, docker: &str) -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let owner = format!("image{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
-        let laptop = Laptop::with_models(&[]);
         laptop.write(
             ".modelship/settings.yaml",
             &format!(

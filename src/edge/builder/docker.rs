@@ -1,5 +1,7 @@
-//! Builds models as container images: from their own Dockerfile, or from one that is made of the environment that their
-//! manifest names. The runner is added in a layer of its own; what the model's image says of itself stays as it is.
+//! Builds models as container images.
+//!
+//! They are built from their own Dockerfile, or from one that is made of the environment that their manifest names. The
+//! runner is added in a layer of its own; what the model's image says of itself stays as it is.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -111,8 +113,8 @@ impl DockerBuilder {
     pub async fn recipe(&self, manifest: &Manifest, source: &SourceFiles<'_>) -> Result<Recipe, RecipeError> {
         let platform = self.docker.platform().await?;
         let image = match (&manifest.build.docker, &manifest.build.environment) {
-            (Some(build), _) => self.from_dockerfile(build, source, &platform)?,
-            (None, Some(environment)) => self.from_environment(manifest, environment, source)?,
+            (Some(build), _) => self.own_dockerfile(build, source, &platform)?,
+            (None, Some(environment)) => self.made_dockerfile(manifest, environment, source)?,
             (None, None) => {
                 let message = "this server builds models as images, and the manifest names neither a Dockerfile nor an environment";
                 let hint = "write `dockerfile: Dockerfile`, or what the model needs: `debian: [gfortran, make]`, \
@@ -140,7 +142,7 @@ impl DockerBuilder {
         Ok(Recipe { digest: Digest::of(parts.to_string()), toolchain, way: Way::Docker(image) })
     }
 
-    fn from_dockerfile(
+    fn own_dockerfile(
         &self,
         build: &DockerBuild,
         source: &SourceFiles<'_>,
@@ -174,7 +176,7 @@ impl DockerBuilder {
         Ok(ImageRecipe { context: build.context.clone(), dockerfile, args, notes: left_out.collect() })
     }
 
-    fn from_environment(
+    fn made_dockerfile(
         &self,
         manifest: &Manifest,
         environment: &Environment,

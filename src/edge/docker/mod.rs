@@ -8,7 +8,7 @@ mod ignore;
 mod program;
 mod registry;
 
-pub use health::Health;
+pub use health::{Access, Health};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -129,7 +129,7 @@ impl Docker {
         Ok(())
     }
 
-    fn credentials(&self) -> Option<DockerCredentials> {
+    pub(super) fn credentials(&self) -> Option<DockerCredentials> {
         let (user, password) = self.settings().registry_login.as_ref()?;
         let registry = self.settings().registry.as_deref()?;
         Some(DockerCredentials {

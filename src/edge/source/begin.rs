@@ -5,7 +5,6 @@ use std::path::Path;
 use git2::{IndexAddOption, Repository as GitRepository, RepositoryInitOptions, Signature, Time as GitTime};
 
 use super::error::Context as _;
-use super::folders::Folders;
 use super::{Result, Source, sha};
 use crate::domain::ids::{CommitSha, Time};
 
@@ -40,7 +39,7 @@ impl Source {
         let name = setting("user.name").unwrap_or_else(|| first.author.to_owned());
         let email = setting("user.email").unwrap_or_else(|| format!("{}@localhost", first.author));
         let author = Signature::new(&name, &email, &GitTime::new(first.at.0 / 1000, 0)).context(doing)?;
-        let source = Self { git, folders: Folders::default() };
+        let source = Self::of(git);
         let tree = source.tree(tree)?;
         let commit = source.git.commit(Some("HEAD"), &author, &author, first.message, &tree, &[]).context(doing)?;
         drop(tree);

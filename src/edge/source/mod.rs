@@ -98,12 +98,16 @@ impl Source {
         // The user's own settings must not take our hook away, and broken or hostile objects stay out.
         config.set_str("core.hooksPath", "hooks").context(doing)?;
         config.set_bool("receive.fsckObjects", true).context(doing)?;
-        Ok(Self { git, folders: Folders::default() })
+        Ok(Self::of(git))
+    }
+
+    fn of(git: GitRepository) -> Self {
+        Self { git, folders: Folders::default() }
     }
 
     fn open_with(path: &Path, flags: RepositoryOpenFlags) -> Result<Self> {
         match GitRepository::open_ext(path, flags, std::iter::empty::<&std::ffi::OsStr>()) {
-            Ok(git) => Ok(Self { git, folders: Folders::default() }),
+            Ok(git) => Ok(Self::of(git)),
             Err(error) if error.code() == ErrorCode::NotFound => {
                 Err(absent(format!("there is no git repository at `{}`", path.display())))
             }
