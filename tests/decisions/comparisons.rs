@@ -65,8 +65,9 @@ fn closing_cancels_both_versions_and_a_comparison_goes_on_when_it_is_asked_for_a
     let mut world = World::comparing();
     world.set_status(PullStatus::Closed).answer(2, Luck::Good);
     assert_eq!(world.asked("CancelJobs").len(), 2);
+    world.drain();
     assert!(matches!(world.stage(), ComparedStage::Ended { ending: Ending::Cancelled { .. }, .. }));
-    world.drain().set_status(PullStatus::Open).drain();
+    world.set_status(PullStatus::Open).drain();
     world.comment("/modelship compare").drain();
     assert!(matches!(world.stage(), ComparedStage::Compared { .. }));
 }
@@ -95,6 +96,7 @@ fn when_one_version_cannot_run_the_other_need_not() {
     world.comment("/modelship compare").answer(0, Luck::Good);
     world.answer(1, Luck::Good).answer(0, Luck::Bad);
     assert_eq!(world.asked("CancelJobs").len(), 1);
+    world.drain();
     assert!(
         matches!(world.stage(), ComparedStage::Ended { ending: Ending::Stopped { reason }, .. } if reason.contains("head has moved"))
     );

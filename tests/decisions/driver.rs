@@ -247,11 +247,14 @@ impl World {
                 Event::JobsSubmitted { round: *round, jobs: vec![job(*round)], runs, known: sweep.known, failed }
             }
             Effect::WatchJobs { sweep, round, .. } => {
-                let runs = match self.sweep_of(sweep).phase {
+                let state = self.sweep_of(sweep);
+                let runs = match state.phase {
                     SweepPhase::Running { runs, .. } => runs,
                     _ => 1,
                 };
                 match luck {
+                    // Jobs that were ended have left nothing more.
+                    Luck::Bad if state.ending.is_some() => observed(*round, state.counts.clone(), true),
                     Luck::Slow => observed(*round, counts(runs.min(1), &[]), false),
                     Luck::Bad => observed(*round, counts(0, &[(FailureClass::Interrupted, runs.min(2))]), true),
                     Luck::Faulty if runs > 2 => {

@@ -105,6 +105,15 @@ fn closing_stops_the_sweep_and_merging_lets_it_go_on() {
 }
 
 #[test]
+fn that_a_sweep_was_cancelled_is_told_also_when_no_run_was_done() {
+    let mut world = World::running();
+    world.set_status(PullStatus::Closed).answer(1, Luck::Good).answer(0, Luck::Bad);
+    assert!(matches!(&world.sweep().phase, SweepPhase::Cancelled { analysis: None, .. }));
+    assert_eq!(world.posted.iter().filter(|marker| marker.starts_with("result/")).count(), 1);
+    world.drain().check_rest();
+}
+
+#[test]
 fn the_result_is_told_in_a_comment_of_its_own_once() {
     let mut world = World::running();
     world.drain();
