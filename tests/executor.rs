@@ -74,6 +74,8 @@ impl World {
                 summary: Summary::File("summary.csv".to_owned()),
                 columns: BTreeMap::new(),
                 files: Vec::new(),
+                file_checks: BTreeMap::new(),
+                may_be_empty: false,
             },
             search_path: DEFAULT_SEARCH_PATH.to_owned(),
             environment: BTreeMap::new(),

@@ -159,6 +159,7 @@ fn field(column: &TableColumn) -> Field {
     let role = match column.source {
         Source::Parameter(_) => "parameter",
         Source::Output(_) => "output",
+        Source::Rows(_) => "rows",
         Source::Difference(_) => "difference",
         Source::RunId
         | Source::Role

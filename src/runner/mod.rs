@@ -21,6 +21,7 @@ pub mod processes;
 mod records;
 pub mod redact;
 mod room;
+mod rows;
 mod run;
 mod slots;
 pub mod spec;

@@ -2,6 +2,7 @@
 
 use super::escape::{COMMENT_LIMIT, clip, fit, text};
 use super::numbers::{count, number, plural};
+use super::warning::warning_list;
 use super::{Align, assignments, table, value};
 use crate::domain::sweep::analysis::{Comparison, FailedPoint, OutputDifference};
 
@@ -18,6 +19,7 @@ pub fn comparison_text(comparison: &Comparison) -> String {
         return fit(&body, COMMENT_LIMIT);
     }
     body.push_str(&format!("{}\n\n{}", matched(comparison), failing(comparison)));
+    body.push_str(&warning_list(&comparison.warnings));
     if !comparison.outputs.iter().any(OutputDifference::differs) {
         body.push_str("**No output differs.**\n");
         return fit(&body, COMMENT_LIMIT);
@@ -146,6 +148,7 @@ mod tests {
             failing_in_both: 0,
             outputs_only_first: Vec::new(),
             outputs_only_second: Vec::new(),
+            warnings: Vec::new(),
             effort: None,
             outputs: vec![
                 OutputDifference {

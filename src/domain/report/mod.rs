@@ -18,6 +18,7 @@ mod results;
 mod status;
 mod thread;
 mod versions;
+mod warning;
 
 pub use build::{BuildLine, BuildProgress, build_comment};
 pub use command::{NothingToRun, command_denied, help, nothing_to_run, unknown_command};
@@ -29,6 +30,7 @@ pub use results::{Links, cancelled_comment, directory_url, final_comment, stoppe
 pub use status::{SweepLine, SweepProgress, status_comment};
 pub use thread::{models_comment, nothing_to_do, pull_status, sweep_comment, withdrawn_comment};
 pub use versions::versions_comment;
+pub use warning::warning_text;
 
 use escape::{clip, code};
 
@@ -194,6 +196,8 @@ mod tests {
                 },
             ],
             texts: Vec::new(),
+            file_rows: Vec::new(),
+            warnings: Vec::new(),
             notes: vec!["`units` is 20,000 at every point".to_owned()],
         }
     }

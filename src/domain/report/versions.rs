@@ -4,14 +4,15 @@ use super::comparison::{difference_table, failing, percent};
 use super::escape::{COMMENT_LIMIT, fit, text};
 use super::numbers::{count, duration, number, plural};
 use super::progress::{failed_by_class, finished};
+use super::warning::warning_list;
 use super::{assignments, command_block, value};
 use crate::domain::command::Command;
 use crate::domain::ids::{ModelName, SweepName};
 use crate::domain::pull::{ComparedStage, ComparedSweep, ComparisonPhase, Ending, Pair, PullComparison};
-use crate::domain::sweep::analysis::{Comparison, Effort, OutputDifference};
+use crate::domain::sweep::analysis::{Comparison, Effort, OutputDifference, Warning};
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::record::OutputValue;
-use crate::domain::sweep::state::SweepReport;
+use crate::domain::sweep::state::{SweepPhase, SweepReport};
 
 /// The comment on what the pull request does to `model`.
 #[must_use]
@@ -129,6 +130,7 @@ fn compared(reports: &Pair<SweepReport>, comparison: &Comparison) -> String {
         body.push_str(&format!("**Largest mover:** {}\n\n", moved(mover)));
     }
     body.push_str(&failing(comparison));
+    body.push_str(&warning_list(&new_warnings(reports, comparison)));
     if comparison.outputs.iter().any(OutputDifference::differs) {
         body.push_str(&difference_table(comparison));
         body.push('\n');
@@ -141,6 +143,21 @@ fn compared(reports: &Pair<SweepReport>, comparison: &Comparison) -> String {
         body.push_str(&first_failures(if comparison.failing > 0 { head } else { base }));
     }
     body
+}
+
+/// What the comparison warns of, and what the pull request's own results warn of and the base's do not.
+fn new_warnings(reports: &Pair<SweepReport>, comparison: &Comparison) -> Vec<Warning> {
+    let of = |report: &SweepReport| match &report.phase {
+        SweepPhase::Succeeded { analysis } | SweepPhase::Incomplete { analysis } => analysis.warnings.clone(),
+        SweepPhase::Submitting
+        | SweepPhase::Running { .. }
+        | SweepPhase::Analysing
+        | SweepPhase::Cancelled { .. }
+        | SweepPhase::Stopped { .. } => Vec::new(),
+    };
+    let known = of(&reports.base);
+    let own = of(&reports.head).into_iter().filter(|warning| !known.contains(warning));
+    comparison.warnings.iter().cloned().chain(own).collect()
 }
 
 /// `revenue` at `STANDARD` = `3500`: 898,698 -> 907,685 USD (**+1 %**).
