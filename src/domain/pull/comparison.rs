@@ -371,7 +371,7 @@ fn kept(stage: &ComparedStage, plans: &Pair<PlanSummary>) -> Option<ComparedStag
             reports.base.plan.head.clone_from(&plans.base.head);
             reports.head.plan.head.clone_from(&plans.head.head);
         }
-        ComparedStage::Ended { plans: ended, .. } => *ended = Box::new(plans.clone()),
+        ComparedStage::Ended { plans: ended, .. } => **ended = plans.clone(),
     }
     Some(stage)
 }

@@ -60,16 +60,18 @@ pub(super) fn failing(comparison: &Comparison) -> String {
     let (first, second) = (value(&comparison.first), value(&comparison.second));
     let mut lines = Vec::new();
     if comparison.failing > 0 {
-        let mut line = format!("❌ **{} fail** in {second} and did not in {first}", plural(comparison.failing, "run"));
+        let verb = if comparison.failing == 1 { "fails" } else { "fail" };
+        let mut line =
+            format!("❌ **{} {verb}** in {second} and did not in {first}", plural(comparison.failing, "run"));
         let places: Vec<String> = comparison.failing_at.iter().map(failed_point).collect();
         line.push_str(&format!(": {}", places.join("; ")));
         lines.push(line);
     }
     if comparison.mended > 0 {
-        lines.push(format!("{} that failed in {first} succeed in {second}", plural(comparison.mended, "run")));
+        lines.push(format!("mended in {second}: {} that failed in {first}", plural(comparison.mended, "run")));
     }
     if comparison.failing_in_both > 0 {
-        lines.push(format!("{} fail in both", plural(comparison.failing_in_both, "run")));
+        lines.push(format!("failed in both: {}", plural(comparison.failing_in_both, "run")));
     }
     for (only, name) in [(&comparison.outputs_only_first, first), (&comparison.outputs_only_second, second)] {
         if !only.is_empty() {
