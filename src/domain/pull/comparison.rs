@@ -135,12 +135,8 @@ impl Thread<'_> {
     pub(super) fn compare(&mut self, order: &Order<'_>, name: Option<&SweepName>) {
         let head = &self.state.snapshot.head;
         let mut wanted = Vec::new();
-        let mut unplanned = Vec::new();
         for (model, comparison) in &self.state.comparisons {
-            let ComparisonPhase::Planned { shown_at, head: of, sweeps, .. } = &comparison.phase else {
-                unplanned.push(model.clone());
-                continue;
-            };
+            let ComparisonPhase::Planned { shown_at, head: of, sweeps, .. } = &comparison.phase else { continue };
             if of != head || order.comment.created_at.plus(CLOCK_SLACK) < *shown_at {
                 continue;
             }
@@ -174,10 +170,13 @@ impl Thread<'_> {
             }
             self.show_comparison(&model);
         }
-        if name.is_none() {
-            for model in unplanned {
-                self.plan_comparison(&model);
-            }
+    }
+
+    /// Plans every comparison again: production may have moved, or what was in the way may be gone.
+    pub(super) fn plan_comparisons(&mut self) {
+        let models: Vec<ModelName> = self.state.comparisons.keys().cloned().collect();
+        for model in models {
+            self.plan_comparison(&model);
         }
     }
 
