@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::decision::Rules;
 use crate::domain::ids::RepositoryName;
+use crate::domain::manifest::Bases;
 use crate::domain::report;
+use crate::domain::sweep::cost::Price;
 
 /// Settings, complete and checked.
 #[derive(Debug, Clone)]
@@ -28,6 +30,8 @@ pub struct Settings {
     pub artifacts: PathBuf,
     /// Where repositories and pull requests are.
     pub forge: ForgeSettings,
+    /// Other repositories that sources are fetched from.
+    pub sources: SourceSettings,
     /// The server.
     pub server: ServerSettings,
     /// What builds and runs models.
@@ -42,8 +46,13 @@ pub struct Settings {
     pub comment_interval: Duration,
     /// How often to compare what is known with what is.
     pub reconcile_every: Duration,
+    /// How long deliveries, decided events and failed tasks are remembered.
+    pub keep_history: Duration,
     /// Most runs of one sweep.
     pub max_runs: u64,
+    /// Most memory that a run may be given that needs more than its manifest says, in bytes; none for what the machine
+    /// has.
+    pub max_memory: Option<u64>,
 }
 
 /// Where repositories and pull requests are.
@@ -72,6 +81,15 @@ pub struct ServerSettings {
     pub repositories: Vec<i64>,
 }
 
+/// Other repositories that manifests may name with `source: {repo: ...}`.
+#[derive(Debug, Clone)]
+pub struct SourceSettings {
+    /// Folders of this machine whose repositories may be named with `file://`.
+    pub folders: Vec<PathBuf>,
+    /// Variables that `git` sees: where it finds its configuration, keys, proxies and certificates.
+    pub environment: Vec<(String, String)>,
+}
+
 /// What builds and runs models. An executor runs what the builder of the same name makes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -98,8 +116,12 @@ pub struct DockerSettings {
     pub network: String,
     /// The engine's network for builds.
     pub build_network: String,
-    /// Base images of generated environments: `python`, `debian`.
-    pub bases: BTreeMap<String, String>,
+    /// Base images of generated environments.
+    pub bases: Bases,
+    /// Build arguments for every Dockerfile that declares them.
+    pub build_args: BTreeMap<String, String>,
+    /// What runs cost here.
+    pub price: Price,
 }
 
 /// The `process` executor and builder.
@@ -117,6 +139,8 @@ pub struct ProcessSettings {
     pub search_path: String,
     /// Variables that build commands see: where package managers find their registries and proxies.
     pub build_environment: BTreeMap<String, String>,
+    /// What runs cost here.
+    pub price: Price,
 }
 
 /// Which repositories may use `process`.
@@ -159,6 +183,7 @@ struct File {
     database: Option<String>,
     artifacts: Option<PathBuf>,
     forge: Option<ForgeFile>,
+    source_folders: Vec<PathBuf>,
     server: ServerFile,
     executor: ExecutorKind,
     process: ProcessFile,
@@ -166,7 +191,9 @@ struct File {
     promote_direct_pushes: bool,
     comment_interval: Option<String>,
     reconcile_every: Option<String>,
+    keep_history: Option<String>,
     max_runs: Option<u64>,
+    max_memory: Option<bytesize::ByteSize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -190,6 +217,7 @@ struct ProcessFile {
     trusted: Option<Vec<RepositoryName>>,
     search_path: Option<String>,
     build_environment: Vec<String>,
+    price: Price,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -200,7 +228,16 @@ struct DockerFile {
     runner: Option<PathBuf>,
     network: Option<String>,
     build_network: Option<String>,
-    bases: BTreeMap<String, String>,
+    bases: BasesFile,
+    build_args: BTreeMap<String, String>,
+    price: Price,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct BasesFile {
+    debian: Option<String>,
+    python: Option<String>,
 }
 
 /// The name of the state directory within a repository, and of the settings file within that.
@@ -214,6 +251,18 @@ const BUILD_VARIABLES: &[&str] = &["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA
 /// The same, by how names begin or end.
 const BUILD_PREFIX: &str = "PIP_";
 const BUILD_SUFFIX: &str = "_PROXY";
+
+/// What `git` needs to know of whom it works for, and of the way out.
+const GIT_VARIABLES: &[&str] = &[
+    "HOME",
+    "XDG_CONFIG_HOME",
+    "SSH_AUTH_SOCK",
+    "GIT_SSL_CAINFO",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE",
+    "GIT_CONFIG_GLOBAL",
+];
 
 impl Settings {
     /// Reads settings for the directory `cwd`: flags over environment over file over what suits a laptop.
@@ -258,6 +307,10 @@ impl Settings {
             artifacts: file.artifacts.map_or_else(|| state.join("artifacts"), at),
             database: SecretString::from(database),
             forge,
+            sources: SourceSettings {
+                folders: file.source_folders.into_iter().map(at).collect(),
+                environment: git_environment(),
+            },
             server: ServerSettings {
                 listen,
                 webhook_secrets: webhook_secrets()?,
@@ -274,6 +327,7 @@ impl Settings {
                     .or_else(|| variable("PATH"))
                     .unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned()),
                 build_environment: build_environment(&file.process.build_environment),
+                price: checked_price("process", file.process.price)?,
             },
             executor: file.executor,
             docker: docker_settings(file.docker, &base)?,
@@ -281,7 +335,10 @@ impl Settings {
             comment_interval: duration("comment_interval", file.comment_interval, Duration::from_secs(1))?,
             reconcile_every: duration("reconcile_every", file.reconcile_every, Duration::from_secs(60))?
                 .max(Duration::from_millis(100)),
+            keep_history: duration("keep_history", file.keep_history, Duration::from_secs(90 * 24 * 3600))?
+                .max(Duration::from_secs(24 * 3600)),
             max_runs: file.max_runs.unwrap_or(1_000_000),
+            max_memory: file.max_memory.map(|most| most.as_u64()),
             state,
         })
     }
@@ -347,6 +404,12 @@ fn build_environment(named: &[String]) -> BTreeMap<String, String> {
     std::env::vars().filter(|(name, value)| passed(name) && !value.is_empty()).collect()
 }
 
+/// The variables that `git` sees when it fetches other repositories.
+fn git_environment() -> Vec<(String, String)> {
+    let passed = |name: &str| GIT_VARIABLES.contains(&name) || name.to_ascii_uppercase().ends_with(BUILD_SUFFIX);
+    std::env::vars().filter(|(name, value)| passed(name) && !value.is_empty()).collect()
+}
+
 /// The secrets of `MODELSHIP_WEBHOOK_SECRET`, one a line.
 fn webhook_secrets() -> Result<Vec<SecretString>> {
     match std::env::var("MODELSHIP_WEBHOOK_SECRET") {
@@ -379,11 +442,10 @@ fn docker_settings(file: DockerFile, base: &Path) -> Result<DockerSettings> {
         Some(path) => base.join(path),
         None => runner_path()?,
     };
-    let mut bases = BTreeMap::from([
-        ("debian".to_owned(), "debian:bookworm-slim".to_owned()),
-        ("python".to_owned(), "python:3.12-slim".to_owned()),
-    ]);
-    bases.extend(file.bases);
+    let bases = Bases {
+        debian: file.bases.debian.unwrap_or_else(|| "debian:bookworm-slim".to_owned()),
+        python: file.bases.python.unwrap_or_else(|| "python:3.12-slim".to_owned()),
+    };
     Ok(DockerSettings {
         host: file.host.or_else(|| variable("DOCKER_HOST")).unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned()),
         registry: file.registry,
@@ -392,7 +454,18 @@ fn docker_settings(file: DockerFile, base: &Path) -> Result<DockerSettings> {
         network: file.network.unwrap_or_else(|| "bridge".to_owned()),
         build_network: file.build_network.unwrap_or_else(|| "default".to_owned()),
         bases,
+        build_args: file.build_args,
+        price: checked_price("docker", file.price)?,
     })
+}
+
+fn checked_price(executor: &str, price: Price) -> Result<Price> {
+    let fine = |amount: f64| amount.is_finite() && amount >= 0.0;
+    anyhow::ensure!(
+        fine(price.vcpu_hour) && fine(price.gib_hour),
+        "`{executor}.price` is {price:?}; a price is an amount of USD, 0 or above"
+    );
+    Ok(price)
 }
 
 /// The runner lies beside this program.

@@ -47,6 +47,7 @@ impl World {
                 Ok(())
             }),
             commands: vec![vec!["./build.sh".to_owned()]],
+            build: Build::default(),
             log: self.log(),
             timeout: Duration::from_secs(60),
         }
@@ -110,7 +111,11 @@ fn manifest(tests: Vec<Test>) -> Manifest {
         model: ModelName::parse("urban/tiny").unwrap(),
         description: String::new(),
         source: Source::Path(".".to_owned()),
-        build: Build { process: Some(vec![vec!["./build.sh".to_owned()]]), docker: None },
+        build: Build {
+            process: Some(vec![vec!["./build.sh".to_owned()]]),
+            timeout: Duration::from_secs(60),
+            ..Build::default()
+        },
         build_by: BuildBy::Server,
         run: Run {
             command: vec!["{model}/sim".to_owned()],
@@ -128,6 +133,7 @@ fn manifest(tests: Vec<Test>) -> Manifest {
             columns: BTreeMap::new(),
             files: Vec::new(),
             file_checks: BTreeMap::new(),
+            limit: 1 << 30,
             may_be_empty: false,
         },
         tests,

@@ -74,6 +74,7 @@ impl World {
                 summary: Summary::File("summary.csv".to_owned()),
                 columns: BTreeMap::new(),
                 files: Vec::new(),
+                limit: 1 << 30,
                 file_checks: BTreeMap::new(),
                 may_be_empty: false,
             },

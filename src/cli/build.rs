@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::Build;
+use super::arguments::{Build, Test};
 use super::output::{CliError, Output};
 use super::progress::Stage;
 use super::session::Session;
@@ -13,11 +13,22 @@ use super::workspace::{Workspace, WorkspaceModel};
 use crate::domain::decide::State;
 use crate::domain::diagnostic::Faults;
 use crate::domain::event::{BuildFailure, BuildOrigin, Event, Key};
+use crate::domain::ids::{CommitSha, ModelName, Time, VersionId};
 use crate::domain::report::numbers;
-use crate::domain::version::{PassedTest, Version};
+use crate::domain::version::{PassedTest, SourceRef, Tree, Version};
 use crate::edge::builder::process::TestError;
-use crate::engine::Engine;
+use crate::engine::{Engine, Outlook};
 use crate::settings::Settings;
+
+/// What a build of a model would do, as `--output json` shows it.
+#[derive(Debug, Serialize)]
+struct Foretold {
+    model: ModelName,
+    commit: CommitSha,
+    would: &'static str,
+    version: Option<VersionId>,
+    why: String,
+}
 
 /// A model that was built, as `--output json` shows it.
 #[derive(Debug, Serialize)]
@@ -33,37 +44,89 @@ pub(crate) async fn build(settings: Settings, build: &Build, _cwd: &Path, output
     let mut session = Session::open(settings).await?;
     let workspace = Workspace::open(&session.engine.outside().hosting, build.dirty)?;
     let models = workspace.models(&build.models)?;
+    if build.dry_run {
+        return foretell(session, &models, output).await;
+    }
     let mut results = Vec::new();
     for model in &models {
-        results.push((model, make(&mut session, &workspace, model, output).await?));
+        results.push((model, make(&mut session, Wanted::of(&workspace, model), output).await?));
     }
     session.close().await?;
     show(&results, &workspace, output)
 }
 
+/// Says what a build would do, and does nothing.
+async fn foretell(session: Session, models: &[WorkspaceModel], output: &Output) -> Result<(), CliError> {
+    let mut rows = Vec::new();
+    let mut faults = Vec::new();
+    for model in models {
+        let (would, version, why) = match session.engine.build_outlook(&model.model, &model.source).await? {
+            Outlook::Known(version) => ("nothing", Some(version.id), "the version is registered and built".to_owned()),
+            Outlook::Same(version) => {
+                let why = format!("it runs the same as version {}, which is built", version.id);
+                ("register", Some(version.id), why)
+            }
+            Outlook::Build { reasons } => ("build", None, reasons.join("; ")),
+            Outlook::Refused(found) => {
+                let why = found.to_string();
+                faults.extend(found.0);
+                ("fail", None, why)
+            }
+        };
+        rows.push(Foretold { model: model.model.clone(), commit: model.source.commit.clone(), would, version, why });
+    }
+    session.close().await?;
+    if output.is_json() {
+        output.json(&rows)?;
+    } else {
+        let cells: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                vec![row.model.to_string(), row.commit.short().to_owned(), row.would.to_owned(), row.why.clone()]
+            })
+            .collect();
+        output.table(&["MODEL", "COMMIT", "WOULD", "WHY"], &cells)?;
+    }
+    if !faults.is_empty() {
+        output.faults(&Faults(faults));
+        return Err(CliError::Told);
+    }
+    output.next_step("modelship build");
+    Ok(())
+}
+
+/// What is to be built.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// The model.
+    pub(super) model: &'a ModelName,
+    /// Where its source lies.
+    pub(super) source: &'a SourceRef,
+    /// Whether that is a commit that somebody can check out.
+    pub(super) tree: Tree,
+}
+
+impl<'a> Wanted<'a> {
+    /// `model` as it is in `workspace`.
+    pub(super) fn of(workspace: &Workspace, model: &'a WorkspaceModel) -> Self {
+        Self { model: &model.model, source: &model.source, tree: workspace.tree }
+    }
+}
+
 /// Builds one model unless it is registered already, and waits for the outcome.
 pub(super) async fn make(
     session: &mut Session,
-    workspace: &Workspace,
-    model: &WorkspaceModel,
+    wanted: Wanted<'_>,
     output: &Output,
 ) -> Result<Result<Version, BuildFailure>, CliError> {
-    let stage = Stage::begin(output, &format!("Building {}", model.model));
-    let key = Key::Model(model.model.clone());
-    session
-        .engine
-        .tell(
-            key.clone(),
-            Event::BuildRequested {
-                source: model.source.clone(),
-                tree: workspace.tree,
-                origin: BuildOrigin::Terminal,
-                waiter: None,
-            },
-        )
-        .await?;
-    let commit = model.source.commit.clone();
-    let name = model.model.clone();
+    let Wanted { model: name, source, tree } = wanted;
+    let stage = Stage::begin(output, &format!("Building {name}"));
+    let key = Key::Model(name.clone());
+    let began = session.engine.now();
+    let origin = BuildOrigin::Terminal;
+    let event = Event::BuildRequested { source: source.clone(), tree, origin, waiter: None };
+    session.engine.tell(key.clone(), event).await?;
+    let commit = source.commit.clone();
     let outcome = session
         .until(async |engine: &Engine| {
             let Some(State::Model(state)) = read(engine, &key).await? else { return Ok(None) };
@@ -73,29 +136,44 @@ pub(super) async fn make(
             if let Some(failed) = state.failures.iter().rev().find(|failed| failed.commit == commit) {
                 return Ok(Some(Err(failed.failure.clone())));
             }
-            let versions = engine.store().versions(&name).await?;
-            Ok(versions.into_iter().find(|version| version.source.commit == commit).map(Ok))
+            let versions = engine.store().versions(name).await?;
+            let Some(version) = versions.iter().find(|version| version.source.commit == commit) else {
+                return Ok(None);
+            };
+            Ok(Some(Ok((version.clone(), how_made(version, &versions, began)))))
         })
         .await?;
     match &outcome {
-        Ok(version) => stage.done(&format!("version {} ({})", version.id, tests(version))),
+        Ok((version, how)) => stage.done(&format!("version {} ({how})", version.id)),
         Err(failure) => stage.failed(&failure.stage),
     }
-    Ok(outcome)
+    Ok(outcome.map(|(version, _)| version))
 }
 
-fn tests(version: &Version) -> String {
+/// What was done since `began` for `version`, which is one of all `versions` of its model.
+fn how_made(version: &Version, versions: &[Version], began: Time) -> String {
+    let same = |other: &&Version| other.executable == version.executable && other.manifest == version.manifest;
+    if version.registered_at < began {
+        return "known already".to_owned();
+    }
+    if let Some(other) = versions.iter().filter(same).find(|other| other.registered_at < began) {
+        return format!("nothing to build, it runs the same as {}", other.id);
+    }
     let count = u64::try_from(version.tests.len()).unwrap_or(u64::MAX);
-    format!("built in {}, {} passed", numbers::duration(version.build_ms), numbers::plural(count, "test"))
+    let tests = format!("{} passed", numbers::plural(count, "test"));
+    match version.build_ms {
+        0 => tests,
+        build_ms => format!("built in {}, {tests}", numbers::duration(build_ms)),
+    }
 }
 
 async fn read(engine: &Engine, key: &Key) -> anyhow::Result<Option<State>> {
     Ok(engine.store().state(&key.to_string()).await?.map(|json| serde_json::from_str(&json)).transpose()?)
 }
 
-type Outcome = Result<Version, BuildFailure>;
+type Made = Result<Version, BuildFailure>;
 
-fn show(results: &[(&WorkspaceModel, Outcome)], workspace: &Workspace, output: &Output) -> Result<(), CliError> {
+fn show(results: &[(&WorkspaceModel, Made)], workspace: &Workspace, output: &Output) -> Result<(), CliError> {
     if output.is_json() {
         let rows: Vec<_> = results
             .iter()
@@ -175,13 +253,13 @@ impl TestResult {
 }
 
 /// Runs the declared tests, each with its time. A model that is not built yet is built first, which tests it too.
-pub(crate) async fn test(settings: Settings, build: &Build, _cwd: &Path, output: &Output) -> Result<(), CliError> {
+pub(crate) async fn test(settings: Settings, build: &Test, _cwd: &Path, output: &Output) -> Result<(), CliError> {
     let mut session = Session::open(settings).await?;
     let workspace = Workspace::open(&session.engine.outside().hosting, build.dirty)?;
     let models = workspace.models(&build.models)?;
     let mut results = Vec::new();
     for model in &models {
-        match make(&mut session, &workspace, model, output).await? {
+        match make(&mut session, Wanted::of(&workspace, model), output).await? {
             Ok(version) => results.extend(test_model(&session, model, &version, output).await?),
             Err(failure) => {
                 explain(&model.model.to_string(), &failure, output);
@@ -214,12 +292,12 @@ async fn test_model(
 ) -> Result<Vec<TestResult>, CliError> {
     let stage = Stage::begin(output, &format!("Testing {}", model.model));
     let builder = &session.engine.outside().builder;
-    let Some(dir) = builder.built(&version.executable) else {
-        let message = format!("version `{}` is no longer built on this machine; build it again", version.id);
-        return Err(CliError::User(message));
-    };
-    match builder.run_tests(&dir, &model.manifest, &CancellationToken::new()).await {
-        Ok(tests) => {
+    match builder.test_version(version, &model.manifest, &CancellationToken::new()).await {
+        Ok(None) => {
+            let message = format!("what was built for version `{}` is no longer there; build it again", version.id);
+            Err(CliError::User(message))
+        }
+        Ok(Some(tests)) => {
             stage.done(&numbers::plural(u64::try_from(tests.len()).unwrap_or(u64::MAX), "test"));
             let passed = |test: PassedTest| TestResult {
                 model: model.model.to_string(),

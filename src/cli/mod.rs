@@ -9,12 +9,15 @@ mod doctor;
 mod faults;
 mod hook;
 mod init;
+mod logs;
+mod man;
 mod markdown;
 mod models;
 mod output;
 mod pr;
 mod progress;
 mod queue;
+mod replay;
 mod serve;
 mod session;
 mod sweep;
@@ -30,6 +33,9 @@ use output::{CliError, ExitStatus, Output};
 use crate::settings::{self, Flags, Settings};
 use crate::telemetry::{self, LogFormat};
 
+/// How long work that nobody waits for any more may go on after the verb is done.
+const LAST_WORK: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// Reads the command line, does what it says, and gives the process's exit status: 0 done, 1 the user's input or model
 /// failed, 2 our fault.
 #[must_use]
@@ -42,7 +48,10 @@ pub fn main() -> std::process::ExitCode {
         .map_err(CliError::from)
         .and_then(|()| {
             let runtime = tokio::runtime::Runtime::new().map_err(|error| CliError::Ours(error.into()))?;
-            runtime.block_on(run(arguments, &output))
+            let done = runtime.block_on(run(arguments, &output));
+            // Whoever left in the middle of something does not wait for it after all.
+            runtime.shutdown_timeout(LAST_WORK);
+            done
         })
         .map_or_else(|error| output.error(&error), |()| ExitStatus::Done);
     status.into()
@@ -69,22 +78,26 @@ async fn run(arguments: Arguments, output: &Output) -> Result<(), CliError> {
             SweepVerb::Plan(file) => sweep::plan(settings()?, &file, &cwd, output).await,
             SweepVerb::Run(run) => sweep::run(settings()?, &run, &cwd, output).await,
             SweepVerb::Status { sweep } => sweep::status(settings()?, sweep.as_deref(), output).await,
-            SweepVerb::Results(results) => sweep::results(settings()?, &results, output).await,
+            SweepVerb::Results(results) => sweep::results(settings()?, &results, &cwd, output).await,
+            SweepVerb::Replay(replay) => replay::sweep(settings()?, &replay, &cwd, output).await,
             SweepVerb::Cancel { sweep } => sweep::cancel(settings()?, &sweep, output).await,
             SweepVerb::Retry { sweep } => sweep::retry(settings()?, &sweep, output).await,
         },
+        Verb::Replay(replay) => replay::run(settings()?, &replay, &cwd, output).await,
+        Verb::Logs(logs) => logs::logs(settings()?, &logs, output).await,
         Verb::Pr { repository, forge, login, verb } => {
             let there = pr::Where { settings: settings()?, repository, forge, login, cwd: &cwd };
             pr::pr(there, verb, output).await
         }
         Verb::Queue => queue::queue(settings()?, output).await,
         Verb::Serve(_) => serve::serve(settings()?).await,
-        Verb::Doctor => doctor::doctor(settings()?, output).await,
+        Verb::Doctor => doctor::doctor(settings()?, &cwd, output).await,
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "modelship", &mut script);
             output.raw(&script)
         }
+        Verb::Man { to } => man::man(to.map(|to| cwd.join(to)).as_deref(), output),
         Verb::ForgeHook(hook) => hook::hook(&hook, output).await,
     }
 }

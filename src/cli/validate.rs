@@ -16,17 +16,12 @@ use crate::domain::sweep::spec::SweepSpec;
 use crate::domain::yaml::Files;
 use crate::edge::source::Source;
 
-/// Most runs that a sweep file may have by itself; an instance may set less.
-const MAX_RUNS: u64 = 1_000_000;
-
 /// Checks files as they lie in the work tree, or writes the schemas.
 pub(crate) fn validate(validate: &Validate, cwd: &Path, output: &Output) -> Result<(), CliError> {
     if let Some(directory) = &validate.schemas {
         return write_schemas(&cwd.join(directory), output);
     }
-    let root = Source::discover(cwd).ok().and_then(|source| source.work_tree()).unwrap_or_else(|| cwd.to_path_buf());
-    let root = fs_err::canonicalize(root).map_err(anyhow::Error::from)?;
-    let work_tree = WorkTree { root };
+    let work_tree = WorkTree::around(cwd)?;
     let files = if validate.files.is_empty() {
         work_tree.all()?
     } else {
@@ -66,11 +61,25 @@ pub(crate) fn validate(validate: &Validate, cwd: &Path, output: &Output) -> Resu
 }
 
 /// The files of the work tree, as they are now.
-struct WorkTree {
+pub(super) struct WorkTree {
     root: PathBuf,
 }
 
 impl WorkTree {
+    /// The work tree that `cwd` lies in; `cwd` itself when there is no repository.
+    pub(super) fn around(cwd: &Path) -> Result<Self, CliError> {
+        let root =
+            Source::discover(cwd).ok().and_then(|source| source.work_tree()).unwrap_or_else(|| cwd.to_path_buf());
+        Ok(Self { root: fs_err::canonicalize(root).map_err(anyhow::Error::from)? })
+    }
+
+    /// Every manifest that is in order.
+    pub(super) fn manifests(&self) -> Vec<Manifest> {
+        let files = self.all().unwrap_or_default();
+        let manifests = files.iter().filter(|file| *file == "modelship.yaml" || file.starts_with("config/"));
+        manifests.filter_map(|file| Manifest::parse(file, &self.read(file).ok()??, self).ok()).collect()
+    }
+
     fn check(&self, file: &str) -> Result<String, Faults> {
         let text = match self.read(file) {
             Ok(Some(text)) => text,
@@ -89,7 +98,7 @@ impl WorkTree {
         let Some(manifest) = self.manifest_of(&spec)? else {
             return Ok(format!("sweep of {} (its manifest is not here, or has faults)", spec.model));
         };
-        let design = Design::new(&spec, &manifest, self, Limits { max_runs: MAX_RUNS })?;
+        let design = Design::new(&spec, &manifest, self, Limits::default())?;
         let runs = numbers::plural(design.runs(), "run");
         Ok(format!("sweep of {}, {runs} by {}", spec.model, design.name()))
     }

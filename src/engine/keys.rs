@@ -4,12 +4,18 @@
 //! builds/<owner>/<title>/<commit>/build.log
 //! sweeps/<id>/{plan.json, points.jsonl, analysis.csv, analysis.parquet}
 //! sweeps/<id>/jobs/<n>/<round>/{slice.jsonl, records.jsonl, <run id>/{log.txt, <files>}}
+//! replays/<process>-<id>/                                          a replay under way; gone when it has ended
 //! ```
 
 use anyhow::{Context as _, Result};
 
-use crate::domain::ids::{CommitSha, ModelName, SweepId};
+use crate::domain::ids::{CommitSha, ModelName, RunId, SweepId};
 use crate::edge::artifacts::directory::ArtifactKey;
+
+/// Where the logs of a model's builds lie.
+pub(super) fn builds(model: &ModelName) -> Result<ArtifactKey> {
+    key(format!("builds/{model}"))
+}
 
 /// What a build printed.
 pub(super) fn build_log(model: &ModelName, commit: &CommitSha) -> Result<ArtifactKey> {
@@ -47,6 +53,29 @@ pub(super) fn slice(place: &str) -> Result<ArtifactKey> {
 /// The records that the job at `place` leaves.
 pub(super) fn records(place: &str) -> Result<ArtifactKey> {
     key(format!("{place}/records.jsonl"))
+}
+
+/// Where replays have their places while they are under way.
+pub(super) const REPLAYS: &str = "replays";
+
+/// The place of a replay that `process` waits for.
+pub(super) fn replay(process: &str, id: &str) -> Result<ArtifactKey> {
+    key(format!("{REPLAYS}/{process}-{id}"))
+}
+
+/// A file of the job at `place` itself.
+pub(super) fn in_place(place: &str, name: &str) -> Result<ArtifactKey> {
+    key(format!("{place}/{name}"))
+}
+
+/// Where the run `run` of the job at `place` leaves its files.
+pub(super) fn run(place: &str, run: &RunId) -> Result<ArtifactKey> {
+    key(format!("{place}/{run}"))
+}
+
+/// A file that the run `run` of the job at `place` left.
+pub(super) fn kept_file(place: &str, run: &RunId, name: &str) -> Result<ArtifactKey> {
+    key(format!("{place}/{run}/{name}"))
 }
 
 fn key(text: String) -> Result<ArtifactKey> {

@@ -5,10 +5,17 @@
 //! process that dies at any point leaves tasks whose lease runs out and that somebody takes up again.
 
 mod clock;
+mod expansion;
 pub mod keys;
+mod logs;
+mod outage;
+mod outlook;
 mod outside;
 mod perform;
 mod planning;
+mod records;
+mod replay;
+mod states;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,15 +29,19 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use clock::{Clock, system_time};
-pub use outside::{Hosting, Outside};
+pub use logs::{BuildLog, Sought, UnderWay};
+use outage::Outage;
+pub use outlook::Outlook;
+pub use outside::{Hosting, Outside, docker_settings};
 pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
+pub use replay::{Choice, Recorded, ReplayEnd, ReplayOrder};
+pub use states::{StateError, UnreadableState};
 
 use crate::domain::decide::{State, decide};
 use crate::domain::decision::{Decision, Rules};
 use crate::domain::effect::{Effect, Lane};
 use crate::domain::event::{Event, Key, Keyed};
 use crate::domain::ids::Time;
-use crate::edge::executor::process::JobStatus;
 use crate::store::queue::{
     Beat, ClaimedEffect, ClaimedEvent, CommitDecision, Lease, Leases, NewEffect, NewState, Owner,
 };
@@ -44,6 +55,13 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// How long at most between two looks at the queue when nothing wakes us?
 const POLL: Duration = Duration::from_millis(250);
+
+/// How often is looked for what can be forgotten?
+const FORGET_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// How much later than now may something have happened before the clock counts as set back? Replicas' clocks differ a
+/// little.
+const CLOCK_SLACK: Duration = Duration::from_secs(10);
 
 /// How often is an effect tried before it is given up? Half a minute in all.
 const ATTEMPTS: u32 = 6;
@@ -66,6 +84,8 @@ pub struct Engine {
     outside: Arc<Outside>,
     wake: Notify,
     beat: Notify,
+    outage: Outage,
+    forgot: Mutex<Option<Time>>,
     running: Mutex<HashMap<i64, (Lease, CancellationToken)>>,
 }
 
@@ -102,6 +122,8 @@ impl Engine {
             outside: Arc::new(outside),
             wake: Notify::new(),
             beat: Notify::new(),
+            outage: Outage::default(),
+            forgot: Mutex::new(None),
             running: Mutex::new(HashMap::new()),
         })
     }
@@ -129,6 +151,16 @@ impl Engine {
         self.clock.now()
     }
 
+    /// Whether it is time to look for what can be forgotten; the next time comes after a while.
+    fn may_forget(&self, now: Time) -> bool {
+        let mut last = self.forgot.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| now < last || now.since(last) >= FORGET_EVERY);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
+
     /// Says that the queue may hold something new.
     pub fn wake(&self) {
         self.wake.notify_waiters();
@@ -154,18 +186,20 @@ impl Engine {
         if freed > 0 {
             tracing::info!(task.count = freed, "took up {freed} tasks that an earlier process had left");
         }
-        let open: Vec<_> = self.store.open_jobs().await?.into_iter().map(|job| job.handle).collect();
+        let now = self.now();
+        if self.store.newest_moment().await?.is_some_and(|newest| newest > now.plus(CLOCK_SLACK)) {
+            self.clock_was_set_back(now).await?;
+        }
         let outside = self.share_outside();
         let ended = tokio::task::spawn_blocking(move || {
             let runs = outside.executor.reap_orphans().context("cannot look for runs that nobody watches")?;
-            let statuses = outside.executor.status(&open);
-            let running = open.iter().zip(statuses).filter(|(_, status)| *status == JobStatus::Running);
-            let alive: Vec<_> = running.map(|(job, _)| outside.executor.scratch_of(job)).collect();
-            outside.remove_leftovers(&alive).context("cannot remove what an earlier process left half-done")?;
-            let builds = outside.builder.end_leftovers().context("cannot look for builds that nobody watches")?;
-            anyhow::Ok(runs + builds)
+            replay::clear_abandoned(&outside).context("cannot look for replays that nobody waits for")?;
+            outside.remove_leftovers().context("cannot remove what an earlier process left half-done")?;
+            anyhow::Ok(runs)
         });
-        let ended = ended.await.context("looking for left processes panicked")??;
+        let runs = ended.await.context("looking for left processes panicked")??;
+        let builds = self.outside().builder.end_leftovers().await;
+        let ended = runs + builds.context("cannot look for builds that nobody watches")?;
         if ended > 0 {
             tracing::info!(process.count = ended, "ended {ended} processes that nobody watched");
         }
@@ -210,9 +244,12 @@ impl Engine {
             let woken = self.wake.notified();
             match self.store.claim_event(&self.owner, self.now(), LEASE).await {
                 Ok(Some(claim)) => self.decide_one(claim).await,
-                Ok(None) => self.rest(woken, stop).await,
+                Ok(None) => {
+                    self.outage.over(self.now());
+                    self.rest(woken, stop).await;
+                }
                 Err(error) => {
-                    tracing::error!(error = %error, "cannot read the queue");
+                    self.outage.failed("cannot read the queue", error, self.now());
                     self.rest(self.wake.notified(), stop).await;
                 }
             }
@@ -278,7 +315,7 @@ impl Engine {
                 Vec::new()
             } else {
                 self.store.claim_effects(&self.owner, lane, free, self.now(), LEASE).await.unwrap_or_else(|error| {
-                    tracing::error!(error = %error, "cannot read the queue");
+                    self.outage.failed("cannot read the queue", error, self.now());
                     Vec::new()
                 })
             };
@@ -339,7 +376,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let name = effect.name();
         let (error, retry) = match failure {
-            Failure::Later(error) if attempts < attempts_of(effect) => {
+            Failure::Later(error) if attempts < attempts_of(effect) || is_full(&error) && attempts < TALK_ATTEMPTS => {
                 let wait = Duration::from_millis(500) * 2_u32.saturating_pow(attempts.min(9));
                 (error, Some(now.plus(wait)))
             }
@@ -360,9 +397,26 @@ impl Engine {
         self.store.fail_effect(lease, &text, retry, &events, now).await
     }
 
+    /// Nothing waits for a moment that is further away than it was meant to be.
+    async fn clock_was_set_back(&self, now: Time) -> Result<(), StoreError> {
+        let changed = self.store.clock_was_set_back(now, LEASE).await?;
+        tracing::warn!(task.count = changed, "the clock was set back; {changed} tasks that wait are done now");
+        self.wake();
+        Ok(())
+    }
+
     /// Renews the leases of what is under way, and hears of what shall be stopped.
     async fn keep_leases(&self, stop: &CancellationToken) {
+        let mut latest = self.now();
         while !stop.is_cancelled() {
+            let now = self.now();
+            if now < latest
+                && let Err(error) = self.clock_was_set_back(now).await
+            {
+                self.outage.failed("what waits could not be made due", error, now);
+            } else {
+                latest = now;
+            }
             let leases: Vec<_> = self.running().values().map(|(lease, _)| lease.clone()).collect();
             if !leases.is_empty() {
                 match self.store.heartbeat(&leases, self.now(), LEASE).await {
@@ -375,7 +429,7 @@ impl Engine {
                             }
                         }
                     }
-                    Err(error) => tracing::error!(error = %error, "leases could not be renewed"),
+                    Err(error) => self.outage.failed("leases could not be renewed", error, self.now()),
                 }
             }
             tokio::select! {
@@ -389,7 +443,7 @@ impl Engine {
     async fn tick(&self, period: Duration, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             if let Err(error) = self.store.enqueue_tick(self.now()).await {
-                tracing::error!(error = %error, "cannot keep the tick");
+                self.outage.failed("cannot keep the tick", error, self.now());
             }
             self.wake();
             tokio::select! {
@@ -410,6 +464,13 @@ impl Engine {
             () = stop.cancelled() => {}
         }
     }
+}
+
+/// Whether a disk is full: somebody makes room, and then it goes on by itself.
+fn is_full(error: &anyhow::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let mut kinds = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    kinds.any(|kind| matches!(kind, StorageFull | QuotaExceeded))
 }
 
 /// A forge that is out for an hour still gets every answer; what somebody waits for in front of a screen ends sooner.

@@ -1,17 +1,25 @@
 //! Everything outside this process that effects touch, in one place.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
 use crate::domain::effect::Lane;
-use crate::domain::ids::{Repository, RepositoryName};
+use crate::domain::ids::{Digest, Repository, RepositoryName};
+use crate::domain::policy::Guarantees;
+use crate::domain::sweep::cost::Price;
 use crate::edge::artifacts::directory::Artifacts;
+use crate::edge::builder::Builder;
+use crate::edge::builder::docker::{DockerBuilder, ImageSettings};
 use crate::edge::builder::process::{BuilderSettings, ProcessBuilder};
+use crate::edge::docker::{Docker, DockerSettings};
 use crate::edge::executor::process::{ProcessExecutor, ProcessSettings};
 use crate::edge::forge::local::LocalForge;
-use crate::runner::tree::remove_tree;
-use crate::settings::{ForgeSettings, Settings, Trusted};
+use crate::edge::source::remote::{RemoteSettings, Remotes};
+use crate::runner::memory::machine_memory;
+use crate::runner::scratch;
+use crate::settings::{ExecutorKind, ForgeSettings, Settings, Trusted};
 
 /// Where repositories are, and whether there are pull requests.
 #[derive(Debug)]
@@ -35,7 +43,9 @@ pub struct Outside {
     /// Files that sweeps and builds leave.
     pub artifacts: Artifacts,
     /// Makes models out of sources.
-    pub builder: ProcessBuilder,
+    pub builder: Builder,
+    /// Repositories that models' sources are fetched from.
+    pub remotes: Remotes,
     /// Runs jobs.
     pub executor: ProcessExecutor,
     /// Who may use `process`.
@@ -44,6 +54,14 @@ pub struct Outside {
     pub slots: u32,
     /// Most runs of one sweep.
     pub max_runs: u64,
+    /// Most memory of one run, in bytes.
+    pub max_memory: u64,
+    /// What runs cost.
+    pub price: Price,
+    /// What the executor can promise.
+    pub guarantees: Guarantees,
+    /// How long deliveries, decided events and failed tasks are remembered.
+    pub keep_history: Duration,
     /// Most builds at once.
     builds: u32,
     /// `PATH` of models' commands.
@@ -78,11 +96,12 @@ impl Outside {
         let scratch = state.join("scratch");
         Ok(Self {
             hosting,
-            builder: ProcessBuilder::new(BuilderSettings {
-                models_dir: state.join("models"),
-                scratch: scratch.clone(),
+            builder: builder(settings, &state)?,
+            remotes: Remotes::new(RemoteSettings {
+                directory: state.join("remotes"),
+                folders: settings.sources.folders.clone(),
                 search_path: settings.process.search_path.clone(),
-                environment: settings.process.build_environment.clone(),
+                environment: settings.sources.environment.clone(),
             }),
             executor: ProcessExecutor::new(ProcessSettings {
                 runner: settings.process.runner.clone(),
@@ -96,6 +115,19 @@ impl Outside {
             trusted: settings.process.trusted.clone(),
             slots: settings.process.slots,
             max_runs: settings.max_runs,
+            max_memory: match settings.max_memory {
+                Some(most) => most,
+                None => machine_memory().context("cannot find out how much memory this machine has")?,
+            },
+            price: match settings.executor {
+                ExecutorKind::Process => settings.process.price,
+                ExecutorKind::Docker => settings.docker.price,
+            },
+            guarantees: match settings.executor {
+                ExecutorKind::Process => Guarantees { executor: "process", closed_network: false, gpus: false },
+                ExecutorKind::Docker => Guarantees { executor: "docker", closed_network: true, gpus: false },
+            },
+            keep_history: settings.keep_history,
             builds: settings.process.builds,
             scratch,
         })
@@ -113,8 +145,7 @@ impl Outside {
     }
 
     /// Removes plans, analyses and runs that an earlier process left half-done.
-    /// `alive` are the scratch directories of jobs whose runner still works.
-    pub(super) fn remove_leftovers(&self, alive: &[PathBuf]) -> Result<()> {
+    pub(super) fn remove_leftovers(&self) -> Result<()> {
         for entry in fs_err::read_dir(&self.scratch)? {
             let entry = entry?;
             let name = entry.file_name();
@@ -123,11 +154,9 @@ impl Outside {
                 fs_err::remove_file(entry.path())?;
             } else if name.starts_with("analysis-") {
                 fs_err::remove_dir_all(entry.path())?;
-            } else if name.starts_with("job-") && !alive.contains(&entry.path()) {
-                remove_tree(&entry.path())?;
             }
         }
-        Ok(())
+        scratch::remove_abandoned(&self.scratch)
     }
 
     /// The git directory of `repository`.
@@ -151,6 +180,40 @@ impl Outside {
             Hosting::Laptop { .. } => None,
             Hosting::Local(forge) => Some(forge),
         }
+    }
+}
+
+/// What builds models, as the settings choose.
+fn builder(settings: &Settings, state: &Path) -> Result<Builder> {
+    let (scratch, environment) = (state.join("scratch"), settings.process.build_environment.clone());
+    Ok(match settings.executor {
+        ExecutorKind::Process => Builder::Process(ProcessBuilder::new(BuilderSettings {
+            models_dir: state.join("models"),
+            scratch,
+            search_path: settings.process.search_path.clone(),
+            environment,
+        })),
+        ExecutorKind::Docker => {
+            let docker = Docker::new(&docker_settings(settings, state))?;
+            Builder::Docker(DockerBuilder::new(docker, ImageSettings { scratch, environment }))
+        }
+    })
+}
+
+/// How the Docker engine is used.
+#[must_use]
+pub fn docker_settings(settings: &Settings, state: &Path) -> DockerSettings {
+    let docker = settings.docker.clone();
+    DockerSettings {
+        host: docker.host,
+        registry: docker.registry,
+        registry_login: docker.registry_login,
+        runner: docker.runner,
+        network: docker.network,
+        build_network: docker.build_network,
+        bases: docker.bases,
+        build_args: docker.build_args,
+        instance: Digest::of(state.as_os_str().as_encoded_bytes()).short().to_owned(),
     }
 }
 

@@ -130,6 +130,7 @@ mod tests {
             columns: columns.iter().map(|(name, column)| ((*name).to_owned(), column.clone())).collect(),
             files: Vec::new(),
             file_checks: BTreeMap::new(),
+            limit: 1 << 30,
             may_be_empty: false,
         }
     }

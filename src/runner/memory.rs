@@ -9,6 +9,17 @@ use super::processes::{self, Stat};
 /// How long one look at all processes serves everybody who asks.
 const FRESH: Duration = Duration::from_millis(50);
 
+/// How much memory this machine has, in bytes.
+///
+/// # Errors
+/// When the kernel does not say.
+pub fn machine_memory() -> anyhow::Result<u64> {
+    let text = fs_err::read_to_string("/proc/meminfo")?;
+    let total =
+        text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse().ok());
+    total.map(|kib: u64| kib * 1024).ok_or_else(|| anyhow::anyhow!("`/proc/meminfo` names no `MemTotal`"))
+}
+
 /// Watches the memory of process groups. One serves all workers of a job, so that they share each look at `/proc`.
 #[derive(Debug)]
 pub struct MemoryWatch {

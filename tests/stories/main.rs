@@ -6,10 +6,15 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on says where")]
 
 mod compare;
+mod control;
 mod crash;
 mod database;
+mod init;
 mod laptop;
 mod pull;
 mod push;
+mod replay;
 mod tax_calculator;
+#[path = "../world/mod.rs"]
+#[expect(dead_code, reason = "the fault tests use the rest of it")]
 mod world;

@@ -1,15 +1,20 @@
 //! `modelship sweep plan|run|status|results|cancel|retry`.
 
+mod dry;
+mod sample;
 mod show;
 
 use std::path::Path;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use show::{in_short, read_head, show_end, show_files, show_plan, show_rows, show_statistics, words};
 
 use super::arguments::{SweepFile, SweepResults, SweepRun};
-use super::build::{explain, make};
+use super::build::{Wanted, explain, make};
 use super::output::{CliError, Output};
 use super::progress::RunsBar;
 use super::session::Session;
@@ -22,7 +27,7 @@ use crate::domain::report::{comparison_text, numbers};
 use crate::domain::sweep::analysis::AnalysisSummary;
 use crate::domain::sweep::plan::{PlanSummary, Verdict};
 use crate::domain::sweep::spec::SweepSpec;
-use crate::domain::sweep::state::{Retry, SweepPhase, SweepReport, SweepState};
+use crate::domain::sweep::state::{Retry, SweepReport, SweepState};
 use crate::edge::source::Source;
 use crate::engine::{Engine, FilesAt, PlanOrder, Planned, keys};
 use crate::settings::{self, Settings};
@@ -51,6 +56,9 @@ pub(crate) async fn plan(settings: Settings, file: &SweepFile, cwd: &Path, outpu
 
 /// Runs a sweep file and waits for its analysis.
 pub(crate) async fn run(settings: Settings, run: &SweepRun, cwd: &Path, output: &Output) -> Result<(), CliError> {
+    if run.dry_run {
+        return dry::run(settings, run, cwd, output).await;
+    }
     let mut session = Session::open(settings).await?;
     let planned = make_plan(&mut session, &run.file, cwd, output).await?;
     let plan = planned.summary;
@@ -137,7 +145,15 @@ enum Standing {
     Settled,
 }
 
-/// Waits for the sweep's end with a bar. The first Ctrl-C stops the sweep.
+/// How waiting for a sweep came to its end.
+enum Followed {
+    /// Nothing of it is left to do.
+    Settled(Box<SweepState>),
+    /// Whoever waited would not wait any longer.
+    Left,
+}
+
+/// Waits for the sweep's end with a bar. The first Ctrl-C stops the sweep, the second one the waiting.
 async fn follow(
     session: &mut Session,
     key: &Key,
@@ -146,28 +162,44 @@ async fn follow(
     output: &Output,
 ) -> Result<SweepState, CliError> {
     let bar = RunsBar::begin(output, plan.name.as_str(), plan.counts.runs);
-    let mut interrupt = Box::pin(tokio::signal::ctrl_c());
+    let mut interrupts = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut stopping = false;
-    let state = session
+    let followed = session
         .until(async |engine: &Engine| {
-            if !stopping && let Ok(signal) = tokio::time::timeout(std::time::Duration::ZERO, &mut interrupt).await {
-                signal?;
+            if tokio::time::timeout(Duration::ZERO, interrupts.recv()).await.is_ok() {
+                if stopping {
+                    return Ok(Some(Followed::Left));
+                }
                 stopping = true;
                 engine.tell(key.clone(), Event::CancelRequested { by: settings::user_name() }).await?;
+                output.note("the sweep is being stopped; Ctrl-C again leaves at once");
             }
             let Some((state, standing)) = standing(engine, key).await?.filter(|(state, _)| state.round > before) else {
                 return Ok(None);
             };
             let report = state.report();
             bar.set(report.succeeded, report.failed.values().sum());
-            Ok((standing == Standing::Settled).then_some(state))
+            Ok((standing == Standing::Settled).then(|| Followed::Settled(Box::new(state))))
         })
         .await?;
     bar.end();
-    Ok(state)
+    match followed {
+        Followed::Settled(state) => Ok(*state),
+        Followed::Left => Err(CliError::User(format!(
+            "left while the runs of `{}` are being ended; `modelship sweep cancel {}` waits until they are",
+            plan.id, plan.id
+        ))),
+    }
 }
 
-async fn make_plan(session: &mut Session, file: &SweepFile, cwd: &Path, output: &Output) -> Result<Planned, CliError> {
+/// A sweep file of the workspace.
+struct Asked {
+    workspace: Workspace,
+    path: String,
+    spec: SweepSpec,
+}
+
+fn read_asked(session: &Session, file: &SweepFile, cwd: &Path) -> Result<Asked, CliError> {
     // What is wrong in the file as it lies there is told before anything about commits.
     if let Ok(text) = fs_err::read_to_string(cwd.join(&file.file))
         && let Some(name) = file.file.to_str()
@@ -178,14 +210,23 @@ async fn make_plan(session: &mut Session, file: &SweepFile, cwd: &Path, output: 
     let path = workspace.path_of(cwd, &file.file)?;
     let source = Source::open(&workspace.root).map_err(from_source)?;
     let spec = FilesAt::new(&source, &workspace.commit).sweep(&path).map_err(CliError::Faults)?;
-    let own_version = match &spec.reference {
+    Ok(Asked { workspace, path, spec })
+}
+
+async fn make_plan(session: &mut Session, file: &SweepFile, cwd: &Path, output: &Output) -> Result<Planned, CliError> {
+    let asked = read_asked(session, file, cwd)?;
+    let own_version = match &asked.spec.reference {
         Some(_) => None,
-        None => Some(own_version(session, &workspace, &spec.model, output).await?),
+        None => Some(own_version(session, &asked.workspace, &asked.spec.model, output).await?),
     };
+    plan_with(session, &asked, own_version).await
+}
+
+async fn plan_with(session: &Session, asked: &Asked, own_version: Option<VersionId>) -> Result<Planned, CliError> {
     let order = PlanOrder {
-        repository: workspace.repository.clone(),
-        commit: workspace.commit.clone(),
-        path,
+        repository: asked.workspace.repository.clone(),
+        commit: asked.workspace.commit.clone(),
+        path: asked.path.clone(),
         owner: "terminal".to_owned(),
         own_version,
         called: None,
@@ -205,7 +246,7 @@ async fn own_version(
     let Some(model) = models.first() else {
         return Err(CliError::User(format!("there is no model `{model}` here")));
     };
-    match make(session, workspace, model, output).await? {
+    match make(session, Wanted::of(workspace, model), output).await? {
         Ok(version) => Ok(version.id),
         Err(failure) => {
             explain(&model.model.to_string(), &failure, output);
@@ -256,10 +297,18 @@ pub(crate) async fn status(settings: Settings, wanted: Option<&str>, output: &Ou
 }
 
 /// Shows a sweep's results, or how they differ from another's.
-pub(crate) async fn results(settings: Settings, wanted: &SweepResults, output: &Output) -> Result<(), CliError> {
+pub(crate) async fn results(
+    settings: Settings,
+    wanted: &SweepResults,
+    cwd: &Path,
+    output: &Output,
+) -> Result<(), CliError> {
     let session = Session::open(settings).await?;
     let report = one(&session, &wanted.sweep).await?;
     let analysis = analysis_of(&report)?;
+    if let Some(size) = wanted.sample {
+        return sample::bring(session, &report, wanted, size, cwd, output).await;
+    }
     let csv = csv_path(&session, &report.plan.id)?;
     if let Some(other) = &wanted.against {
         let other = one(&session, other).await?;
@@ -314,16 +363,14 @@ fn csv_path(session: &Session, sweep: &SweepId) -> Result<std::path::PathBuf, Cl
 }
 
 fn analysis_of(report: &SweepReport) -> Result<&AnalysisSummary, CliError> {
-    match &report.phase {
-        SweepPhase::Succeeded { analysis } | SweepPhase::Incomplete { analysis } => Ok(analysis),
-        SweepPhase::Submitting | SweepPhase::Running { .. } | SweepPhase::Analysing => Err(CliError::User(format!(
-            "sweep `{}` has not ended yet; `modelship sweep status` shows how it stands",
-            report.plan.id
-        ))),
-        SweepPhase::Cancelled { .. } | SweepPhase::Stopped { .. } => {
-            Err(CliError::User(format!("sweep `{}` is {} and has no analysis", report.plan.id, words(&report.phase))))
-        }
-    }
+    report.phase.analysis().ok_or_else(|| {
+        let id = &report.plan.id;
+        CliError::User(if report.phase.is_terminal() {
+            format!("sweep `{id}` is {} and has no analysis", words(&report.phase))
+        } else {
+            format!("sweep `{id}` has not ended yet; `modelship sweep status` shows how it stands")
+        })
+    })
 }
 
 async fn sweep_state(session: &Session, sweep: &SweepId) -> Result<Option<SweepState>, CliError> {
@@ -337,7 +384,7 @@ async fn sweep_state(session: &Session, sweep: &SweepId) -> Result<Option<SweepS
 async fn all(session: &Session) -> Result<Vec<SweepReport>, CliError> {
     let mut reports = Vec::new();
     for row in session.store().states("sweep").await? {
-        if let State::Sweep(state) = serde_json::from_str(&row.json).map_err(anyhow::Error::from)? {
+        if let State::Sweep(state) = session.engine.read_state(&row.key, &row.json).map_err(anyhow::Error::from)? {
             reports.push(state.report());
         }
     }
@@ -350,7 +397,7 @@ fn is_called(report: &SweepReport, wanted: &str) -> bool {
 }
 
 /// The sweep of that id, or the newest of that name.
-async fn one(session: &Session, wanted: &str) -> Result<SweepReport, CliError> {
+pub(super) async fn one(session: &Session, wanted: &str) -> Result<SweepReport, CliError> {
     all(session).await?.into_iter().find(|report| is_called(report, wanted)).ok_or_else(|| unknown(wanted))
 }
 

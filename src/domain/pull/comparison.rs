@@ -4,8 +4,6 @@
 //! of the pull request's head and on the one of its base. The runs are those of ordinary sweeps, planned, started, watched
 //! and analysed as such; what is decided here is only which of them belong together and when.
 
-use std::collections::BTreeMap;
-
 use super::commands::Order;
 use super::compared::{ComparedStage, ComparedSweep, ComparisonPhase, ComparisonPlan, Ending, Pair, PullComparison};
 use super::{CLOCK_SLACK, PullBuild, Thread};
@@ -376,17 +374,7 @@ fn kept(stage: &ComparedStage, plans: &Pair<PlanSummary>) -> Option<ComparedStag
 }
 
 fn running(plans: &Pair<PlanSummary>, by: &str, now: Time) -> ComparedStage {
-    let report = |plan: &PlanSummary| SweepReport {
-        plan: plan.clone(),
-        by: by.to_owned(),
-        started_at: now,
-        ended_at: None,
-        succeeded: 0,
-        failed: BTreeMap::new(),
-        failures: Vec::new(),
-        round: 0,
-        phase: SweepPhase::Submitting,
-    };
+    let report = |plan: &PlanSummary| SweepReport::of_start(plan.clone(), by, now);
     ComparedStage::Running { reports: Box::new(Pair { base: report(&plans.base), head: report(&plans.head) }) }
 }
 
@@ -397,9 +385,10 @@ fn ending(reports: &Pair<SweepReport>) -> Option<Ending> {
     for report in [&reports.base, &reports.head] {
         match &report.phase {
             SweepPhase::Stopped { reason } => return Some(Ending::Stopped { reason: reason.clone() }),
-            SweepPhase::Cancelled { by } => cancelled = cancelled.or(Some(Ending::Cancelled { by: by.clone() })),
+            SweepPhase::Cancelled { by, .. } => cancelled = cancelled.or(Some(Ending::Cancelled { by: by.clone() })),
             SweepPhase::Submitting
             | SweepPhase::Running { .. }
+            | SweepPhase::Stopping { .. }
             | SweepPhase::Analysing
             | SweepPhase::Succeeded { .. }
             | SweepPhase::Incomplete { .. } => {}

@@ -5,10 +5,10 @@ use crate::domain::decision::Due;
 use crate::domain::diagnostic::Faults;
 use crate::domain::effect::Effect;
 use crate::domain::event::{ChangedSweep, Event, Key};
-use crate::domain::ids::{CommitSha, SweepId, SweepName, Time};
+use crate::domain::ids::{CommitSha, Digest, SweepId, SweepName, Time};
 use crate::domain::report;
 use crate::domain::sweep::plan::PlanSummary;
-use crate::domain::sweep::state::{SweepPhase, SweepReport};
+use crate::domain::sweep::state::SweepReport;
 
 impl Thread<'_> {
     pub(super) fn read_sweeps(&mut self, changed: &[ChangedSweep]) {
@@ -121,8 +121,7 @@ impl Thread<'_> {
             }
             Ok(plan) => {
                 if let PullSweepPhase::Started { report } = &sweep.phase {
-                    let stopped = matches!(report.phase, SweepPhase::Cancelled { .. } | SweepPhase::Stopped { .. });
-                    if report.plan.digest == plan.digest && !stopped {
+                    if report.plan.digest == plan.digest && !report.phase.is_cut_short() {
                         // The push changed nothing that the plan depends on: the sweep goes on, its approval stands.
                         let mut report = report.clone();
                         report.plan.head.clone_from(&plan.head);
@@ -218,7 +217,7 @@ impl Thread<'_> {
 
     /// Writes the sweep file's own comment.
     fn say(&mut self, path: &str, body: String, due: Time) {
-        let marker = format!("sweep/{path}");
+        let marker = marker_of(path);
         let pull = self.at.pull;
         self.decision.ask(Due {
             effect: Effect::UpsertComment { pull: pull.clone(), marker: marker.clone(), body },
@@ -226,4 +225,13 @@ impl Thread<'_> {
             coalesce: Some(format!("comment/{}/{}/{marker}", pull.repository.id, pull.number)),
         });
     }
+}
+
+/// What marks the comment of the sweep file at `path`. A marker lies in an HTML comment, and a path may hold anything.
+fn marker_of(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte);
+    if path.len() <= 200 && path.bytes().all(plain) && !path.contains("--") {
+        return format!("sweep/{path}");
+    }
+    format!("sweep/{}", &Digest::of(path).hex()[..32])
 }

@@ -3,7 +3,7 @@
 use super::comparison::{difference_table, failing, percent};
 use super::escape::{COMMENT_LIMIT, fit, text};
 use super::numbers::{count, duration, number, plural};
-use super::progress::{failed_by_class, finished};
+use super::progress::failed_by_class;
 use super::warning::warning_list;
 use super::{assignments, command_block, value};
 use crate::domain::command::Command;
@@ -102,7 +102,7 @@ fn planned(plans: &Pair<PlanSummary>) -> String {
 }
 
 fn running(reports: &Pair<SweepReport>) -> String {
-    let done = finished(&reports.base).saturating_add(finished(&reports.head));
+    let done = reports.base.finished().saturating_add(reports.head.finished());
     let runs = reports.base.plan.counts.runs.saturating_add(reports.head.plan.counts.runs);
     let failed: Vec<String> =
         [&reports.base, &reports.head].into_iter().map(failed_by_class).filter(|failed| !failed.is_empty()).collect();
@@ -148,9 +148,10 @@ fn compared(reports: &Pair<SweepReport>, comparison: &Comparison) -> String {
 /// What the comparison warns of, and what the pull request's own results warn of and the base's do not.
 fn new_warnings(reports: &Pair<SweepReport>, comparison: &Comparison) -> Vec<Warning> {
     let of = |report: &SweepReport| match &report.phase {
-        SweepPhase::Succeeded { analysis } | SweepPhase::Incomplete { analysis } => analysis.warnings.clone(),
+        SweepPhase::Succeeded { analysis } | SweepPhase::Incomplete { analysis, .. } => analysis.warnings.clone(),
         SweepPhase::Submitting
         | SweepPhase::Running { .. }
+        | SweepPhase::Stopping { .. }
         | SweepPhase::Analysing
         | SweepPhase::Cancelled { .. }
         | SweepPhase::Stopped { .. } => Vec::new(),
@@ -266,7 +267,7 @@ mod tests {
 
     fn reports(missing: u64) -> Box<Pair<SweepReport>> {
         let done = |failed: &[(FailureClass, u64)]| {
-            report(SweepPhase::Incomplete { analysis: Box::new(analysis()) }, 21 - missing, failed)
+            report(SweepPhase::Incomplete { analysis: Box::new(analysis()), reason: None }, 21 - missing, failed)
         };
         let mut head = done(&[(FailureClass::ModelError, missing)]);
         head.failures = vec![failure(FailureClass::ModelError, "the command ended with status 3", "")];

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use crate::runner::processes::ProcessId;
 use crate::runner::supervise::{How, Limits, Stdout, Step, Stop, SuperviseError, supervise};
 use crate::runner::tree::remove_tree;
 use crate::runner::{BUILD_MARKER, Log, base_environment, processes, resolve_program, tail_of};
 
 use super::process::{BuildError, BuildRequest, BuilderSettings};
+use super::text_of;
 
 /// Ends what was left of the same build, then checks out and runs the commands. Returns the build's directory and how
 /// long the commands took. The log is written however it ends.
@@ -35,7 +37,7 @@ pub(super) fn build(
 pub(super) fn end_builds(scratch: &Path, prefix: &str) -> anyhow::Result<usize> {
     let named = |directory: &Path| {
         let name = directory.file_name().and_then(|name| name.to_str());
-        directory.parent() == Some(scratch) && name.is_some_and(|name| name.starts_with(prefix))
+        directory.parent() == Some(scratch) && name.is_some_and(|name| name.starts_with(prefix) && !owner_lives(name))
     };
     let ended = processes::end_where(|process| process.value(BUILD_MARKER).map(Path::new).is_some_and(named))?;
     fs_err::create_dir_all(scratch).context("failed to make the scratch directory")?;
@@ -46,6 +48,21 @@ pub(super) fn end_builds(scratch: &Path, prefix: &str) -> anyhow::Result<usize> 
         }
     }
     Ok(ended)
+}
+
+/// What the name of a directory begins with in which tests run. They run in whatever process asks for them, also beside
+/// the one that builds, so the name says which process that is.
+pub(super) fn tests_prefix() -> String {
+    format!("{TESTS}{}-", ProcessId::own())
+}
+
+/// What is common to all of them.
+const TESTS: &str = "build-tests-";
+
+/// Whether the directory is one for tests whose process is at work on them.
+fn owner_lives(name: &str) -> bool {
+    let owner = name.strip_prefix(TESTS).and_then(|rest| rest.rsplit_once('-'));
+    owner.and_then(|(process, _)| ProcessId::parse(process)).is_some_and(|process| process.is_alive())
 }
 
 /// A build's own directory. Removed when it is dropped.
@@ -85,23 +102,25 @@ fn build_in(
     stop: &Stop,
 ) -> Result<Duration, BuildError> {
     (request.checkout)(&room.model).context("failed to check out the source")?;
-    let mut environment = base_environment(&settings.search_path, &room.home, 1000);
+    let around = request.build.surroundings(text_of(&room.model)?, &settings.search_path);
+    let mut environment = base_environment(&around.search_path, &room.home, 1000);
+    environment.extend(around.variables.iter().map(|(name, value)| (name.into(), value.into())));
     environment.extend(settings.environment.iter().map(|(name, value)| (name.into(), value.into())));
     environment.push((BUILD_MARKER.into(), room.path.clone().into()));
     let start = Instant::now();
-    let commands = Commands { room, settings, environment, timeout: request.timeout, start, stop };
-    for command in &request.commands {
-        commands.run(command, log)?;
-    }
+    let commands =
+        Commands { room, search_path: around.search_path, environment, timeout: request.timeout, start, stop };
+    let ran = request.commands.iter().try_for_each(|command| commands.run(command, log));
     let elapsed = start.elapsed();
+    // However they ended: what left their groups would go on in a folder that is gone.
     end_strays(&room.path)?;
-    Ok(elapsed)
+    ran.map(|()| elapsed)
 }
 
 /// What all commands of a build share.
 struct Commands<'a> {
     room: &'a Room,
-    settings: &'a BuilderSettings,
+    search_path: String,
     environment: Vec<(OsString, OsString)>,
     timeout: Duration,
     start: Instant,
@@ -128,7 +147,7 @@ impl Commands<'_> {
 
     fn execute(&self, command: &[String], log: &mut Log) -> Result<How, SuperviseError> {
         let model = &self.room.model;
-        let (program, arguments) = program_of(command, model, &self.settings.search_path)
+        let (program, arguments) = program_of(command, model, &self.search_path)
             .map_err(|reason| SuperviseError::CannotStart(io::Error::other(reason)))?;
         let step = Step {
             program: &program,
@@ -142,8 +161,8 @@ impl Commands<'_> {
     }
 }
 
-/// Ends what the commands left running outside of their groups, so that nothing changes the model any more.
-fn end_strays(build: &Path) -> anyhow::Result<()> {
+/// Ends what commands or tests left running outside of their groups, so that nothing changes the model any more.
+pub(super) fn end_strays(build: &Path) -> anyhow::Result<()> {
     let build = build.to_str().context("the scratch directory's path must be UTF-8")?;
     processes::end_where(|process| process.value(BUILD_MARKER) == Some(build))?;
     Ok(())
@@ -156,9 +175,30 @@ fn program_of(command: &[String], model: &Path, search_path: &str) -> Result<(Pa
     Ok((program, rest.iter().map(OsString::from).collect()))
 }
 
-fn write_log(path: &Path, log: &Log) -> anyhow::Result<()> {
+pub(super) fn write_log(path: &Path, log: &Log) -> anyhow::Result<()> {
     if let Some(directory) = path.parent() {
         fs_err::create_dir_all(directory).context("failed to make a place for a build's log")?;
     }
     fs_err::write(path, log.text()).context("failed to write a build's log")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_under_way_in_a_living_process_are_not_taken_for_leftovers() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut ended = std::process::Command::new("true").spawn().unwrap();
+        let gone = ProcessId::of(ended.id()).map(|process| process.to_string());
+        ended.wait().unwrap();
+        let own = Room::make(scratch.path(), &tests_prefix()).unwrap();
+        let left = scratch.path().join(format!("{TESTS}{}-abcdef", gone.unwrap_or_else(|| "1.1.x".to_owned())));
+        let older = scratch.path().join("build-tests-abcdef");
+        let build = scratch.path().join("build-0123456789abcdef-abcdef");
+        [&left, &older, &build].iter().for_each(|path| fs_err::create_dir(path).unwrap());
+        end_builds(scratch.path(), "build-").unwrap();
+        assert!(own.path.exists(), "somebody runs tests here");
+        assert!(!left.exists() && !older.exists() && !build.exists());
+    }
 }

@@ -1,16 +1,19 @@
 //! git: commits, files and trees of one repository, read without trusting anything in it.
 //!
-//! Everything here goes through libgit2 and never starts the `git` program: no hook, no filter and no other command that
+//! Everything here but [`remote`] goes through libgit2 and never starts the `git` program: no hook, no filter and no other command that
 //! a repository's configuration names can run. Paths are checked, symbolic links and submodules are never followed, and
 //! sizes are bounded, as whoever opens a pull request writes the trees that are read here.
 //!
 //! The calls block (they read files); callers in async code use `spawn_blocking`. A [`Source`] can move between threads
 //! and cannot be shared by them: open one where it is needed, which is cheap.
 
+mod begin;
 mod change;
 mod checkout;
 mod error;
+mod folders;
 mod merge;
+pub mod remote;
 mod tree;
 mod worktree;
 
@@ -23,12 +26,14 @@ use git2::{
 
 use crate::domain::ids::{CommitSha, ObjectId, Time};
 
+pub use begin::FirstCommit;
 pub use change::{Change, ChangedFile, ManifestFile, TouchedManifest};
 pub use error::SourceError;
 pub use merge::{MergeAuthor, MergeError};
 pub use tree::{Entry, EntryKind, MAX_FILE_BYTES, NOT_SOURCE};
 
 use error::{Context as _, absent};
+use folders::Folders;
 
 /// What the functions of this module give.
 pub type Result<T, E = SourceError> = std::result::Result<T, E>;
@@ -52,6 +57,7 @@ pub struct CommitNote {
 /// A git repository, bare or with a work tree.
 pub struct Source {
     git: GitRepository,
+    folders: Folders,
 }
 
 impl std::fmt::Debug for Source {
@@ -92,12 +98,12 @@ impl Source {
         // The user's own settings must not take our hook away, and broken or hostile objects stay out.
         config.set_str("core.hooksPath", "hooks").context(doing)?;
         config.set_bool("receive.fsckObjects", true).context(doing)?;
-        Ok(Self { git })
+        Ok(Self { git, folders: Folders::default() })
     }
 
     fn open_with(path: &Path, flags: RepositoryOpenFlags) -> Result<Self> {
         match GitRepository::open_ext(path, flags, std::iter::empty::<&std::ffi::OsStr>()) {
-            Ok(git) => Ok(Self { git }),
+            Ok(git) => Ok(Self { git, folders: Folders::default() }),
             Err(error) if error.code() == ErrorCode::NotFound => {
                 Err(absent(format!("there is no git repository at `{}`", path.display())))
             }

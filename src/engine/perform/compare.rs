@@ -232,7 +232,7 @@ async fn tables(
     let (base, head) = (base.clone(), head.clone());
     let compared = blocking(move || {
         let side = |report: &SweepReport| {
-            let (SweepPhase::Succeeded { analysis } | SweepPhase::Incomplete { analysis }) = &report.phase else {
+            let (SweepPhase::Succeeded { analysis } | SweepPhase::Incomplete { analysis, .. }) = &report.phase else {
                 anyhow::bail!("sweep `{}` has no analysis", report.plan.id);
             };
             let table = fs_err::File::open(artifacts.path(&keys::analysis_csv(&report.plan.id)?))?;

@@ -11,10 +11,11 @@ use super::{Reports, blocking};
 use crate::domain::event::{Event, Key, Keyed};
 use crate::domain::forge::PullStatus;
 use crate::domain::ids::{PullRef, RunId, SweepId};
+use crate::domain::manifest::Run;
 use crate::domain::sweep::decide::FAILURES_KEPT;
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::record::{FailureClass, Outcome, Record};
-use crate::domain::sweep::state::{Beginning, JobHandle, RoundCounts, RunFailure};
+use crate::domain::sweep::state::{Beginning, JobHandle, RoundCounts, RunFailure, Scope};
 use crate::edge::artifacts::directory::{ArtifactKey, Artifacts};
 use crate::edge::executor::process::JobStatus;
 use crate::engine::planning::{CHUNK, Planned, PointReader, read_plan};
@@ -36,12 +37,12 @@ pub(super) struct Order<'a> {
     pub(super) plan: &'a PlanSummary,
     pub(super) pull: Option<&'a PullRef>,
     pub(super) round: u32,
-    pub(super) settled_since: u32,
+    pub(super) scope: &'a Scope,
 }
 
 /// Hands the runs without a result to the executor.
 pub(super) async fn submit(engine: &Engine, order: &Order<'_>, beginning: Beginning) -> Reports {
-    let Order { plan, pull, round, .. } = *order;
+    let Order { plan, pull, round, scope } = *order;
     let key = Key::Sweep(plan.id.clone());
     if beginning == Beginning::Asked
         && let Some(reason) = moved_on(engine, plan, pull).await?
@@ -52,7 +53,7 @@ pub(super) async fn submit(engine: &Engine, order: &Order<'_>, beginning: Beginn
     let planned = read_plan(&outside.artifacts, &plan.id)?;
     let place = keys::job(&plan.id, round)?;
     let slice_key = keys::slice(place.as_str())?;
-    let slice = write_slice(engine, &planned, order.settled_since, &slice_key).await?;
+    let slice = write_slice(engine, &planned, scope, &slice_key).await?;
     let mut jobs = Vec::new();
     if slice.runs > 0 {
         let Some(model) = outside.builder.built(&plan.executable) else {
@@ -62,6 +63,7 @@ pub(super) async fn submit(engine: &Engine, order: &Order<'_>, beginning: Beginn
             );
             return Ok(vec![Keyed { key, event: Event::StartRefused { round, reason } }]);
         };
+        let around = planned.manifest.build.surroundings(&model.to_string_lossy(), &outside.search_path);
         let spec = JobSpec {
             contract: CONTRACT,
             place: outside.artifacts.path(&place),
@@ -70,10 +72,10 @@ pub(super) async fn submit(engine: &Engine, order: &Order<'_>, beginning: Beginn
             slice: outside.artifacts.path(&slice_key),
             parallel: plan.limits.max_parallel.map_or(outside.slots, |most| most.min(outside.slots)).max(1),
             slots: None,
-            run: planned.manifest.run.clone(),
+            run: with_memory(&planned.manifest.run, scope.memory),
             outputs: planned.manifest.outputs.clone(),
-            search_path: outside.search_path.clone(),
-            environment: BTreeMap::new(),
+            search_path: around.search_path,
+            environment: around.variables,
         };
         let outside = engine.share_outside();
         let handle = blocking(move || outside.executor.submit(&spec)).await?;
@@ -83,6 +85,13 @@ pub(super) async fn submit(engine: &Engine, order: &Order<'_>, beginning: Beginn
     tracing::info!(sweep.id = %plan.id, round, run.count = slice.runs, "sweep {} runs {}", plan.id, slice.runs);
     let event = Event::JobsSubmitted { round, jobs, runs: slice.runs, known: slice.succeeded, failed: slice.failed };
     Ok(vec![Keyed { key, event }])
+}
+
+/// How a run runs, with another memory than the manifest says.
+fn with_memory(run: &Run, memory: Option<u64>) -> Run {
+    let mut run = run.clone();
+    run.resources.memory = memory.unwrap_or(run.resources.memory);
+    run
 }
 
 /// Why a sweep that was started may not begin after all: the pull request is closed, or has moved on since its plan.
@@ -111,13 +120,8 @@ struct Slice {
     failed: BTreeMap<FailureClass, u64>,
 }
 
-/// Lists the runs of this round: those without a result, and on request those that failed.
-async fn write_slice(
-    engine: &Engine,
-    planned: &Planned,
-    settled_since: u32,
-    key: &ArtifactKey,
-) -> Result<Slice, Failure> {
+/// Lists the runs of this round: those without a result, and those that failed and are done again.
+async fn write_slice(engine: &Engine, planned: &Planned, scope: &Scope, key: &ArtifactKey) -> Result<Slice, Failure> {
     let artifacts = &engine.outside().artifacts;
     let names: Vec<_> = planned.manifest.parameters.iter().map(|parameter| parameter.name.clone()).collect();
     let mut reader = PointReader::open(&artifacts.path(&keys::points(&planned.summary.id)?))?;
@@ -133,14 +137,12 @@ async fn write_slice(
         for point in chunk {
             match known.get(&point.run) {
                 Some(KnownRun { outcome: RunOutcome::Succeeded, .. }) => slice.succeeded += 1,
-                // What was interrupted is done again without being asked for; the rounds that bring nothing are bounded.
                 Some(KnownRun { outcome: RunOutcome::Failed(class), sweep, round, .. })
-                    if *round >= settled_since
-                        && *sweep == planned.summary.id
-                        && *class != FailureClass::Interrupted =>
+                    if *sweep == planned.summary.id && !scope.does_again(*class, *round) =>
                 {
                     *slice.failed.entry(*class).or_default() += 1;
                 }
+                Some(_) | None if scope.most_runs.is_some_and(|most| slice.runs >= most) => {}
                 Some(_) | None => {
                     let parameters = names.iter().cloned().zip(point.values).collect();
                     let line = SliceLine { run: point.run, parameters, seed: None };

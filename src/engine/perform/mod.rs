@@ -1,12 +1,13 @@
 //! Effects done. One file for each family; each is safe to do twice.
 
 mod analyse;
-mod build;
+pub(super) mod build;
 mod compare;
 mod inspect;
 mod jobs;
 mod reconcile;
 mod registry;
+pub(super) mod sources;
 mod talk;
 
 use tokio_util::sync::CancellationToken;
@@ -50,8 +51,8 @@ pub(super) async fn perform(engine: &Engine, effect: &Effect, cancel: &Cancellat
             compare::plan(engine, &compare::Order { pull, head, model, source, version }).await
         }
         Effect::CompareVersions { pull, base, head, .. } => compare::versions(engine, pull, base, head).await,
-        Effect::SubmitJobs { plan, pull, round, settled_since, beginning } => {
-            let order = jobs::Order { plan, pull: pull.as_ref(), round: *round, settled_since: *settled_since };
+        Effect::SubmitJobs { plan, pull, round, scope, beginning } => {
+            let order = jobs::Order { plan, pull: pull.as_ref(), round: *round, scope };
             jobs::submit(engine, &order, *beginning).await
         }
         Effect::WatchJobs { sweep, round, jobs } => jobs::watch(engine, sweep, *round, jobs).await,

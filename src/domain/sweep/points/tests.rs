@@ -1,11 +1,13 @@
 //! What a sweep file becomes, and what is told of one that is wrong.
 
+mod notes;
 mod properties;
 
 use std::collections::HashSet;
 
 use super::*;
 use crate::domain::sweep::plan::{MaxFailures, RunLimits};
+use crate::domain::sweep::retry::RetryRules;
 use crate::domain::yaml::NoFiles;
 use crate::domain::yaml::tests::picture;
 
@@ -302,8 +304,8 @@ fn faults_of_a_points_file_lie_in_that_file() {
     |                  ^^^^^^^^^^^^^^^^
     ");
     let many = OneFile("sweeps/points.csv", format!("EXEMPT\n{}", "1\n".repeat(11)));
-    insta::assert_snapshot!(picture(&designed("design: {points: points.csv}\n", &many, Limits { max_runs: 10 }).unwrap_err()), @r"
-    sweeps/s.yaml:3:18: the design has 11 points; at most 10 are allowed
+    insta::assert_snapshot!(picture(&designed("design: {points: points.csv}\n", &many, Limits { max_runs: 10, whose: "the policy" }).unwrap_err()), @r"
+    sweeps/s.yaml:3:18: the design has 11 points; the policy allows 10
     | design: {points: points.csv}
     |                  ^^^^^^^^^^
     ");
@@ -312,7 +314,7 @@ fn faults_of_a_points_file_lie_in_that_file() {
 #[test]
 fn a_design_is_counted_before_it_is_expanded() {
     insta::assert_snapshot!(fault("parameters:\n  STANDARD: {range: {start: 1, stop: 1e6, step: 1}}\n  RATE: {range: {start: 0, stop: 0.999999, num: 1000000}}\n"), @r"
-    sweeps/s.yaml:5:3: the grid has 1,000,000,000,000 points; at most 1,000,000 are allowed (hint: it multiplies 1,000,000 of `RATE`, 1,000,000 of `STANDARD`)
+    sweeps/s.yaml:5:3: the grid has 1,000,000,000,000 points; this instance allows 1,000,000 (hint: it multiplies 1,000,000 of `RATE`, 1,000,000 of `STANDARD`)
     |   RATE: {range: {start: 0, stop: 0.999999, num: 1000000}}
     |   ^^^^
     ");
@@ -321,11 +323,11 @@ fn a_design_is_counted_before_it_is_expanded() {
         "parameters:\n  EXEMPT: {huge}\n  STANDARD: {huge}\n  RATE: {{range: {{start: 0, stop: 1, num: 1000000000000}}}}\n"
     );
     insta::assert_snapshot!(fault(&body), @r"
-    sweeps/s.yaml:6:3: the grid has more than 10^38 points; at most 1,000,000 are allowed (hint: it multiplies 1,000,000,000,000 of `RATE`, 1,000,000,000,000,000,000 of `STANDARD`, 1,000,000,000,000,000,000 of `EXEMPT`)
+    sweeps/s.yaml:6:3: the grid has more than 10^38 points; this instance allows 1,000,000 (hint: it multiplies 1,000,000,000,000 of `RATE`, 1,000,000,000,000,000,000 of `STANDARD`, 1,000,000,000,000,000,000 of `EXEMPT`)
     |   RATE: {range: {start: 0, stop: 1, num: 1000000000000}}
     |   ^^^^
     ");
-    let limits = Limits { max_runs: 3 };
+    let limits = Limits { max_runs: 3, ..Limits::default() };
     assert!(designed("parameters: {RATE: [0, 1], EXEMPT: [1, 2]}\n", &NoFiles, limits).is_err());
     assert!(designed("parameters: {RATE: [0, 1, 0.5]}\n", &NoFiles, limits).is_ok());
 }
@@ -461,10 +463,18 @@ fn a_sweep_file_says_its_name_its_model_and_its_limits() {
     let text = "sweep: s\nmodel: urban/tax@pr-3\noutputs: [revenue]\nrun: {max_parallel: 20, budget: 2.50 USD, max_failures: 5%}\n";
     let spec = SweepSpec::parse("sweeps/s.yaml", text).unwrap();
     assert_eq!(spec.request().reference.as_deref(), Some("pr-3"));
-    let limits =
-        RunLimits { max_parallel: Some(20), max_failures: Some(MaxFailures::Share(0.05)), budget_usd: Some(2.5) };
+    let limits = RunLimits {
+        max_parallel: Some(20),
+        max_failures: Some(MaxFailures::Share(0.05)),
+        budget_usd: Some(2.5),
+        ..RunLimits::default()
+    };
     assert_eq!(spec.limits(), limits);
     assert_eq!(spec.outputs, ["revenue"]);
+    let text = "sweep: s\nmodel: urban/tax\nrun: {canary: 3, pack: 4m, retry: {interruption: 5, oom: {times: 2, memory: x1.5}, error: 1}}\n";
+    let limits = SweepSpec::parse("sweeps/s.yaml", text).unwrap().limits();
+    assert_eq!((limits.canary, limits.pack_ms), (Some(3), Some(240_000)));
+    assert_eq!(limits.retry, RetryRules { interruption: 5, oom: 2, oom_factor: 1.5, timeout: 0, error: 1 });
     let counted = SweepSpec::parse("sweeps/s.yaml", "sweep: s\nmodel: urban/tax\nrun: {max_failures: 3}\n").unwrap();
     assert_eq!(counted.limits().max_failures, Some(MaxFailures::Count(3)));
 }
@@ -518,30 +528,39 @@ fn what_a_sweep_file_may_not_say_is_refused_by_name() {
         "
     );
     insta::assert_snapshot!(
-        told("sweep: s\nmodel: urban/tax\nrun: {executor: aws, timeout: 3m, pack: 4m, retry: 1, max_paralel: 0, budget: 2, max_failures: many}\n"),
+        told("sweep: s\nmodel: urban/tax\nrun: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}\n"),
         @r"
-        sweeps/s.yaml:3:7: `executor` is not part of this release (hint: the instance's settings choose the executor)
-        | run: {executor: aws, timeout: 3m, pack: 4m, retry: 1, max_paralel: 0, budget: 2, max_failures: many}
-        |       ^^^^^^^^
-        sweeps/s.yaml:3:22: `timeout` is not part of this release (hint: the manifest's `run.timeout` decides)
-        | run: {executor: aws, timeout: 3m, pack: 4m, retry: 1, max_paralel: 0, budget: 2, max_failures: many}
-        |                      ^^^^^^^
-        sweeps/s.yaml:3:35: `pack` is not part of this release (hint: runs are packed into jobs by themselves)
-        | run: {executor: aws, timeout: 3m, pack: 4m, retry: 1, max_paralel: 0, budget: 2, max_failures: many}
-        |                                   ^^^^
-        sweeps/s.yaml:3:45: `retry` is not part of this release (hint: interrupted runs are done again by themselves; failed ones on `/modelship retry`)
-        | run: {executor: aws, timeout: 3m, pack: 4m, retry: 1, max_paralel: 0, budget: 2, max_failures: many}
-        |                                             ^^^^^
-        sweeps/s.yaml:3:55: unknown key `max_paralel` (hint: did you mean `max_parallel`?)
-        | run: {executor: aws, timeout: 3m, pack: 4m, retry: 1, max_paralel: 0, budget: 2, max_failures: many}
-        |                                                       ^^^^^^^^^^^
-        sweeps/s.yaml:3:79: `2` is not an amount of money (hint: write the amount and its currency: `2 USD`)
-        | run: {executor: aws, timeout: 3m, pack: 4m, retry: 1, max_paralel: 0, budget: 2, max_failures: many}
-        |                                                                               ^
-        sweeps/s.yaml:3:96: `many` is not a limit on failures (hint: write a number of runs (`3`) or a share of them (`5%`))
-        | run: {executor: aws, timeout: 3m, pack: 4m, retry: 1, max_paralel: 0, budget: 2, max_failures: many}
-        |                                                                                                ^^^^
-        "
+    sweeps/s.yaml:3:7: `executor` is not part of this release (hint: the instance's settings choose the executor)
+    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
+    |       ^^^^^^^^
+    sweeps/s.yaml:3:22: `timeout` is not part of this release (hint: the manifest's `run.timeout` decides)
+    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
+    |                      ^^^^^^^
+    sweeps/s.yaml:3:41: `4` is not a duration (hint: write how long a job should last: `4m`)
+    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
+    |                                         ^
+    sweeps/s.yaml:3:65: `oom` is 11; it must be at most 10
+    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
+    |                                                                 ^^
+    sweeps/s.yaml:3:77: `2` is no factor (hint: write what it is multiplied with: `x2`)
+    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
+    |                                                                             ^
+    sweeps/s.yaml:3:88: `error` is 99; it must be at most 10
+    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
+    |                                                                                        ^^
+    sweeps/s.yaml:3:101: `canary` is 101; it must be at most 100
+    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
+    |                                                                                                     ^^^
+    sweeps/s.yaml:3:106: unknown key `max_paralel` (hint: did you mean `max_parallel`?)
+    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
+    |                                                                                                          ^^^^^^^^^^^
+    sweeps/s.yaml:3:130: `2` is not an amount of money (hint: write the amount and its currency: `2 USD`)
+    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
+    |                                                                                                                                  ^
+    sweeps/s.yaml:3:147: `many` is not a limit on failures (hint: write a number of runs (`3`) or a share of them (`5%`))
+    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
+    |                                                                                                                                                   ^^^^
+    "
     );
     insta::assert_snapshot!(told("sweep: s\nmodel: urban/tax\nrun: {max_parallel: 0, budget: 2, max_failures: 150%}\n"), @r"
     sweeps/s.yaml:3:21: `max_parallel` must be at least 1 and fit into 32 bits
