@@ -11,7 +11,7 @@ use modelship::analysis::{AnalysisBuilder, AnalysisSpec, Discovery, Origin, Row,
 use modelship::domain::ids::{Digest, ModelName, RunId, SweepId, VersionId};
 use modelship::domain::manifest::Column;
 use modelship::domain::parameters::{Parameter, ParameterType, Value};
-use modelship::domain::sweep::analysis::AnalysisSummary;
+use modelship::domain::sweep::analysis::{AnalysisSummary, Warning};
 use modelship::domain::sweep::points::Role;
 use modelship::domain::sweep::record::{FailureClass, Outcome, OutputValue, Record};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -44,6 +44,7 @@ fn spec(parameters: Vec<Parameter>, moved: &[&str], outputs: &[&str]) -> Analysi
         moved: moved.iter().map(|name| (*name).to_owned()).collect(),
         outputs: outputs.iter().map(|name| (*name).to_owned()).collect(),
         columns: BTreeMap::from([("revenue".to_owned(), Column { unit: "USD".to_owned(), ..Column::default() })]),
+        file_checks: BTreeMap::new(),
         has_baseline: true,
         place: "sweeps/standard-deduction-01".to_owned(),
         origin: Origin {
@@ -62,6 +63,7 @@ fn run(role: Role, values: Vec<Value>, outcome: Option<Outcome>, outputs: &[(&st
         outcome,
         outputs: outputs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
         files: BTreeMap::new(),
+        rows: BTreeMap::new(),
         started_ms: 0,
         wall_ms: 1_250,
         cpu_ms: 900,
@@ -254,9 +256,15 @@ fn the_table_joins_inputs_and_outputs() {
           "bytes": 0
         }
       ],
-      "notes": [
-        "`units` is 20 at every point"
-      ]
+      "warnings": [
+        {
+          "warning": "constant",
+          "output": "units",
+          "value": 20,
+          "points": 2
+        }
+      ],
+      "notes": []
     }
     "#);
 }
@@ -394,7 +402,7 @@ fn asked_for_outputs_come_first_and_alone() {
     };
     let written = write(spec, &runs);
     assert!(written.csv.starts_with("run_id,role,status,failure,N,c,missing,a,wall_seconds"), "{}", written.csv);
-    assert_eq!(written.summary.notes, ["1 run succeeded without a value for `missing`"]);
+    assert_eq!(written.summary.warnings, [Warning::WithoutValue { output: "missing".to_owned(), runs: 1 }]);
 }
 
 #[test]
@@ -418,10 +426,7 @@ fn a_model_that_ignores_the_moved_parameter_is_suspected() {
         .collect();
     let spec = AnalysisSpec { has_baseline: false, ..spec(vec![parameter("N", ParameterType::Int, "")], &["N"], &[]) };
     let written = write(spec, &runs);
-    assert_eq!(
-        written.summary.notes,
-        ["`N` moves, but every output stays the same at all 4 points: does the model read it?"]
-    );
+    assert_eq!(written.summary.warnings, [Warning::NothingMoves { parameters: vec!["N".to_owned()], points: 4 }]);
 }
 
 #[test]
@@ -498,6 +503,7 @@ fn analyses_of_two_versions_are_compared_point_by_point() {
         label: label.to_owned(),
         table: csv.as_bytes(),
         moved: vec!["STANDARD".to_owned()],
+        files: Vec::new(),
         outputs: summary.statistics.iter().map(|row| (row.output.clone(), row.unit.clone())).collect(),
     };
     let found =
@@ -508,10 +514,12 @@ fn analyses_of_two_versions_are_compared_point_by_point() {
 
     3 points matched by `STANDARD`.
 
-    | Output | Unit | Points that differ | Largest difference | at | Largest relative |
-    |:--|:--|--:|--:|:--|--:|
-    | `revenue` | USD | 1 of 3 | 49 | `STANDARD` = `1900` | +5 % |
-    | `units` |  | 0 of 3 |  |  |  |
+    - 2 runs fail in both
+
+    | Output | Unit | Points that differ | Mean | Mean, relative | Largest difference | at | Largest relative |
+    |:--|:--|--:|--:|--:|--:|:--|--:|
+    | `revenue` | USD | 1 of 3 | 16.3333 | +1.66667 % | 49 | `STANDARD` = `1900` | +5 % |
+    | `units` |  | 0 of 3 |  |  |  |  |  |
 
     | `STANDARD` | `revenue, production` | `revenue, pr-2` | `difference` | `share` |
     |--:|--:|--:|--:|--:|

@@ -128,7 +128,14 @@ fn manifest(tests: Vec<Test>) -> Manifest {
         parameters: vec![parameter("RATE", Some(Value::Float(0.5))), parameter("BASE", Some(Value::Float(100.0)))],
         sets: BTreeMap::new(),
         inputs: Vec::new(),
-        outputs: Outputs { summary: Summary::Stdout, columns: BTreeMap::new(), files: Vec::new(), limit: 1 << 30 },
+        outputs: Outputs {
+            summary: Summary::Stdout,
+            columns: BTreeMap::new(),
+            files: Vec::new(),
+            file_checks: BTreeMap::new(),
+            limit: 1 << 30,
+            may_be_empty: false,
+        },
         tests,
     }
 }

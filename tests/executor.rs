@@ -75,6 +75,8 @@ impl World {
                 columns: BTreeMap::new(),
                 files: Vec::new(),
                 limit: 1 << 30,
+                file_checks: BTreeMap::new(),
+                may_be_empty: false,
             },
             search_path: DEFAULT_SEARCH_PATH.to_owned(),
             environment: BTreeMap::new(),

@@ -49,6 +49,8 @@ impl World {
                 columns: BTreeMap::new(),
                 files: Vec::new(),
                 limit: 1 << 30,
+                file_checks: BTreeMap::new(),
+                may_be_empty: false,
             },
             search_path: DEFAULT_SEARCH_PATH.to_owned(),
             environment: BTreeMap::new(),
@@ -388,17 +390,17 @@ fn declared_outputs_must_be_there_and_in_range() {
         assert_eq!(world.failure(), expect);
         world
     };
-    let ok = "echo x > \"$2/out.csv\"; echo 'units,5\nother,NaN' > \"$2/summary.csv\"";
+    let ok = "echo 1 > \"$2/out.csv\"; echo 'units,5\nother,NaN' > \"$2/summary.csv\"";
     let world = check(ok, "succeeded");
     assert_eq!(world.records()[0].outputs[1], ("other".to_owned(), OutputValue::Missing));
 
-    let summary = |text: &str| format!("echo x > \"$2/out.csv\"; printf '{text}' > \"$2/summary.csv\"");
+    let summary = |text: &str| format!("echo 1 > \"$2/out.csv\"; printf '{text}' > \"$2/summary.csv\"");
     let world = check(&summary("units,NaN"), "invalid output: output `units` is NaN");
     assert_eq!(world.records()[0].outputs, [("units".to_owned(), OutputValue::Missing)], "columns are kept");
     assert!(world.kept(0, "out.csv").exists(), "files are kept when a check fails");
     check(&summary("units,11"), "invalid output: output `units` is 11, more than its largest allowed value 10");
     check(&summary("other,1"), "invalid output: output `units` is missing from the summary");
-    check("echo x > \"$2/out.csv\"", "invalid output: summary `summary.csv` was not written by the model");
+    check("echo 1 > \"$2/out.csv\"", "invalid output: summary `summary.csv` was not written by the model");
     check("echo units,5 > \"$2/summary.csv\"", "invalid output: file `out.csv` was not written by the model");
     check(
         "ln -s /etc/passwd \"$2/out.csv\"; echo units,5 > \"$2/summary.csv\"",

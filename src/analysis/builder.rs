@@ -9,11 +9,13 @@ use anyhow::ensure;
 use super::AnalysisSpec;
 use super::columns::{OutputColumn, Outputs, Source, TableColumn, table_columns};
 use super::delimited::{Cell, DelimitedWriter};
+use super::effects::Effects;
 use super::summary::{Counts, Curve, Series, notes, shown_output, statistics, texts};
 use super::typed::TypedWriter;
+use super::warnings::warnings;
 use crate::domain::ids::RunId;
 use crate::domain::parameters::Value;
-use crate::domain::sweep::analysis::{AnalysisSummary, ArtifactFile};
+use crate::domain::sweep::analysis::{AnalysisSummary, ArtifactFile, FileRows};
 use crate::domain::sweep::points::Role;
 use crate::domain::sweep::record::{Outcome, OutputValue, Record};
 
@@ -55,6 +57,10 @@ pub struct AnalysisBuilder<C: Write, P: Write + Send> {
     parquet: TypedWriter<Counted<P>>,
     series: Vec<Series>,
     curve: Option<Curve>,
+    effects: Effects,
+    files: Vec<String>,
+    /// Fewest and most rows of each file.
+    rows: Vec<Option<(u64, u64)>>,
     counts: Counts,
     head: Vec<Source>,
     head_rows: Vec<Vec<String>>,
@@ -66,14 +72,17 @@ impl<C: Write, P: Write + Send> AnalysisBuilder<C, P> {
     /// # Errors
     /// When a file cannot be written.
     pub fn new(spec: AnalysisSpec, outputs: Outputs, csv: C, parquet: P) -> anyhow::Result<Self> {
-        let Outputs { columns: outputs, left_out } = outputs;
-        let columns = table_columns(&spec, &outputs);
+        let Outputs { columns: outputs, files, left_out } = outputs;
+        let columns = table_columns(&spec, &outputs, &files);
         let places = outputs.iter().enumerate().map(|(place, column)| (column.output.clone(), place)).collect();
         Ok(Self {
             csv: DelimitedWriter::new(Counted { target: csv, bytes: 0 }, &columns)?,
             parquet: TypedWriter::new(Counted { target: parquet, bytes: 0 }, &columns, &spec.origin)?,
             series: outputs.iter().map(|_| Series::default()).collect(),
             curve: Curve::new(&spec, &outputs),
+            effects: Effects::new(&spec),
+            rows: vec![None; files.len()],
+            files,
             counts: Counts { left_out, ..Counts::default() },
             head: head_sources(&columns, &spec),
             head_rows: Vec::new(),
@@ -105,6 +114,15 @@ impl<C: Write, P: Write + Send> AnalysisBuilder<C, P> {
         let good = row.record.filter(|record| record.outcome == Outcome::Succeeded);
         let outputs = self.place_outputs(good);
         self.count(row, &outputs, good.is_some());
+        if let Some(record) = good {
+            self.effects.push(row.values, record);
+            for (file, known) in self.files.iter().zip(&mut self.rows) {
+                if let Some(rows) = record.rows.get(file) {
+                    let (min, max) = known.unwrap_or((*rows, *rows));
+                    *known = Some((min.min(*rows), max.max(*rows)));
+                }
+            }
+        }
         let cells: Vec<Cell<'_>> = self.columns.iter().map(|column| self.cell(column.source, &row, &outputs)).collect();
         self.csv.write(&cells)?;
         self.parquet.write(&cells)?;
@@ -130,8 +148,19 @@ impl<C: Write, P: Write + Send> AnalysisBuilder<C, P> {
         let name_of = |source: &Source| {
             self.columns.iter().find(|column| column.source == *source).map_or_else(String::new, |c| c.name.clone())
         };
+        let column_of = |place: usize| name_of(&Source::Rows(place));
+        let counted = self.files.iter().zip(&self.rows).enumerate();
+        let file_rows: Vec<FileRows> = counted
+            .filter_map(|(place, (file, rows))| {
+                let (min, max) = (*rows)?;
+                Some(FileRows { file: file.clone(), column: column_of(place), min, max })
+            })
+            .collect();
+        let warnings = warnings(&self.spec, &self.outputs, &self.series, (self.effects, &file_rows));
         let summary = AnalysisSummary {
             rows: self.counts.rows,
+            file_rows,
+            warnings,
             missing: self.counts.missing,
             statistics: statistics(&self.spec, &self.outputs, &self.series),
             texts: texts(&self.outputs),
@@ -139,7 +168,7 @@ impl<C: Write, P: Write + Send> AnalysisBuilder<C, P> {
             head_columns: self.head.iter().map(name_of).collect(),
             head_rows: self.head_rows,
             files: vec![file("analysis.csv", csv.bytes), file("analysis.parquet", parquet.bytes)],
-            notes: notes(&self.spec, &self.outputs, &self.series, self.counts),
+            notes: notes(self.counts),
         };
         Ok((summary, AnalysisFiles { csv: csv.target, parquet: parquet.target }))
     }
@@ -170,7 +199,6 @@ impl<C: Write, P: Write + Send> AnalysisBuilder<C, P> {
             }
         }
         if row.role.is_design() {
-            self.counts.succeeded += 1;
             for (series, value) in self.series.iter_mut().zip(outputs) {
                 series.push(*value);
             }
@@ -199,6 +227,10 @@ impl<C: Write, P: Write + Send> AnalysisBuilder<C, P> {
             },
             Source::Parameter(place) => parameter_cell(&row.values[place]),
             Source::Output(place) => outputs[place].map_or(Cell::Missing, output_cell),
+            Source::Rows(place) => {
+                let rows = row.record.and_then(|record| record.rows.get(&self.files[place]));
+                rows.and_then(|rows| i64::try_from(*rows).ok()).map_or(Cell::Missing, Cell::Int)
+            }
             Source::Difference(place) => self.difference(place, outputs).map_or(Cell::Missing, Cell::Float),
             Source::WallSeconds => measured(|record| record.wall_ms, 1e3),
             Source::CpuSeconds => measured(|record| record.cpu_ms, 1e3),
@@ -227,6 +259,7 @@ impl<C: Write, P: Write + Send> AnalysisBuilder<C, P> {
             | Source::Role
             | Source::Status
             | Source::Failure
+            | Source::Rows(_)
             | Source::WallSeconds
             | Source::CpuSeconds
             | Source::PeakMemory => String::new(),

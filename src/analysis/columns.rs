@@ -1,6 +1,6 @@
 //! Which columns the table has, and of which type.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::AnalysisSpec;
 use crate::domain::parameters::ParameterType;
@@ -9,6 +9,9 @@ use crate::domain::sweep::record::{Outcome, OutputValue, Record};
 /// How many different outputs a table has at most; a model that names each run's outputs differently cannot make it
 /// grow without end. Further ones are left out and a note says so.
 pub const MOST_OUTPUTS: usize = 500;
+
+/// For how many kept files the table has a column with their rows.
+const MOST_FILES: usize = 50;
 
 /// The columns that are not the model's, with their types.
 const BEFORE: [&str; 4] = ["run_id", "role", "status", "failure"];
@@ -66,6 +69,8 @@ pub struct OutputColumn {
 pub struct Outputs {
     /// Their columns in order.
     pub columns: Vec<OutputColumn>,
+    /// Kept files whose rows were counted.
+    pub files: Vec<String>,
     /// How many outputs did not fit, counted up to [`MOST_OUTPUTS`].
     pub left_out: usize,
 }
@@ -80,6 +85,7 @@ pub struct Discovery {
     places: HashMap<String, usize>,
     only_wanted: bool,
     left_out: HashSet<String>,
+    files: BTreeSet<String>,
 }
 
 impl Discovery {
@@ -91,6 +97,7 @@ impl Discovery {
             places: HashMap::new(),
             only_wanted: !spec.outputs.is_empty(),
             left_out: HashSet::new(),
+            files: BTreeSet::new(),
         };
         for name in &spec.outputs {
             discovery.place(name);
@@ -102,6 +109,11 @@ impl Discovery {
     pub fn see(&mut self, record: &Record) {
         if record.outcome != Outcome::Succeeded {
             return;
+        }
+        for name in record.rows.keys() {
+            if !self.files.contains(name) && self.files.len() < MOST_FILES {
+                self.files.insert(name.clone());
+            }
         }
         for (name, value) in &record.outputs {
             let place = match self.places.get(name) {
@@ -128,7 +140,7 @@ impl Discovery {
             .into_iter()
             .map(|(output, kind)| OutputColumn { output, kind: kind.unwrap_or(OutputKind::Float) })
             .collect();
-        Outputs { columns, left_out: self.left_out.len() }
+        Outputs { columns, files: self.files.into_iter().collect(), left_out: self.left_out.len() }
     }
 
     fn place(&mut self, name: &str) -> usize {
@@ -162,6 +174,8 @@ pub(super) enum Source {
     Parameter(usize),
     /// The output at this place.
     Output(usize),
+    /// The rows of the kept file at this place.
+    Rows(usize),
     /// The difference of the output at this place from the baseline's.
     Difference(usize),
     WallSeconds,
@@ -169,10 +183,11 @@ pub(super) enum Source {
     PeakMemory,
 }
 
-/// All columns in the table's order: the run, the moved parameters, the others, outputs, differences, what it took.
+/// All columns in the table's order: the run, the moved parameters, the others, outputs, rows of kept files, differences,
+/// what it took.
 ///
 /// Names are unique: an output or a parameter whose name is taken already gets `_output` or `_parameter` behind it.
-pub(super) fn table_columns(spec: &AnalysisSpec, outputs: &[OutputColumn]) -> Vec<TableColumn> {
+pub(super) fn table_columns(spec: &AnalysisSpec, outputs: &[OutputColumn], files: &[String]) -> Vec<TableColumn> {
     let mut taken: HashSet<String> = BEFORE.iter().chain(&AFTER).map(|name| (*name).to_owned()).collect();
     let mut columns = Vec::new();
     let sources = [Source::RunId, Source::Role, Source::Status, Source::Failure];
@@ -197,6 +212,10 @@ pub(super) fn table_columns(spec: &AnalysisSpec, outputs: &[OutputColumn]) -> Ve
         names.push(name.clone());
         let unit = unit_of(&output.output);
         columns.push(TableColumn { name, kind: output.kind, unit, source: Source::Output(place) });
+    }
+    for (place, file) in files.iter().enumerate() {
+        let name = unique(&mut taken, &format!("{file}_rows"), "counted");
+        columns.push(TableColumn { name, kind: OutputKind::Int, unit: "rows".to_owned(), source: Source::Rows(place) });
     }
     if spec.has_baseline {
         for (place, output) in outputs.iter().enumerate().filter(|(_, output)| output.kind.is_numeric()) {

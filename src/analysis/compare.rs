@@ -6,7 +6,7 @@ use std::io::Read;
 use anyhow::{Context as _, bail};
 
 use crate::domain::report::{numbers, percent};
-use crate::domain::sweep::analysis::{AnalysisSummary, Comparison, Effort, FailedPoint, OutputDifference};
+use crate::domain::sweep::analysis::{AnalysisSummary, Comparison, Effort, FailedPoint, OutputDifference, Warning};
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::record::OutputValue;
 
@@ -31,8 +31,10 @@ pub struct Side<R> {
     pub table: R,
     /// The parameters that its sweep moves.
     pub moved: Vec<String>,
-    /// Its outputs with their units, the most important first.
+    /// Its outputs with their units, the most important first; also the columns that count rows.
     pub outputs: Vec<(String, String)>,
+    /// The columns that count rows, each with its file.
+    pub files: Vec<(String, String)>,
 }
 
 impl<R> Side<R> {
@@ -40,11 +42,13 @@ impl<R> Side<R> {
     pub fn new(label: impl Into<String>, table: R, plan: &PlanSummary, analysis: &AnalysisSummary) -> Self {
         let numbers = analysis.statistics.iter().map(|row| (row.output.clone(), row.unit.clone()));
         let texts = analysis.texts.iter().map(|output| (output.clone(), String::new()));
+        let rows = analysis.file_rows.iter().map(|rows| (rows.column.clone(), "rows".to_owned()));
         Self {
             label: label.into(),
             table,
             moved: plan.moved.iter().map(|moved| moved.name.clone()).collect(),
-            outputs: numbers.chain(texts).collect(),
+            outputs: numbers.chain(texts).chain(rows).collect(),
+            files: analysis.file_rows.iter().map(|rows| (rows.column.clone(), rows.file.clone())).collect(),
         }
     }
 }
@@ -102,6 +106,8 @@ pub fn compare<A: Read, B: Read>(first: Side<A>, second: Side<B>) -> anyhow::Res
         head_columns.push("difference".to_owned());
         head_columns.push("share".to_owned());
     }
+    let outputs: Vec<OutputDifference> = gathered.outputs.into_iter().map(Difference::finish).collect();
+    let warnings = outputs.iter().filter_map(|output| rows_differ(output, &first.files)).collect();
     Ok(Comparison {
         first: first.label,
         second: second.label,
@@ -112,13 +118,28 @@ pub fn compare<A: Read, B: Read>(first: Side<A>, second: Side<B>) -> anyhow::Res
         failing_at: gathered.failing_at,
         mended: gathered.mended,
         failing_in_both: gathered.failing_in_both,
-        outputs: gathered.outputs.into_iter().map(Difference::finish).collect(),
+        outputs,
+        warnings,
         outputs_only_first,
         outputs_only_second,
         effort: (gathered.matched > 0).then_some(gathered.effort),
         head_columns,
         head_rows: gathered.head_rows,
         joined_on,
+    })
+}
+
+/// That a file has another number of rows.
+fn rows_differ(output: &OutputDifference, files: &[(String, String)]) -> Option<Warning> {
+    let (_, file) = files.iter().find(|(column, _)| *column == output.output)?;
+    let (first, second) = output.values.as_ref()?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "they were counted")]
+    let rows = |value: &OutputValue| value.number().map_or(0, |rows| rows as u64);
+    Some(Warning::RowsDifferBetween {
+        file: file.clone(),
+        points: output.differing,
+        first: rows(first),
+        second: rows(second),
     })
 }
 
@@ -395,6 +416,7 @@ mod tests {
             table: table.as_bytes(),
             moved: moved.iter().map(|name| (*name).to_owned()).collect(),
             outputs: vec![("revenue".to_owned(), "USD".to_owned()), ("units".to_owned(), String::new())],
+            files: Vec::new(),
         }
     }
 

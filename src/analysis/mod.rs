@@ -9,8 +9,10 @@ mod builder;
 mod columns;
 mod compare;
 mod delimited;
+mod effects;
 mod summary;
 mod typed;
+mod warnings;
 
 pub use builder::{AnalysisBuilder, AnalysisFiles, Row};
 pub use columns::{Discovery, MOST_OUTPUTS, OutputColumn, OutputKind, Outputs};
@@ -19,7 +21,7 @@ pub use compare::{Side, compare};
 use std::collections::BTreeMap;
 
 use crate::domain::ids::{Digest, ModelName, SweepId, VersionId};
-use crate::domain::manifest::Column;
+use crate::domain::manifest::{Column, FileCheck};
 use crate::domain::parameters::Parameter;
 
 /// What an analysis is made of, before any row.
@@ -33,6 +35,8 @@ pub struct AnalysisSpec {
     pub outputs: Vec<String>,
     /// Units of the outputs, as the manifest declares them.
     pub columns: BTreeMap<String, Column>,
+    /// What kept files must be, as the manifest declares it.
+    pub file_checks: BTreeMap<String, FileCheck>,
     /// Whether the sweep has a baseline, whose row comes first and from which differences are taken.
     pub has_baseline: bool,
     /// Where the two files will lie in the artifact store: `sweeps/<id>`.

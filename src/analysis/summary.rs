@@ -1,4 +1,4 @@
-//! The analysis in short, gathered while the rows stream by: statistics, chart, head of the table, suspicions.
+//! The analysis in short, gathered while the rows stream by: statistics, chart, head of the table.
 
 use super::AnalysisSpec;
 use super::columns::OutputColumn;
@@ -13,9 +13,6 @@ const MOST_CHART_POINTS: usize = 60;
 /// How many points are kept before every second one is dropped.
 const MOST_KEPT_POINTS: usize = 8_192;
 
-/// How many suspicions are told.
-const MOST_NOTES: usize = 10;
-
 /// One output over the design's runs that succeeded, by Welford's method: one pass, no loss for large means.
 #[derive(Debug, Default)]
 pub(super) struct Series {
@@ -25,12 +22,13 @@ pub(super) struct Series {
     min: f64,
     max: f64,
     baseline: Option<f64>,
-    /// The first value of any type, and whether another one came.
-    first: Option<OutputValue>,
-    moves: bool,
-    /// Values of any type, and runs that succeeded without one.
-    values: u64,
-    empty: u64,
+    /// The first value of any type, and another one if it came.
+    pub(super) first: Option<OutputValue>,
+    pub(super) other: Option<OutputValue>,
+    /// Values of any type, runs that succeeded without one, and texts that spell a number.
+    pub(super) values: u64,
+    pub(super) empty: u64,
+    pub(super) numeric_texts: u64,
 }
 
 impl Series {
@@ -50,7 +48,13 @@ impl Series {
         self.values += 1;
         match &self.first {
             None => self.first = Some(value.clone()),
-            Some(first) => self.moves |= !equal(first, value),
+            Some(first) if self.other.is_none() && !equal(first, value) => self.other = Some(value.clone()),
+            Some(_) => {}
+        }
+        if let OutputValue::Text(text) = value
+            && text.trim().replace(',', "").parse::<f64>().is_ok()
+        {
+            self.numeric_texts += 1;
         }
         let Some(number) = value.number().filter(|number| number.is_finite()) else { return };
         if self.count == 0 {
@@ -205,49 +209,20 @@ pub(super) struct Counts {
     pub(super) rows: u64,
     /// Rows without a result.
     pub(super) missing: u64,
-    /// Rows of the design that succeeded.
-    pub(super) succeeded: u64,
     /// Whether the baseline's row came and had no result.
     pub(super) baseline_failed: bool,
     /// Outputs that have no column.
     pub(super) left_out: usize,
 }
 
-/// Suspicions that are worth a look, one sentence part each.
-pub(super) fn notes(spec: &AnalysisSpec, outputs: &[OutputColumn], series: &[Series], counts: Counts) -> Vec<String> {
+/// What is worth knowing of the table, one sentence part each.
+pub(super) fn notes(counts: Counts) -> Vec<String> {
     let mut notes = Vec::new();
     if counts.baseline_failed {
         notes.push("the baseline's run has no result, so there are no differences".to_owned());
     }
     if counts.left_out > 0 {
         notes.push(format!("the runs have too many different outputs: {} or more are left out", counts.left_out));
-    }
-    let known: Vec<(&OutputColumn, &Series)> =
-        outputs.iter().zip(series).filter(|(_, series)| series.values > 1).collect();
-    let nothing_moves = !known.is_empty() && known.iter().all(|(_, series)| !series.moves);
-    if nothing_moves && !spec.moved.is_empty() {
-        let names: Vec<String> = spec.moved.iter().take(5).map(|name| format!("`{name}`")).collect();
-        let verb = if names.len() == 1 { "moves" } else { "move" };
-        notes.push(format!(
-            "{} {verb}, but every output stays the same at all {} points: does the model read it?",
-            names.join(", "),
-            numbers::count(counts.succeeded)
-        ));
-    } else {
-        for (column, series) in known.iter().filter(|(_, series)| !series.moves) {
-            if let Some(value) = &series.first {
-                notes.push(format!("`{}` is {} at every point", column.output, shown_output(value)));
-            }
-        }
-    }
-    for (column, series) in outputs.iter().zip(series).filter(|(_, series)| series.empty > 0) {
-        let what = numbers::plural(series.empty, "run");
-        notes.push(format!("{what} succeeded without a value for `{}`", column.output));
-    }
-    if notes.len() > MOST_NOTES {
-        let more = notes.len() - MOST_NOTES;
-        notes.truncate(MOST_NOTES);
-        notes.push(format!("and {more} more of this kind"));
     }
     notes
 }
@@ -298,7 +273,7 @@ mod tests {
         let found = series.statistics("x", "").unwrap();
         assert_eq!((found.min, found.mean, found.max), (0.1, 0.1, 0.1));
         assert!(found.deviation.unwrap() < 1e-15);
-        assert!(!series.moves);
+        assert_eq!(series.other, None);
     }
 
     #[test]
@@ -306,9 +281,9 @@ mod tests {
         let mut series = Series::default();
         series.push(Some(&OutputValue::Int(3)));
         series.push(Some(&OutputValue::Float(3.0)));
-        assert!(!series.moves);
+        assert_eq!(series.other, None);
         series.push(Some(&OutputValue::Text("3".to_owned())));
-        assert!(series.moves);
+        assert!(series.other.is_some());
     }
 
     #[test]

@@ -196,6 +196,7 @@ fn about(column: &TableColumn) -> serde_json::Value {
     let role = match column.source {
         Source::Parameter(_) => "parameter",
         Source::Output(_) => "output",
+        Source::Rows(_) => "rows",
         Source::Difference(_) => "difference",
         Source::RunId
         | Source::Role

@@ -193,6 +193,11 @@ impl Output {
         self.say("\u{1b}[33mnote:\u{1b}[0m", text);
     }
 
+    /// Says what may be wrong with what is shown.
+    pub(crate) fn warning(&self, text: &str) {
+        self.say("\u{1b}[1;33mwarning:\u{1b}[0m", text);
+    }
+
     /// Says what went wrong, without ending.
     pub(crate) fn problem(&self, text: &str) {
         if !self.is_json() {

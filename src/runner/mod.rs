@@ -21,6 +21,7 @@ pub mod processes;
 mod records;
 pub mod redact;
 mod room;
+mod rows;
 mod run;
 pub mod scratch;
 mod slots;

@@ -177,6 +177,7 @@ mod tests {
             run: RunId::parse(digit.repeat(64)).unwrap(),
             outcome,
             outputs: Vec::new(),
+            rows: BTreeMap::new(),
             files: BTreeMap::new(),
             started_ms: 0,
             wall_ms: 1,

@@ -10,13 +10,14 @@ use anyhow::Context;
 use crate::domain::manifest::Summary;
 use crate::domain::sweep::record::{FailureClass, Outcome, OutputValue, Record};
 
-use super::checks::check_outputs;
+use super::checks::{Left, check_outputs};
 use super::judge::{cannot_start, judge};
 use super::keep::{KeepError, keep_file, summary_bytes, too_large};
 use super::log::{Log, tail_of};
 use super::memory::MemoryWatch;
 use super::place::RUN_LOG;
 use super::room::Room;
+use super::rows;
 use super::spec::{JobSpec, SliceLine};
 use super::steps::{ReadyRun, Steps};
 use super::summary;
@@ -84,6 +85,7 @@ struct Tally {
     signal: Option<i32>,
     outputs: Vec<(String, OutputValue)>,
     files: BTreeMap<String, u64>,
+    rows: BTreeMap<String, u64>,
 }
 
 impl<'a> Runs<'a> {
@@ -136,6 +138,7 @@ impl<'a> Runs<'a> {
             outcome,
             outputs: summary::finite(tally.outputs),
             files: tally.files,
+            rows: tally.rows,
             started_ms,
             wall_ms: millis(wall),
             cpu_ms: millis(tally.cpu),
@@ -194,7 +197,13 @@ impl<'a> Runs<'a> {
         let mut free = self.spec.outputs.limit;
         for name in &self.spec.outputs.files {
             match keep_file(&room.outputs, name, kept, &mut free) {
-                Ok(size) => drop(tally.files.insert(name.clone(), size)),
+                Ok(size) => {
+                    tally.files.insert(name.clone(), size);
+                    if rows::is_table(name) {
+                        let counted = rows::count(&kept.join(name), size).context("failed to count a file's rows")?;
+                        tally.rows.extend(counted.map(|rows| (name.clone(), rows)));
+                    }
+                }
                 Err(error) => trouble = trouble.or(Some(error)),
             }
         }
@@ -202,7 +211,7 @@ impl<'a> Runs<'a> {
         if let Some(error) = trouble {
             return Err(error.into());
         }
-        let checked = check_outputs(&self.spec.outputs.columns, &tally.outputs);
+        let checked = check_outputs(&self.spec.outputs, Left { outputs: &tally.outputs, rows: &tally.rows });
         checked.map_err(|message| Failure::new(FailureClass::InvalidOutput, message).into())
     }
 

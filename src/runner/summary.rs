@@ -28,13 +28,16 @@ type Columns = Vec<(String, OutputValue)>;
 
 /// Reads the summary `bytes` that came under `name`.
 ///
+/// Nothing, and a CSV header with nothing behind it, are a summary without columns: whether that may be is for the output
+/// checks to say.
+///
 /// # Errors
 /// A sentence part for the user: what is wrong and where.
 pub(super) fn read(name: &str, bytes: &[u8]) -> Result<Columns, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| format!("{name} is not UTF-8 text: {error}"))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.trim().is_empty() {
-        return Err(format!("{name} is empty"));
+        return Ok(Vec::new());
     }
     let columns = if is_json(name, text) { json(name, text)? } else { csv(name, text)? };
     check_names(name, &columns)?;
@@ -193,6 +196,8 @@ fn csv(name: &str, text: &str) -> Result<Columns, String> {
     }
     let pairs = rows.iter().all(|row| row.len() == 2);
     match rows.as_slice() {
+        // A header and nothing behind it: the model wrote no value.
+        [header] if !pairs && !header.iter().any(is_value) => Ok(Vec::new()),
         [header, rest @ ..] if pairs && header[1].eq_ignore_ascii_case("value") => Ok(two_columns(rest)),
         [header, row] if header.len() == row.len() && !(pairs && is_value(&header[1])) => {
             Ok(header.iter().zip(row).map(|(column, field)| (column.to_owned(), csv_value(field))).collect())
@@ -216,7 +221,7 @@ fn is_value(field: &str) -> bool {
 }
 
 fn csv_value(field: &str) -> OutputValue {
-    if field.is_empty() || field == "NA" || field == "null" {
+    if matches!(field, "" | "NA" | "N/A" | "n/a" | "null" | "NULL" | "None" | ".") {
         return OutputValue::Missing;
     }
     if let Some(number) = special_number(field) {
@@ -246,9 +251,15 @@ fn special_number(text: &str) -> Option<f64> {
         b'+' => (1.0, &text[1..]),
         _ => (1.0, text),
     };
-    if word.eq_ignore_ascii_case("nan") {
+    let lower = word.to_ascii_lowercase();
+    // C libraries write `nan(ind)` and `1.#IND`, Fortran fills a field that is too narrow with asterisks.
+    let is_nan = lower == "nan"
+        || lower.starts_with("nan(")
+        || matches!(&*lower, "1.#ind" | "1.#qnan" | "1.#snan" | "nanq" | "nans")
+        || word.bytes().all(|byte| byte == b'*');
+    if is_nan && !word.is_empty() {
         Some(f64::NAN)
-    } else if word.eq_ignore_ascii_case("inf") || word.eq_ignore_ascii_case("infinity") {
+    } else if matches!(&*lower, "inf" | "infinity" | "1.#inf") {
         Some(sign * f64::INFINITY)
     } else {
         None
@@ -285,6 +296,11 @@ mod tests {
             r#"[("a", Float(NaN)), ("b", Float(-inf)), ("c", Float(NaN)), ("text NaN", Text("x"))]"#,
         );
         check("s.csv", "a,NaN\nb,+Infinity\nc,\n", r#"[("a", Float(NaN)), ("b", Float(inf)), ("c", Missing)]"#);
+        check(
+            "s.csv",
+            "a,-nan(ind)\nb,1.#INF\nc,*****\nd,N/A\ne,.\nf,inf\n",
+            r#"[("a", Float(NaN)), ("b", Float(inf)), ("c", Float(NaN)), ("d", Missing), ("e", Missing), ("f", Float(inf))]"#,
+        );
         assert_eq!(finite(vec![("a".into(), OutputValue::Float(f64::NAN))]), vec![("a".into(), OutputValue::Missing)]);
     }
 
@@ -318,6 +334,21 @@ mod tests {
             "a,b,c\n1,2,3\n4,5,6\n",
             "s.csv has 3 rows of 3 columns; a summary is either lines of `label,value`, or one header and one row",
         );
+    }
+
+    #[test]
+    fn nothing_and_a_header_alone_hold_no_column() {
+        for (name, text) in [
+            ("s.json", ""),
+            ("s.json", " \n"),
+            ("s.json", "{}"),
+            ("s.csv", "\r\n"),
+            ("s.csv", "label,value\n"),
+            ("s.csv", "revenue\n"),
+            ("s.csv", "revenue,units,tax\n"),
+        ] {
+            check(name, text, "[]");
+        }
     }
 
     #[test]

@@ -158,6 +158,7 @@ pub(crate) fn comparison() -> Comparison {
         outputs: Vec::new(),
         outputs_only_first: Vec::new(),
         outputs_only_second: Vec::new(),
+        warnings: Vec::new(),
         effort: None,
         head_columns: Vec::new(),
         head_rows: Vec::new(),
@@ -174,6 +175,8 @@ pub(crate) fn analysis(missing: u64) -> Box<AnalysisSummary> {
         head_rows: Vec::new(),
         files: Vec::new(),
         texts: Vec::new(),
+        file_rows: Vec::new(),
+        warnings: Vec::new(),
         notes: Vec::new(),
     })
 }

@@ -122,3 +122,43 @@ fn closing_a_pull_request_cancels_its_comparison() {
     world.until_comment(number, &["What this pull request does to", "Cancelled by:", "the pull request was closed"]);
     // That the processes end is checked when the world does.
 }
+
+#[test]
+fn faults_without_a_word_stand_first_in_the_results() {
+    let world = World::with_models(&["identity-matrix"]);
+    let faulty = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faulty");
+    let read = |path: String| std::fs::read_to_string(faulty.join(path)).unwrap();
+    let models = [
+        ("ignores-parameter", "grid", "1 warning", "`EXEMPT` has no effect"),
+        ("uses-defaults", "points", "1 warning", "every output stays the same at all 3 points"),
+        ("repeats-last-row", "rates", "2 of 3 runs done", "file `output.csv` has 21 rows, not the 20"),
+        ("writes-nothing", "cases", "2 of 7 runs done", "`summary.json` is empty, though the command ended"),
+        ("not-a-number", "values", "1 of 9 runs done", "output `tax` is 101, more than its largest allowed value"),
+    ];
+    for (model, sweep, ..) in models {
+        let manifest = read(format!("{model}/modelship.yaml"));
+        world.write(&format!("config/faulty/{model}.yaml"), &format!("{manifest}source: {{path: models/{model}}}\n"));
+        world.write(&format!("models/{model}/model.sh"), &read(format!("{model}/model.sh")));
+        world.write(&format!("sweeps/{sweep}.yaml"), &read(format!("{model}/sweeps/{sweep}.yaml")));
+    }
+    world.push_branch("faulty", "Bring models with faults");
+    let number = world.open_pull("faulty", "Faulty");
+    for (_, sweep, ..) in models {
+        world.until_comment(number, &[&format!("/modelship run {sweep}")]);
+    }
+    world.comment(number, "/modelship run");
+    for (_, sweep, headline, said) in models {
+        let told = world.until_comment(number, &[&format!("### Sweep `{sweep}` ⚠️"), headline, "analysis.csv"]);
+        // A message of a failed run stands in a comment with its marks escaped.
+        let plain = |text: &str| text.replace(['`', '\\', '\u{200B}'], "");
+        assert!(plain(&told).contains(&plain(said)), "the result does not say `{said}`:\n{told}");
+        if headline.contains("warning") {
+            let (warned, table) = (told.find("before you trust").unwrap(), told.find("| Output |").unwrap());
+            assert!(warned < table, "the warning stands below the numbers:\n{told}");
+        }
+    }
+    // Versions that are the first of their models are compared with nothing, and nothing is said of that unasked.
+    assert!(!world.comments(number).iter().any(|body| body.contains("What this pull request does to")));
+    world.comment(number, "/modelship compare");
+    world.until_comment(number, &["found nothing to do", "it has no other version yet"]);
+}

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::cli::output::{CliError, Output};
-use crate::domain::report::numbers;
+use crate::domain::report::{numbers, warning_text};
 use crate::domain::sweep::analysis::AnalysisSummary;
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::state::{SweepPhase, SweepReport};
@@ -149,6 +149,9 @@ pub(super) fn show_statistics(analysis: &AnalysisSummary, output: &Output) -> Re
         })
         .collect();
     output.table(&["OUTPUT", "MIN", "MEAN", "MAX", "DEVIATION", "BASELINE", "UNIT"], &cells)?;
+    for warning in &analysis.warnings {
+        output.warning(&warning_text(warning));
+    }
     for note in &analysis.notes {
         output.note(note);
     }

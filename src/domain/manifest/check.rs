@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::paths::{Allowed, Whole, command, relative};
-use super::raw::{RawColumn, RawManifest, RawOutputs, RawResources, RawRun};
-use super::{Column, KEPT_LIMIT, Manifest, Outputs, ParamsFormat, Part, Resources, Run, Summary};
+use super::raw::{CheckedFile, RawColumn, RawFile, RawManifest, RawOutputs, RawResources, RawRows, RawRun, RowLimits};
+use super::{Column, FileCheck, KEPT_LIMIT, Manifest, Outputs, ParamsFormat, Part, Resources, Rows, Run, Summary};
 use super::{build, expectations, parameters, quantities, source};
 use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::ids::ModelName;
@@ -203,12 +203,63 @@ fn paths(raw: &[Placed<String>], reader: &mut Reader) -> Option<Vec<String>> {
 
 fn outputs(raw: &RawOutputs, reader: &mut Reader) -> Option<Outputs> {
     let columns = columns(raw.columns.as_ref(), reader);
-    let files = paths(raw.files.as_deref().unwrap_or_default(), reader);
+    let (files, file_checks) = files(raw.files.as_deref().unwrap_or_default(), reader);
     let limit = match &raw.limit {
         Some(limit) => quantities::size(limit, reader),
         None => Some(KEPT_LIMIT),
     };
-    Some(Outputs { summary: summary(&raw.summary, reader)?, columns: columns?, files: files?, limit: limit? })
+    Some(Outputs {
+        summary: summary(&raw.summary, reader)?,
+        columns: columns?,
+        files: files?,
+        file_checks: file_checks?,
+        limit: limit?,
+        may_be_empty: raw.may_be_empty.unwrap_or_default(),
+    })
+}
+
+type FileChecks = BTreeMap<String, FileCheck>;
+
+fn files(raw: &[RawFile], reader: &mut Reader) -> (Option<Vec<String>>, Option<FileChecks>) {
+    let path = |file: &RawFile| match file {
+        RawFile::Path(path) => path.clone(),
+        RawFile::Checked(checked) => checked.path.clone(),
+    };
+    let names: Vec<Placed<String>> = raw.iter().map(path).collect();
+    let checks: Vec<Option<(String, FileCheck)>> = raw
+        .iter()
+        .filter_map(|file| match file {
+            RawFile::Path(_) => None,
+            RawFile::Checked(checked) => Some(file_check(checked, reader)),
+        })
+        .collect();
+    (paths(&names, reader), checks.into_iter().collect())
+}
+
+fn file_check(raw: &CheckedFile, reader: &mut Reader) -> Option<(String, FileCheck)> {
+    let path = relative(&raw.path, Whole::Refused, reader)?;
+    let may_be_empty = raw.may_be_empty.unwrap_or_default();
+    let rows = match &raw.rows {
+        None => None,
+        Some(rows) if !path.to_ascii_lowercase().ends_with(".csv") => {
+            reader.fault(rows.place, "only the rows of a `.csv` file are counted", None);
+            return None;
+        }
+        Some(Placed { value: RawRows::Exactly(rows), .. }) => Some(Rows::Within { min: *rows, max: *rows }),
+        Some(Placed { value: RawRows::Same(_), .. }) => Some(Rows::Same),
+        Some(Placed { value: RawRows::Within(RowLimits { min, max }), place }) => {
+            let (least, most) = (min.unwrap_or(0), max.unwrap_or(u64::MAX));
+            if least > most || (min.is_none() && max.is_none()) {
+                let hint = Some("write `{min: 1, max: 100}`, or one of them".to_owned());
+                reader.fault(*place, "no number of rows fits this", hint);
+                return None;
+            }
+            Some(Rows::Within { min: least, max: most })
+        }
+    };
+    // Whoever says that no row is fine need not say it twice.
+    let none_is_fine = matches!(rows, Some(Rows::Within { min: 0, .. }));
+    Some((path, FileCheck { rows, may_be_empty: may_be_empty || none_is_fine }))
 }
 
 fn summary(raw: &Placed<String>, reader: &mut Reader) -> Option<Summary> {
@@ -230,7 +281,7 @@ fn summary(raw: &Placed<String>, reader: &mut Reader) -> Option<Summary> {
 
 fn columns(raw: Option<&Entries<RawColumn>>, reader: &mut Reader) -> Option<BTreeMap<String, Column>> {
     let mut columns = BTreeMap::new();
-    for (key, RawColumn { unit, min, max, description }) in raw.iter().flat_map(|raw| &raw.0) {
+    for (key, RawColumn { unit, min, max, constant, description }) in raw.iter().flat_map(|raw| &raw.0) {
         let (low, high) = (min.as_ref().map(|min| min.value.float()), max.as_ref().map(|max| max.value.float()));
         if let (Some(low), Some(high), Some(max)) = (low, high, max)
             && low > high
@@ -240,7 +291,8 @@ fn columns(raw: Option<&Entries<RawColumn>>, reader: &mut Reader) -> Option<BTre
         }
         let unit = unit.clone().unwrap_or_default();
         let description = description.clone().unwrap_or_default();
-        columns.insert(key.name.clone(), Column { unit, min: low, max: high, description });
+        let constant = constant.unwrap_or_default();
+        columns.insert(key.name.clone(), Column { unit, min: low, max: high, constant, description });
     }
     Some(columns)
 }

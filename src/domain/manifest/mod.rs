@@ -287,6 +287,36 @@ pub struct Outputs {
     /// Most bytes of the kept files of one run together; a run that leaves more fails.
     #[serde(default = "kept_limit")]
     pub limit: u64,
+    /// What kept files must be, by path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub file_checks: BTreeMap<String, FileCheck>,
+    /// Whether a summary without any value is fine.
+    #[serde(default)]
+    pub may_be_empty: bool,
+}
+
+/// What a kept CSV file must be. Anything else fails the run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileCheck {
+    /// How many rows it must have.
+    pub rows: Option<Rows>,
+    /// Whether it may have none.
+    pub may_be_empty: bool,
+}
+
+/// How many rows a kept CSV file must have, its header not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rows {
+    /// So many.
+    Within {
+        /// At least.
+        min: u64,
+        /// At most.
+        max: u64,
+    },
+    /// As many in every run of a sweep.
+    Same,
 }
 
 fn kept_limit() -> u64 {
@@ -312,6 +342,9 @@ pub struct Column {
     pub min: Option<f64>,
     /// Largest allowed value.
     pub max: Option<f64>,
+    /// Whether it is the same in every run of a sweep.
+    #[serde(default)]
+    pub constant: bool,
     /// What it means.
     pub description: String,
 }

@@ -141,12 +141,99 @@ record! {
         /// Checks on results by name: missing, NaN or out of range fails the run.
         columns: Option<Entries<RawColumn>>,
         /// Files that are kept for each run, relative to `{outputs}`.
-        files: Option<Vec<Placed<String>>>,
+        files: Option<Vec<RawFile>>,
+        /// Whether a summary without any value is fine. Otherwise it fails the run.
+        may_be_empty: Option<bool>,
         /// Most that the kept files of one run may have together: `200 MiB`. 4 GiB by default.
         limit: Option<Placed<String>>,
     }
     later {
         "reduce" => "this version takes the summary from `run.summarize` or from a file that the model writes",
+    }
+}
+
+record! {
+    /// A kept file with what it must be.
+    pub(crate) struct CheckedFile {
+        /// The file, relative to `{outputs}`.
+        path: Placed<String>,
+        /// How many rows it must have: a number, `{min: ..., max: ...}`, or `same` in every run. Only for CSV files.
+        rows: Option<Placed<RawRows>>,
+        /// Whether a CSV file without any row is fine. Otherwise it fails the run.
+        may_be_empty: Option<bool>,
+    }
+}
+
+record! {
+    /// Least and most rows.
+    pub(crate) struct RowLimits {
+        /// Least rows.
+        min: Option<u64>,
+        /// Most rows.
+        max: Option<u64>,
+    }
+}
+
+/// A kept file: its path, or its path with what it must be.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum RawFile {
+    /// The path.
+    Path(Placed<String>),
+    /// The path with what the file must be.
+    Checked(CheckedFile),
+}
+
+impl Read for RawFile {
+    const EXPECTED: &'static str = "a path or `{path: ..., rows: ...}`";
+
+    fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
+        match node.kind {
+            Kind::Mapping(_) => Read::read(node, reader).map(Self::Checked),
+            Kind::Scalar(_) | Kind::Sequence(_) => Placed::read(node, reader).map(Self::Path),
+        }
+    }
+}
+
+/// How many rows a file must have.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum RawRows {
+    /// This many.
+    Exactly(u64),
+    /// So many at least and at most.
+    Within(RowLimits),
+    /// As many in every run of a sweep.
+    Same(SameRows),
+}
+
+/// The word for as many rows in every run.
+#[derive(Debug, Clone, Copy, JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+pub(crate) enum SameRows {
+    /// As many in every run of a sweep.
+    Same,
+}
+
+impl Read for SameRows {
+    const EXPECTED: &'static str = "a number, `{min: ..., max: ...}` or `same`";
+
+    fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
+        read_word(node, reader, &[("same", Self::Same)])
+    }
+}
+
+impl Read for RawRows {
+    const EXPECTED: &'static str = SameRows::EXPECTED;
+
+    fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
+        match &node.kind {
+            Kind::Mapping(_) => Read::read(node, reader).map(Self::Within),
+            Kind::Scalar(scalar) if scalar.text.bytes().all(|byte| byte.is_ascii_digit()) && !node.is_null() => {
+                Read::read(node, reader).map(Self::Exactly)
+            }
+            Kind::Scalar(_) | Kind::Sequence(_) => Read::read(node, reader).map(Self::Same),
+        }
     }
 }
 
@@ -159,6 +246,9 @@ record! {
         min: Option<Placed<Exact>>,
         /// Largest allowed value.
         max: Option<Placed<Exact>>,
+        /// Whether it is the same in every run of a sweep, as a count of cases is. What is not declared so and never
+        /// changes is warned of, and so is what is declared so and changes.
+        constant: Option<bool>,
         /// What it means.
         description: Option<String>,
     }

@@ -69,6 +69,9 @@ impl Thread<'_> {
                 for path in self.matching(sweep.as_ref()) {
                     self.plan(&path);
                 }
+                if sweep.is_none() {
+                    self.plan_comparisons();
+                }
             }
             Command::Compare { sweep } if !closed => self.compare(order, sweep.as_ref()),
             Command::Cancel { sweep } => self.cancel_all(sweep.as_ref(), &order.author.login),

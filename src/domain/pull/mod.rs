@@ -1,6 +1,7 @@
 //! A pull request: the models that it changes, the sweeps that it declares, and the talk about both.
 
 mod commands;
+mod compared;
 mod comparison;
 mod models;
 mod sweeps;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use comparison::{
+pub use compared::{
     Base, ComparedStage, ComparedSweep, ComparisonPhase, ComparisonPlan, Ending, Pair, PlannedPair, PullComparison,
 };
 

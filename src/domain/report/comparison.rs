@@ -2,6 +2,7 @@
 
 use super::escape::{COMMENT_LIMIT, clip, fit, text};
 use super::numbers::{count, number, plural};
+use super::warning::warning_list;
 use super::{Align, assignments, table, value};
 use crate::domain::sweep::analysis::{Comparison, FailedPoint, OutputDifference};
 
@@ -18,6 +19,7 @@ pub fn comparison_text(comparison: &Comparison) -> String {
         return fit(&body, COMMENT_LIMIT);
     }
     body.push_str(&format!("{}\n\n{}", matched(comparison), failing(comparison)));
+    body.push_str(&warning_list(&comparison.warnings));
     if !comparison.outputs.iter().any(OutputDifference::differs) {
         body.push_str("**No output differs.**\n");
         return fit(&body, COMMENT_LIMIT);
@@ -58,16 +60,18 @@ pub(super) fn failing(comparison: &Comparison) -> String {
     let (first, second) = (value(&comparison.first), value(&comparison.second));
     let mut lines = Vec::new();
     if comparison.failing > 0 {
-        let mut line = format!("❌ **{} fail** in {second} and did not in {first}", plural(comparison.failing, "run"));
+        let verb = if comparison.failing == 1 { "fails" } else { "fail" };
+        let mut line =
+            format!("❌ **{} {verb}** in {second} and did not in {first}", plural(comparison.failing, "run"));
         let places: Vec<String> = comparison.failing_at.iter().map(failed_point).collect();
         line.push_str(&format!(": {}", places.join("; ")));
         lines.push(line);
     }
     if comparison.mended > 0 {
-        lines.push(format!("{} that failed in {first} succeed in {second}", plural(comparison.mended, "run")));
+        lines.push(format!("mended in {second}: {} that failed in {first}", plural(comparison.mended, "run")));
     }
     if comparison.failing_in_both > 0 {
-        lines.push(format!("{} fail in both", plural(comparison.failing_in_both, "run")));
+        lines.push(format!("failed in both: {}", plural(comparison.failing_in_both, "run")));
     }
     for (only, name) in [(&comparison.outputs_only_first, first), (&comparison.outputs_only_second, second)] {
         if !only.is_empty() {
@@ -146,6 +150,7 @@ mod tests {
             failing_in_both: 0,
             outputs_only_first: Vec::new(),
             outputs_only_second: Vec::new(),
+            warnings: Vec::new(),
             effort: None,
             outputs: vec![
                 OutputDifference {

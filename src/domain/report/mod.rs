@@ -19,6 +19,7 @@ mod results;
 mod status;
 mod thread;
 mod versions;
+mod warning;
 
 pub use build::{BuildLine, BuildProgress, build_comment};
 pub use command::{NothingToRun, command_denied, help, nothing_to_run, unknown_command};
@@ -30,6 +31,7 @@ pub use results::{Links, directory_url, final_comment};
 pub use status::{SweepLine, SweepProgress, status_comment};
 pub use thread::{models_comment, nothing_to_do, pull_status, sweep_comment, withdrawn_comment};
 pub use versions::versions_comment;
+pub use warning::warning_text;
 
 use escape::{clip, code};
 
@@ -199,6 +201,8 @@ mod tests {
                 },
             ],
             texts: Vec::new(),
+            file_rows: Vec::new(),
+            warnings: Vec::new(),
             notes: vec!["`units` is 20,000 at every point".to_owned()],
         }
     }

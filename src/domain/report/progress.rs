@@ -2,6 +2,7 @@
 
 use super::escape::{COMMENT_LIMIT, clip, fit, text};
 use super::numbers::{bytes, count, duration, plural, rate, usd};
+use super::results::{mark, warned};
 use super::{assignments, command_block, value};
 use crate::domain::command::Command;
 use crate::domain::ids::Time;
@@ -35,7 +36,12 @@ pub fn progress_comment(report: &SweepReport, now: Time) -> String {
         SweepPhase::Analysing => {
             format!("### Sweep {name} is done running\n\n{}\nThe analysis is being written.\n", bar(report))
         }
-        SweepPhase::Succeeded { .. } => format!("### Sweep {name} ✅\n\n{}\nThe results are below.\n", bar(report)),
+        SweepPhase::Succeeded { analysis } => format!(
+            "### Sweep {name} {}{}\n\n{}\nThe results are below.\n",
+            mark(analysis),
+            warned(analysis).trim_start_matches(','),
+            bar(report)
+        ),
         SweepPhase::Incomplete { .. } => {
             format!("### Sweep {name} ⚠️ incomplete\n\n{}\nThe results are below.\n", bar(report))
         }

@@ -3,6 +3,7 @@
 use super::escape::{COMMENT_LIMIT, block, fit, tail, text};
 use super::numbers::{bytes, count, duration, number, plural, usd};
 use super::progress::failed_by_class;
+use super::warning::warning_list;
 use super::{Align, assignments, chart, command_block, table, value};
 use crate::domain::command::Command;
 use crate::domain::sweep::analysis::{AnalysisSummary, ArtifactFile, OutputStatistics};
@@ -48,19 +49,21 @@ pub fn final_comment(report: &SweepReport, links: &Links) -> Option<String> {
         }
         SweepPhase::Succeeded { analysis } => {
             let headline = format!(
-                "### Sweep {} ✅ {} done\n\n{}\n",
+                "### Sweep {} {} done{}\n\n{}\n",
                 value(report.plan.name.as_str()),
-                plural(report.plan.counts.runs, "run"),
+                format_args!("{} {}", mark(analysis), plural(report.plan.counts.runs, "run")),
+                warned(analysis),
                 circumstances(report)
             );
             Some(fit(&format!("{headline}{}", results(analysis, links)), COMMENT_LIMIT))
         }
         SweepPhase::Incomplete { analysis, reason } => {
             let headline = format!(
-                "### Sweep {} ⚠️ {} of {} done\n\n{}\n",
+                "### Sweep {} ⚠️ {} of {} done{}\n\n{}\n",
                 value(report.plan.name.as_str()),
                 count(report.succeeded),
                 plural(report.plan.counts.runs, "run"),
+                warned(analysis),
                 circumstances(report)
             );
             let why = reason.as_ref().map_or_else(String::new, |reason| format!("**Why:** {}\n\n", text(reason)));
@@ -69,6 +72,19 @@ pub fn final_comment(report: &SweepReport, links: &Links) -> Option<String> {
         }
         SweepPhase::Cancelled { by, analysis } => Some(cancelled_comment(report, by, analysis.as_deref(), links)),
         SweepPhase::Stopped { reason } => Some(stopped_comment(report, reason)),
+    }
+}
+
+/// The sign of a sweep all of whose runs succeeded.
+pub(super) fn mark(analysis: &AnalysisSummary) -> &'static str {
+    if analysis.warnings.is_empty() { "✅" } else { "⚠️" }
+}
+
+/// What the headline says of warnings.
+pub(super) fn warned(analysis: &AnalysisSummary) -> String {
+    match u64::try_from(analysis.warnings.len()).unwrap_or(u64::MAX) {
+        0 => String::new(),
+        warnings => format!(", **{}**", plural(warnings, "warning")),
     }
 }
 
@@ -145,7 +161,7 @@ fn retry(report: &SweepReport) -> String {
 }
 
 fn results(analysis: &AnalysisSummary, links: &Links) -> String {
-    let mut body = String::new();
+    let mut body = warning_list(&analysis.warnings);
     if !analysis.statistics.is_empty() {
         body.push_str(&statistics(&analysis.statistics));
     }

@@ -4,14 +4,15 @@ use super::comparison::{difference_table, failing, percent};
 use super::escape::{COMMENT_LIMIT, fit, text};
 use super::numbers::{count, duration, number, plural};
 use super::progress::failed_by_class;
+use super::warning::warning_list;
 use super::{assignments, command_block, value};
 use crate::domain::command::Command;
 use crate::domain::ids::{ModelName, SweepName};
 use crate::domain::pull::{ComparedStage, ComparedSweep, ComparisonPhase, Ending, Pair, PullComparison};
-use crate::domain::sweep::analysis::{Comparison, Effort, OutputDifference};
+use crate::domain::sweep::analysis::{Comparison, Effort, OutputDifference, Warning};
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::record::OutputValue;
-use crate::domain::sweep::state::SweepReport;
+use crate::domain::sweep::state::{SweepPhase, SweepReport};
 
 /// The comment on what the pull request does to `model`.
 #[must_use]
@@ -129,6 +130,7 @@ fn compared(reports: &Pair<SweepReport>, comparison: &Comparison) -> String {
         body.push_str(&format!("**Largest mover:** {}\n\n", moved(mover)));
     }
     body.push_str(&failing(comparison));
+    body.push_str(&warning_list(&new_warnings(reports, comparison)));
     if comparison.outputs.iter().any(OutputDifference::differs) {
         body.push_str(&difference_table(comparison));
         body.push('\n');
@@ -141,6 +143,22 @@ fn compared(reports: &Pair<SweepReport>, comparison: &Comparison) -> String {
         body.push_str(&first_failures(if comparison.failing > 0 { head } else { base }));
     }
     body
+}
+
+/// What the comparison warns of, and what the pull request's own results warn of and the base's do not.
+fn new_warnings(reports: &Pair<SweepReport>, comparison: &Comparison) -> Vec<Warning> {
+    let of = |report: &SweepReport| match &report.phase {
+        SweepPhase::Succeeded { analysis } | SweepPhase::Incomplete { analysis, .. } => analysis.warnings.clone(),
+        SweepPhase::Submitting
+        | SweepPhase::Running { .. }
+        | SweepPhase::Stopping { .. }
+        | SweepPhase::Analysing
+        | SweepPhase::Cancelled { .. }
+        | SweepPhase::Stopped { .. } => Vec::new(),
+    };
+    let known = of(&reports.base);
+    let own = of(&reports.head).into_iter().filter(|warning| !known.contains(warning));
+    comparison.warnings.iter().cloned().chain(own).collect()
 }
 
 /// `revenue` at `STANDARD` = `3500`: 898,698 -> 907,685 USD (**+1 %**).
@@ -220,4 +238,224 @@ fn offer(sweeps: &[ComparedSweep]) -> String {
 fn again(name: &SweepName, of: usize) -> String {
     let sweep = (of > 1).then(|| name.clone());
     format!("To compare again:\n\n{}\n", command_block(&Command::Compare { sweep }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{analysis, commit, failure, model, pairs, plan, report, sweep_name};
+    use super::*;
+    use crate::domain::ids::{Time, VersionId};
+    use crate::domain::pull::Base;
+    use crate::domain::sweep::analysis::FailedPoint;
+    use crate::domain::sweep::plan::Verdict;
+    use crate::domain::sweep::record::FailureClass;
+
+    fn comment(stages: Vec<(&str, ComparedStage)>) -> String {
+        let sweeps = stages.into_iter().map(|(name, stage)| ComparedSweep { name: sweep_name(name), stage }).collect();
+        let version = |digit: &str| VersionId::parse(digit.repeat(16)).unwrap();
+        let base = Base { version: version("b"), commit: commit('b'), called: "main".to_owned() };
+        let phase =
+            ComparisonPhase::Planned { version: version("a"), base, head: commit('a'), shown_at: Time(0), sweeps };
+        versions_comment(&model(), &PullComparison { last_edit: None, phase })
+    }
+
+    fn plans() -> Box<Pair<PlanSummary>> {
+        let mut base = plan();
+        base.counts.reused = 21;
+        Box::new(Pair { base, head: plan() })
+    }
+
+    fn reports(missing: u64) -> Box<Pair<SweepReport>> {
+        let done = |failed: &[(FailureClass, u64)]| {
+            report(SweepPhase::Incomplete { analysis: Box::new(analysis()), reason: None }, 21 - missing, failed)
+        };
+        let mut head = done(&[(FailureClass::ModelError, missing)]);
+        head.failures = vec![failure(FailureClass::ModelError, "the command ended with status 3", "")];
+        Box::new(Pair { base: done(&[]), head })
+    }
+
+    fn equal() -> Comparison {
+        let output = |name: &str, unit: &str| OutputDifference {
+            output: name.to_owned(),
+            unit: unit.to_owned(),
+            compared: 21,
+            differing: 0,
+            vanished: 0,
+            appeared: 0,
+            mean: 0.0,
+            mean_relative: Some(0.0),
+            largest: 0.0,
+            largest_at: Vec::new(),
+            largest_relative: None,
+            largest_relative_at: Vec::new(),
+            values: None,
+        };
+        Comparison {
+            first: "main".to_owned(),
+            second: "pr-2".to_owned(),
+            joined_on: vec!["STANDARD".to_owned()],
+            matched: 21,
+            only_first: 0,
+            only_second: 0,
+            failing: 0,
+            failing_at: Vec::new(),
+            mended: 0,
+            failing_in_both: 0,
+            outputs: vec![output("revenue", "USD"), output("units", "")],
+            outputs_only_first: Vec::new(),
+            outputs_only_second: Vec::new(),
+            warnings: Vec::new(),
+            effort: Some((
+                Effort { wall_seconds: 10.0, peak_memory_mb: 100.0 },
+                Effort { wall_seconds: 12.345, peak_memory_mb: 100.0 },
+            )),
+            head_columns: Vec::new(),
+            head_rows: Vec::new(),
+        }
+    }
+
+    fn compared(comparison: Comparison) -> ComparedStage {
+        ComparedStage::Compared { reports: reports(comparison.failing), comparison: Box::new(comparison) }
+    }
+
+    #[test]
+    fn an_offer_says_what_it_costs_and_how_to_start_it() {
+        let mut refused = plans();
+        refused.head.verdict = Verdict::Refused { reasons: vec!["it has 21 runs; the policy allows 5".to_owned()] };
+        let body = comment(vec![
+            ("deductions", ComparedStage::Offered { plans: plans() }),
+            ("rates", ComparedStage::Offered { plans: refused }),
+            ("tests", ComparedStage::Unfit { reason: "the base's version cannot run it: no `X`".to_owned() }),
+        ]);
+        insta::assert_snapshot!(body, @r"
+        ### What this pull request does to `urban/simple-tax`
+
+        Its own version `aaaaaaaaaaaaaaaa` against `bbbbbbbbbbbbbbbb` of `main`.
+
+        #### Sweep `deductions`
+
+        21 runs on each version: 19 new, 23 known already. About **25 s**.
+
+        #### Sweep `rates`
+
+        21 runs on each version: 19 new, 23 known already. About **25 s**.
+
+        ❌ **It may not run as it is:**
+
+        - it has 21 runs; the policy allows 5
+
+        #### The manifest's tests
+
+        ❌ the base's version cannot run it: no `X`
+
+        **To compare**, somebody who may push to this repository comments:
+
+        ```
+        /modelship compare deductions
+        ```
+        ");
+    }
+
+    #[test]
+    fn equal_results_are_said_so_with_their_number() {
+        insta::assert_snapshot!(comment(vec![("tests", compared(equal()))]), @r"
+        ### What this pull request does to `urban/simple-tax` ✅ no difference
+
+        Its own version `aaaaaaaaaaaaaaaa` against `bbbbbbbbbbbbbbbb` of `main`.
+
+        #### The manifest's tests
+
+        ✅ **No difference in any of 21 points**, compared by 2 outputs.
+
+        Against the base: run time 1.23 times, memory 1 times.
+        ");
+    }
+
+    #[test]
+    fn the_largest_mover_and_new_failures_come_first() {
+        let mut comparison = equal();
+        let revenue = &mut comparison.outputs[0];
+        revenue.differing = 20;
+        revenue.mean = 3.0e9;
+        revenue.mean_relative = Some(0.008);
+        revenue.largest = 3.6e9;
+        revenue.largest_at = pairs(&[("STANDARD", "1600")]);
+        revenue.largest_relative = Some(0.01);
+        revenue.largest_relative_at = pairs(&[("STANDARD", "3500")]);
+        revenue.values = Some((OutputValue::Float(3.5e11), OutputValue::Float(3.535e11)));
+        comparison.failing = 1;
+        comparison.failing_at =
+            vec![FailedPoint { at: pairs(&[("STANDARD", "1700")]), failure: "model error".to_owned() }];
+        comparison.outputs_only_second = vec!["new | <b>".to_owned()];
+        comparison.warnings = vec![Warning::RowsDifferBetween {
+            file: "output.csv".to_owned(),
+            points: 20,
+            first: 20_017,
+            second: 20_018,
+        }];
+        insta::assert_snapshot!(comment(vec![("deductions", compared(comparison))]), @r"
+        ### What this pull request does to `urban/simple-tax` ⚠️ runs fail now
+
+        Its own version `aaaaaaaaaaaaaaaa` against `bbbbbbbbbbbbbbbb` of `main`.
+
+        #### Sweep `deductions`
+
+        **Largest mover:** `revenue` at `STANDARD` = `3500`: 350,000,000,000 → 353,500,000,000 USD (**+1 %**)
+
+        - ❌ **1 run fails** in `pr-2` and did not in `main`: `STANDARD` = `1700` (model error)
+        - only `pr-2` has the outputs <code>new &#124; &#60;b&#62;</code>
+
+        ⚠️ **Look at this before you trust the results:**
+
+        - `output.csv` has another number of rows at 20 points: 20,017 before, 20,018 now
+
+        | Output | Unit | Points that differ | Mean | Mean, relative | Largest difference | at | Largest relative |
+        |:--|:--|--:|--:|--:|--:|:--|--:|
+        | `revenue` | USD | 20 of 21 | 3,000,000,000 | +0.8 % | 3,600,000,000 | `STANDARD` = `1600` | +1 % |
+        | `units` |  | 0 of 21 |  |  |  |  |  |
+
+        Against the base: run time 1.23 times, memory 1 times.
+
+        - model error at `STANDARD` = `1700`: the command ended with status 3
+        ");
+    }
+
+    #[test]
+    fn what_ended_says_why_and_how_to_go_on() {
+        let ended = |ending: Ending| ComparedStage::Ended { plans: plans(), ending };
+        let body = comment(vec![
+            ("a", ended(Ending::Cancelled { by: "ada".to_owned() })),
+            ("b", ended(Ending::Stopped { reason: "the <disk> is full".to_owned() })),
+            ("c", ComparedStage::Running { reports: reports(2) }),
+        ]);
+        insta::assert_snapshot!(body, @r"
+        ### What this pull request does to `urban/simple-tax`
+
+        Its own version `aaaaaaaaaaaaaaaa` against `bbbbbbbbbbbbbbbb` of `main`.
+
+        #### Sweep `a`
+
+        **Cancelled by:** ada
+
+        To compare again:
+
+        ```
+        /modelship compare a
+        ```
+
+        #### Sweep `b`
+
+        ❌ Stopped: the &lt;disk&gt; is full
+
+        To compare again:
+
+        ```
+        /modelship compare b
+        ```
+
+        #### Sweep `c`
+
+        ⏳ Runs: **40 of 42 runs**, failed: 2 model error. Started by ada.
+        ");
+    }
 }

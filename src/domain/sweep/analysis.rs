@@ -51,6 +51,91 @@ pub struct ArtifactFile {
     pub bytes: u64,
 }
 
+/// The rows of one kept CSV file over all runs that left it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRows {
+    /// The file.
+    pub file: String,
+    /// The column of the table that has them.
+    pub column: String,
+    /// Fewest.
+    pub min: u64,
+    /// Most.
+    pub max: u64,
+}
+
+/// What may mean that results are wrong although runs succeeded: faults that models have without a word.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "warning")]
+pub enum Warning {
+    /// Parameters move, and every output stays the same at every point.
+    NothingMoves {
+        /// The parameters that move.
+        parameters: Vec<String>,
+        /// The points that succeeded.
+        points: u64,
+    },
+    /// Points that differ in this parameter alone have the same outputs, all of them.
+    WithoutEffect {
+        /// The parameter.
+        parameter: String,
+        /// Pairs of points that differ in nothing else and were compared.
+        pairs: u64,
+    },
+    /// An output is the same at every point, and not declared to be.
+    Constant {
+        /// The output.
+        output: String,
+        /// What it is.
+        value: OutputValue,
+        /// The points that have it.
+        points: u64,
+    },
+    /// An output is declared to be the same in every run, and is not.
+    NotConstant {
+        /// The output.
+        output: String,
+        /// One of its values.
+        one: OutputValue,
+        /// Another one.
+        other: OutputValue,
+    },
+    /// Runs succeeded without a value for an output: it is missing, or not a finite number.
+    WithoutValue {
+        /// The output.
+        output: String,
+        /// How many runs.
+        runs: u64,
+    },
+    /// Runs give an output as a text that spells a number.
+    NumberAsText {
+        /// The output.
+        output: String,
+        /// How many runs.
+        runs: u64,
+    },
+    /// A file that is declared to have as many rows in every run has not.
+    RowsDiffer {
+        /// The file.
+        file: String,
+        /// Fewest rows.
+        min: u64,
+        /// Most rows.
+        max: u64,
+    },
+    /// A file has another number of rows in the second of two analyses that were compared.
+    RowsDifferBetween {
+        /// The file.
+        file: String,
+        /// At how many points.
+        points: u64,
+        /// Rows in the first analysis, where the difference is largest.
+        first: u64,
+        /// Rows in the second analysis there.
+        second: u64,
+    },
+}
+
 /// An analysis in short; bounded whatever the number of runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AnalysisSummary {
@@ -68,10 +153,16 @@ pub struct AnalysisSummary {
     pub head_rows: Vec<Vec<String>>,
     /// The files.
     pub files: Vec<ArtifactFile>,
+    /// How many rows the kept CSV files have, when any were counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub file_rows: Vec<FileRows>,
+    /// What may mean that the results are wrong although every run succeeded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warning>,
     /// Outputs that are not numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub texts: Vec<String>,
-    /// Suspicions that are worth a look, one sentence each.
+    /// Things worth knowing, one sentence each.
     pub notes: Vec<String>,
 }
 
@@ -163,6 +254,8 @@ pub struct Comparison {
     pub outputs_only_first: Vec<String>,
     /// Outputs that only the second has; at most 20.
     pub outputs_only_second: Vec<String>,
+    /// What may mean that one of the two is wrong.
+    pub warnings: Vec<Warning>,
     /// What the first took, and what the second took; none when nothing matched.
     pub effort: Option<(Effort, Effort)>,
     /// The columns of the short table: joined parameters, then the first output in both, their difference and its share.

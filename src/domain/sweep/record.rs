@@ -99,6 +99,9 @@ pub struct Record {
     /// Kept files by name, with their size in bytes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, u64>,
+    /// Rows of the kept CSV files by name, headers not counted.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rows: BTreeMap<String, u64>,
     /// Start, in milliseconds since the epoch.
     pub started_ms: i64,
     /// Wall time in milliseconds, command and summary together.

@@ -234,6 +234,7 @@ mod tests {
             outcome: Outcome::Succeeded,
             outputs: outputs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
             files: BTreeMap::new(),
+            rows: BTreeMap::new(),
             started_ms: 0,
             wall_ms: 10,
             cpu_ms: 1,

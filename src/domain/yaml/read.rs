@@ -216,6 +216,14 @@ impl Read for Exact {
     }
 }
 
+impl Read for bool {
+    const EXPECTED: &'static str = "`true` or `false`";
+
+    fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
+        read_word(node, reader, &[("true", true), ("false", false)])
+    }
+}
+
 impl Read for u64 {
     const EXPECTED: &'static str = "a whole number";
 

@@ -12,7 +12,7 @@ use crate::edge::artifacts::directory::ArtifactKey;
 use crate::engine::planning::{CHUNK, Planned, PointLine, PointReader, read_plan};
 use crate::engine::records::read_records;
 use crate::engine::{Engine, Failure, keys};
-use crate::runner::checks::check_outputs;
+use crate::runner::checks::{Left, check_outputs};
 
 /// Joins inputs and outputs of every run of the plan.
 pub(super) async fn write(engine: &Engine, plan: &PlanSummary, round: u32) -> Reports {
@@ -74,6 +74,7 @@ fn spec_of(planned: &Planned) -> AnalysisSpec {
         moved: plan.moved.iter().map(|moved| moved.name.clone()).collect(),
         outputs: plan.outputs.clone(),
         columns: planned.manifest.outputs.columns.clone(),
+        file_checks: planned.manifest.outputs.file_checks.clone(),
         has_baseline: !plan.baseline.is_empty(),
         place: format!("sweeps/{}", plan.id),
         origin: Origin {
@@ -112,7 +113,8 @@ impl Chunks<'_> {
     /// What a run must leave is not part of its id, so a reused run may have been held to other rules: today's count.
     fn checked(&self, mut record: Record) -> Record {
         if record.outcome == Outcome::Succeeded
-            && let Err(message) = check_outputs(&self.planned.manifest.outputs.columns, &record.outputs)
+            && let Err(message) =
+                check_outputs(&self.planned.manifest.outputs, Left { outputs: &record.outputs, rows: &record.rows })
         {
             record.outcome = Outcome::Failed { class: FailureClass::InvalidOutput, message, log_tail: String::new() };
         }
