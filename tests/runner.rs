@@ -51,6 +51,8 @@ impl World {
             },
             search_path: DEFAULT_SEARCH_PATH.to_owned(),
             environment: BTreeMap::new(),
+            image: None,
+            cursor: None,
         };
         let mut world = Self { dir, spec };
         world.slice(1);

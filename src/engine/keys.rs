@@ -3,7 +3,8 @@
 //! ```text
 //! builds/<owner>/<title>/<commit>/build.log
 //! sweeps/<id>/{plan.json, points.jsonl, analysis.csv, analysis.parquet}
-//! sweeps/<id>/jobs/<n>/<round>/{slice.jsonl, records.jsonl, <run id>/{log.txt, <files>}}
+//! sweeps/<id>/rounds/<round>/{slice.jsonl, cursor}
+//! sweeps/<id>/jobs/<n>/<round>/{records.jsonl, <run id>/{log.txt, <files>}}
 //! ```
 
 use anyhow::{Context as _, Result};
@@ -34,14 +35,19 @@ pub fn analysis_csv(sweep: &SweepId) -> Result<ArtifactKey> {
     key(format!("sweeps/{sweep}/analysis.csv"))
 }
 
-/// The place of a round's job. A round is one job here; `jobs/1` leaves room for executors that need several.
-pub(super) fn job(sweep: &SweepId, round: u32) -> Result<ArtifactKey> {
-    key(format!("sweeps/{sweep}/jobs/1/{round}"))
+/// The place of a round's job `number`, from 1.
+pub(super) fn job(sweep: &SweepId, number: u32, round: u32) -> Result<ArtifactKey> {
+    key(format!("sweeps/{sweep}/jobs/{number}/{round}"))
 }
 
-/// The runs that the job at `place` is told to do.
-pub(super) fn slice(place: &str) -> Result<ArtifactKey> {
-    key(format!("{place}/slice.jsonl"))
+/// The runs that the jobs of a round are told to do. Not in a job's place: no job may change what it is measured by.
+pub(super) fn slice(sweep: &SweepId, round: u32) -> Result<ArtifactKey> {
+    key(format!("sweeps/{sweep}/rounds/{round}/slice.jsonl"))
+}
+
+/// How far the jobs of a round have taken its runs, when they are several.
+pub(super) fn cursor(sweep: &SweepId, round: u32) -> Result<ArtifactKey> {
+    key(format!("sweeps/{sweep}/rounds/{round}/cursor"))
 }
 
 /// The records that the job at `place` leaves.

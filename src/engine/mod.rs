@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use clock::{Clock, system_time};
 pub use outside::{Hosting, Outside};
+use perform::members::Members;
 pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
 
 use crate::domain::decide::{State, decide};
@@ -30,7 +31,7 @@ use crate::domain::decision::{Decision, Rules};
 use crate::domain::effect::{Effect, Lane};
 use crate::domain::event::{Event, Key, Keyed};
 use crate::domain::ids::Time;
-use crate::edge::executor::process::JobStatus;
+use crate::edge::executor::JobStatus;
 use crate::store::queue::{
     Beat, ClaimedEffect, ClaimedEvent, CommitDecision, Lease, Leases, NewEffect, NewState, Owner,
 };
@@ -48,7 +49,7 @@ const POLL: Duration = Duration::from_millis(250);
 /// How often is an effect tried before it is given up? Half a minute in all.
 const ATTEMPTS: u32 = 6;
 
-/// How often is something said to the forge before it is given up? Waits grow to four minutes: some hours in all.
+/// How often is something said to the forge, or asked of the executor, before it is given up? Waits grow to four minutes: some hours in all.
 const TALK_ATTEMPTS: u32 = 60;
 
 /// An id that nobody else has.
@@ -67,6 +68,7 @@ pub struct Engine {
     wake: Notify,
     beat: Notify,
     running: Mutex<HashMap<i64, (Lease, CancellationToken)>>,
+    members: Arc<Members>,
 }
 
 /// Why an effect did not come to its end.
@@ -103,6 +105,7 @@ impl Engine {
             wake: Notify::new(),
             beat: Notify::new(),
             running: Mutex::new(HashMap::new()),
+            members: Arc::default(),
         })
     }
 
@@ -121,6 +124,11 @@ impl Engine {
     /// The outside, for work in other threads.
     fn share_outside(&self) -> Arc<Outside> {
         Arc::clone(&self.outside)
+    }
+
+    /// Which runs rounds were told to do.
+    fn members(&self) -> Arc<Members> {
+        Arc::clone(&self.members)
     }
 
     /// What time it is.
@@ -155,12 +163,13 @@ impl Engine {
             tracing::info!(task.count = freed, "took up {freed} tasks that an earlier process had left");
         }
         let open: Vec<_> = self.store.open_jobs().await?.into_iter().map(|job| job.handle).collect();
+        let executor = &self.outside.executor;
+        let runs = executor.reap_orphans(&open).await.context("cannot look for runs that nobody watches")?;
+        let statuses = executor.status(&open).await.context("cannot look at the runs under way")?;
+        let running = open.iter().zip(statuses).filter(|(_, status)| *status == JobStatus::Running);
+        let alive: Vec<_> = running.map(|(job, _)| executor.scratch_of(job)).collect();
         let outside = self.share_outside();
         let ended = tokio::task::spawn_blocking(move || {
-            let runs = outside.executor.reap_orphans().context("cannot look for runs that nobody watches")?;
-            let statuses = outside.executor.status(&open);
-            let running = open.iter().zip(statuses).filter(|(_, status)| *status == JobStatus::Running);
-            let alive: Vec<_> = running.map(|(job, _)| outside.executor.scratch_of(job)).collect();
             outside.remove_leftovers(&alive).context("cannot remove what an earlier process left half-done")?;
             let builds = outside.builder.end_leftovers().context("cannot look for builds that nobody watches")?;
             anyhow::Ok(runs + builds)
@@ -420,15 +429,16 @@ fn attempts_of(effect: &Effect) -> u32 {
         | Effect::SetCommitStatus { .. }
         | Effect::UpsertComment { .. }
         | Effect::PostComment { .. }
-        | Effect::CheckCommand { .. } => TALK_ATTEMPTS,
+        | Effect::CheckCommand { .. }
+        // What runs is not given up because the engine that runs it is being restarted.
+        | Effect::WatchJobs { .. }
+        | Effect::CancelJobs { .. } => TALK_ATTEMPTS,
         Effect::BuildModel { .. }
         | Effect::CancelBuild { .. }
         | Effect::RegisterVersion { .. }
         | Effect::MoveChannel { .. }
         | Effect::PlanSweep { .. }
         | Effect::SubmitJobs { .. }
-        | Effect::WatchJobs { .. }
-        | Effect::CancelJobs { .. }
         | Effect::WriteAnalysis { .. }
         | Effect::Reconcile => ATTEMPTS,
     }

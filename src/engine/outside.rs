@@ -8,6 +8,9 @@ use crate::domain::effect::Lane;
 use crate::domain::ids::{Repository, RepositoryName};
 use crate::edge::artifacts::directory::Artifacts;
 use crate::edge::builder::process::{BuilderSettings, ProcessBuilder};
+use crate::edge::docker::{Docker, DockerSettings};
+use crate::edge::executor::Executor;
+use crate::edge::executor::docker::{ContainerSettings, DockerExecutor};
 use crate::edge::executor::process::{ProcessExecutor, ProcessSettings};
 use crate::edge::forge::local::LocalForge;
 use crate::runner::tree::remove_tree;
@@ -37,7 +40,7 @@ pub struct Outside {
     /// Makes models out of sources.
     pub builder: ProcessBuilder,
     /// Runs jobs.
-    pub executor: ProcessExecutor,
+    pub executor: Executor,
     /// Who may use `process`.
     pub trusted: Trusted,
     /// Most runs at once.
@@ -84,13 +87,7 @@ impl Outside {
                 search_path: settings.process.search_path.clone(),
                 environment: settings.process.build_environment.clone(),
             }),
-            executor: ProcessExecutor::new(ProcessSettings {
-                runner: settings.process.runner.clone(),
-                artifacts: artifacts.root().to_path_buf(),
-                scratch: scratch.clone(),
-                slots_dir: state.join("slots"),
-                slots: settings.process.slots,
-            }),
+            executor: executor(settings, artifacts.root(), &state)?,
             artifacts,
             search_path: settings.process.search_path.clone(),
             trusted: settings.process.trusted.clone(),
@@ -99,6 +96,41 @@ impl Outside {
             builds: settings.process.builds,
             scratch,
         })
+    }
+
+    /// Why a version cannot run here, one sentence part each: it was built for other executors, or its manifest asks for
+    /// what this one cannot promise.
+    #[must_use]
+    pub fn refusals(&self, version: &Version, manifest: &Manifest) -> Vec<String> {
+        let mut refusals = Vec::new();
+        let (own, other) = match (&self.executor, &version.image) {
+            (Executor::Process(_), None) | (Executor::Docker(_), Some(_)) => ("", ""),
+            (Executor::Process(_), Some(_)) => ("processes", "a container image"),
+            (Executor::Docker(_), None) => ("containers", "for plain processes"),
+        };
+        if !own.is_empty() {
+            refusals.push(format!(
+                "version `{}` was built as {other}, and this instance runs {own}; build the model again here",
+                version.id.short()
+            ));
+        }
+        if matches!(self.executor, Executor::Process(_)) {
+            if manifest.run.network == Network::None {
+                refusals.push(
+                    "the model asks for `network: none`, which runs as plain processes cannot promise; write `network: open`, \
+                     or leave it out"
+                        .to_owned(),
+                );
+            }
+            if manifest.run.resources.gpus > 0 {
+                refusals.push(
+                    "the model asks for a `gpu`, which runs as plain processes cannot have for themselves; leave it out, \
+                     or use the `docker` executor"
+                        .to_owned(),
+                );
+            }
+        }
+        refusals
     }
 
     /// How many effects of `lane` may be under way at once.
@@ -150,6 +182,26 @@ impl Outside {
         match &self.hosting {
             Hosting::Laptop { .. } => None,
             Hosting::Local(forge) => Some(forge),
+        }
+    }
+}
+
+/// The executor that the settings choose.
+fn executor(settings: &Settings, artifacts: &Path, state: &Path) -> Result<Executor> {
+    let (artifacts, slots_dir) = (artifacts.to_path_buf(), state.join("slots"));
+    let slots = settings.process.slots;
+    match settings.executor {
+        ExecutorKind::Process => Ok(Executor::Process(Arc::new(ProcessExecutor::new(ProcessSettings {
+            runner: settings.process.runner.clone(),
+            artifacts,
+            scratch: state.join("scratch"),
+            slots_dir,
+            slots,
+        })))),
+        ExecutorKind::Docker => {
+            let slots = SlotsSpec { directory: slots_dir, count: slots };
+            let containers = ContainerSettings { artifacts, slots, processes: settings.docker.processes };
+            Ok(Executor::Docker(DockerExecutor::new(Docker::new(&docker(settings))?, containers)))
         }
     }
 }

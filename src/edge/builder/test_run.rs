@@ -101,6 +101,8 @@ fn run_model(
         outputs: manifest.outputs.clone(),
         search_path: place.search_path.clone(),
         environment: BTreeMap::from([(BUILD_MARKER.to_owned(), build.to_owned())]),
+        image: None,
+        cursor: None,
     })
 }
 

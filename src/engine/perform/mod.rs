@@ -4,6 +4,7 @@ mod analyse;
 mod build;
 mod inspect;
 mod jobs;
+pub(super) mod members;
 mod reconcile;
 mod registry;
 mod talk;

@@ -117,8 +117,7 @@ async fn jobs(engine: &Engine) -> anyhow::Result<()> {
         };
         if !wanted {
             tracing::warn!(sweep.id = %job.sweep, "ending a job that no sweep waits for");
-            let (outside, handle) = (engine.share_outside(), job.handle.clone());
-            blocking(move || outside.executor.cancel(&handle)).await?;
+            engine.outside().executor.cancel(std::slice::from_ref(&job.handle)).await?;
             engine.store().mark_job_ended(&job.handle.place).await?;
         }
     }
