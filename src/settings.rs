@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::decision::Rules;
 use crate::domain::ids::RepositoryName;
 use crate::domain::report;
+use crate::domain::sweep::cost::Price;
 
 /// Settings, complete and checked.
 #[derive(Debug, Clone)]
@@ -44,6 +45,9 @@ pub struct Settings {
     pub reconcile_every: Duration,
     /// Most runs of one sweep.
     pub max_runs: u64,
+    /// Most memory that a run may be given that needs more than its manifest says, in bytes; none for what the machine
+    /// has.
+    pub max_memory: Option<u64>,
 }
 
 /// Where repositories and pull requests are.
@@ -96,10 +100,14 @@ pub struct DockerSettings {
     pub runner: PathBuf,
     /// The engine's network for runs whose manifest leaves it open.
     pub network: String,
+    /// Most processes and threads of one run.
+    pub processes: u32,
     /// The engine's network for builds.
     pub build_network: String,
     /// Base images of generated environments: `python`, `debian`.
     pub bases: BTreeMap<String, String>,
+    /// What runs cost here.
+    pub price: Price,
 }
 
 /// The `process` executor and builder.
@@ -117,6 +125,8 @@ pub struct ProcessSettings {
     pub search_path: String,
     /// Variables that build commands see: where package managers find their registries and proxies.
     pub build_environment: BTreeMap<String, String>,
+    /// What runs cost here.
+    pub price: Price,
 }
 
 /// Which repositories may use `process`.
@@ -167,6 +177,7 @@ struct File {
     comment_interval: Option<String>,
     reconcile_every: Option<String>,
     max_runs: Option<u64>,
+    max_memory: Option<bytesize::ByteSize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -190,6 +201,7 @@ struct ProcessFile {
     trusted: Option<Vec<RepositoryName>>,
     search_path: Option<String>,
     build_environment: Vec<String>,
+    price: Price,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -199,8 +211,10 @@ struct DockerFile {
     registry: Option<String>,
     runner: Option<PathBuf>,
     network: Option<String>,
+    processes: Option<u32>,
     build_network: Option<String>,
     bases: BTreeMap<String, String>,
+    price: Price,
 }
 
 /// The name of the state directory within a repository, and of the settings file within that.
@@ -274,6 +288,7 @@ impl Settings {
                     .or_else(|| variable("PATH"))
                     .unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned()),
                 build_environment: build_environment(&file.process.build_environment),
+                price: checked_price("process", file.process.price)?,
             },
             executor: file.executor,
             docker: docker_settings(file.docker, &base)?,
@@ -282,6 +297,7 @@ impl Settings {
             reconcile_every: duration("reconcile_every", file.reconcile_every, Duration::from_secs(60))?
                 .max(Duration::from_millis(100)),
             max_runs: file.max_runs.unwrap_or(1_000_000),
+            max_memory: file.max_memory.map(|most| most.as_u64()),
             state,
         })
     }
@@ -390,9 +406,20 @@ fn docker_settings(file: DockerFile, base: &Path) -> Result<DockerSettings> {
         registry_login: login.map(|(user, password)| (user, SecretString::from(password))),
         runner,
         network: file.network.unwrap_or_else(|| "bridge".to_owned()),
+        processes: file.processes.unwrap_or(512).max(16),
         build_network: file.build_network.unwrap_or_else(|| "default".to_owned()),
         bases,
+        price: checked_price("docker", file.price)?,
     })
+}
+
+fn checked_price(executor: &str, price: Price) -> Result<Price> {
+    let fine = |amount: f64| amount.is_finite() && amount >= 0.0;
+    anyhow::ensure!(
+        fine(price.vcpu_hour) && fine(price.gib_hour),
+        "`{executor}.price` is {price:?}; a price is an amount of USD, 0 or above"
+    );
+    Ok(price)
 }
 
 /// The runner lies beside this program.

@@ -110,7 +110,11 @@ fn manifest(tests: Vec<Test>) -> Manifest {
         model: ModelName::parse("urban/tiny").unwrap(),
         description: String::new(),
         source: Source::Path(".".to_owned()),
-        build: Build { process: Some(vec![vec!["./build.sh".to_owned()]]), docker: None },
+        build: Build {
+            process: Some(vec![vec!["./build.sh".to_owned()]]),
+            timeout: Duration::from_secs(60),
+            ..Build::default()
+        },
         build_by: BuildBy::Server,
         run: Run {
             command: vec!["{model}/sim".to_owned()],
@@ -123,7 +127,7 @@ fn manifest(tests: Vec<Test>) -> Manifest {
         parameters: vec![parameter("RATE", Some(Value::Float(0.5))), parameter("BASE", Some(Value::Float(100.0)))],
         sets: BTreeMap::new(),
         inputs: Vec::new(),
-        outputs: Outputs { summary: Summary::Stdout, columns: BTreeMap::new(), files: Vec::new() },
+        outputs: Outputs { summary: Summary::Stdout, columns: BTreeMap::new(), files: Vec::new(), limit: 1 << 30 },
         tests,
     }
 }

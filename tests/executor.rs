@@ -75,6 +75,7 @@ impl World {
                 summary: Summary::File("summary.csv".to_owned()),
                 columns: BTreeMap::new(),
                 files: Vec::new(),
+                limit: 1 << 30,
             },
             search_path: DEFAULT_SEARCH_PATH.to_owned(),
             environment: BTreeMap::new(),

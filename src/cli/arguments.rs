@@ -56,7 +56,7 @@ pub(crate) enum Verb {
     /// Build and test models, and register the versions
     Build(Build),
     /// Run the declared tests of models
-    Test(Build),
+    Test(Test),
     /// List the models in the registry
     Models,
     /// List the versions of a model, or show one
@@ -69,6 +69,10 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: SweepVerb,
     },
+    /// Do a past run again here, and say whether it leaves the same
+    Replay(Replay),
+    /// Show what a run or a build printed
+    Logs(Logs),
     /// Pull requests on a local forge
     Pr {
         /// The repository on the forge [default: the one that `origin` of this clone points to]
@@ -95,6 +99,12 @@ pub(crate) enum Verb {
         /// The shell.
         shell: Shell,
     },
+    /// Print the manual page, or write one for each verb
+    Man {
+        /// Write `modelship.1` and a page for each verb into this folder
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+    },
     /// Tell the server of a push; the local forge's hook calls it
     #[command(hide = true)]
     ForgeHook(ForgeHook),
@@ -103,8 +113,8 @@ pub(crate) enum Verb {
 /// `modelship init`.
 #[derive(Debug, Args)]
 pub(crate) struct Init {
-    /// The model's name; its folder is the current one
-    #[arg(value_name = "OWNER/TITLE", required_unless_present_any = ["hub", "forge"])]
+    /// The model's name; its folder is the current one [default: you and the folder's name]
+    #[arg(value_name = "OWNER/TITLE")]
     pub(crate) model: Option<ModelName>,
     /// Make a hub repository (config, models, sweeps) in this folder instead
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "forge"])]
@@ -130,7 +140,7 @@ pub(crate) struct Validate {
     pub(crate) schemas: Option<PathBuf>,
 }
 
-/// `modelship build` and `modelship test`.
+/// `modelship build`.
 #[derive(Debug, Args)]
 pub(crate) struct Build {
     /// Models [default: every model of the repository]
@@ -139,6 +149,72 @@ pub(crate) struct Build {
     /// Take the work tree as it is, with changes that no commit holds; such a version cannot be promoted
     #[arg(long)]
     pub(crate) dirty: bool,
+    /// Say what would be built and why, and build nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// `modelship test`.
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// Models [default: every model of the repository]
+    #[arg(value_name = "OWNER/TITLE")]
+    pub(crate) models: Vec<ModelName>,
+    /// Take the work tree as it is, with changes that no commit holds
+    #[arg(long)]
+    pub(crate) dirty: bool,
+}
+
+/// `modelship replay`.
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// The beginning of the run's id, at least six characters
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// How the two runs are compared.
+    #[command(flatten)]
+    pub(crate) how: ReplayHow,
+}
+
+/// `modelship sweep replay`.
+#[derive(Debug, Args)]
+pub(crate) struct SweepReplay {
+    /// The sweep's id or name
+    pub(crate) sweep: String,
+    /// Only a random sample of this many runs
+    #[arg(long, value_name = "N")]
+    pub(crate) sample: Option<usize>,
+    /// What decides which runs the sample has
+    #[arg(long, value_name = "S", default_value_t = 1, requires = "sample")]
+    pub(crate) seed: u64,
+    /// How the two runs are compared.
+    #[command(flatten)]
+    pub(crate) how: ReplayHow,
+}
+
+/// How a replay is compared with what was recorded.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayHow {
+    /// Let numbers differ by this share of the larger one, for instance 1e-9 [default: not at all]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, hide_default_value = true)]
+    pub(crate) rel: f64,
+    /// Keep the replay's records and files in this new folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+}
+
+/// `modelship logs`.
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// The beginning of a run's id; or a model, for the log of its last build
+    #[arg(value_name = "RUN|OWNER/TITLE[@COMMIT]", required_unless_present = "build")]
+    pub(crate) what: Option<String>,
+    /// Show the log of the last build of a model, or of its build at a commit
+    #[arg(long, value_name = "OWNER/TITLE[@COMMIT]", conflicts_with_all = ["what", "follow"])]
+    pub(crate) build: Option<String>,
+    /// Print what a run that is under way prints, until it ends
+    #[arg(long, short)]
+    pub(crate) follow: bool,
 }
 
 /// `modelship versions`.
@@ -169,6 +245,9 @@ pub(crate) struct Promote {
     /// Move the channel back to where it pointed before
     #[arg(long, conflicts_with = "version")]
     pub(crate) back: bool,
+    /// Say what would change, and move nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `modelship sweep ...`.
@@ -185,6 +264,8 @@ pub(crate) enum SweepVerb {
     },
     /// Show a sweep's results, or how they differ from another sweep's
     Results(SweepResults),
+    /// Do a sweep's runs again here, and say which leave the same
+    Replay(SweepReplay),
     /// Stop a sweep; what is done stays known
     Cancel {
         /// The sweep's id or name
@@ -216,6 +297,9 @@ pub(crate) struct SweepRun {
     /// Do runs that failed again
     #[arg(long)]
     pub(crate) retry_failed: bool,
+    /// Say what would be done, and run and build nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `modelship sweep results`.
@@ -229,6 +313,15 @@ pub(crate) struct SweepResults {
     /// How many rows of the table to show
     #[arg(long, default_value_t = 10, value_name = "N")]
     pub(crate) head: usize,
+    /// Bring the kept files of a random sample of this many runs into a folder
+    #[arg(long, value_name = "N", conflicts_with = "against")]
+    pub(crate) sample: Option<usize>,
+    /// What decides which runs the sample has
+    #[arg(long, value_name = "S", default_value_t = 1, requires = "sample")]
+    pub(crate) seed: u64,
+    /// The folder, which must be new or empty [default: <sweep>-sample]
+    #[arg(long, value_name = "DIR", requires = "sample")]
+    pub(crate) to: Option<PathBuf>,
 }
 
 /// `modelship pr ...`.

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::Build;
+use super::arguments::{Build, Test};
 use super::output::{CliError, Output};
 use super::progress::Stage;
 use super::session::Session;
@@ -13,8 +13,9 @@ use super::workspace::{Workspace, WorkspaceModel};
 use crate::domain::decide::State;
 use crate::domain::diagnostic::Faults;
 use crate::domain::event::{BuildFailure, BuildOrigin, Event, Key};
+use crate::domain::ids::{ModelName, Time};
 use crate::domain::report::numbers;
-use crate::domain::version::{PassedTest, Version};
+use crate::domain::version::{PassedTest, SourceRef, Tree, Version};
 use crate::edge::builder::process::TestError;
 use crate::engine::Engine;
 use crate::settings::Settings;
@@ -35,35 +36,44 @@ pub(crate) async fn build(settings: Settings, build: &Build, _cwd: &Path, output
     let models = workspace.models(&build.models)?;
     let mut results = Vec::new();
     for model in &models {
-        results.push((model, make(&mut session, &workspace, model, output).await?));
+        results.push((model, make(&mut session, Wanted::of(&workspace, model), output).await?));
     }
     session.close().await?;
     show(&results, &workspace, output)
 }
 
+/// What is to be built.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    /// The model.
+    pub(super) model: &'a ModelName,
+    /// Where its source lies.
+    pub(super) source: &'a SourceRef,
+    /// Whether that is a commit that somebody can check out.
+    pub(super) tree: Tree,
+}
+
+impl<'a> Wanted<'a> {
+    /// `model` as it is in `workspace`.
+    pub(super) fn of(workspace: &Workspace, model: &'a WorkspaceModel) -> Self {
+        Self { model: &model.model, source: &model.source, tree: workspace.tree }
+    }
+}
+
 /// Builds one model unless it is registered already, and waits for the outcome.
 pub(super) async fn make(
     session: &mut Session,
-    workspace: &Workspace,
-    model: &WorkspaceModel,
+    wanted: Wanted<'_>,
     output: &Output,
 ) -> Result<Result<Version, BuildFailure>, CliError> {
-    let stage = Stage::begin(output, &format!("Building {}", model.model));
-    let key = Key::Model(model.model.clone());
-    session
-        .engine
-        .tell(
-            key.clone(),
-            Event::BuildRequested {
-                source: model.source.clone(),
-                tree: workspace.tree,
-                origin: BuildOrigin::Terminal,
-                waiter: None,
-            },
-        )
-        .await?;
-    let commit = model.source.commit.clone();
-    let name = model.model.clone();
+    let Wanted { model: name, source, tree } = wanted;
+    let stage = Stage::begin(output, &format!("Building {name}"));
+    let key = Key::Model(name.clone());
+    let began = session.engine.now();
+    let origin = BuildOrigin::Terminal;
+    let event = Event::BuildRequested { source: source.clone(), tree, origin, waiter: None };
+    session.engine.tell(key.clone(), event).await?;
+    let commit = source.commit.clone();
     let outcome = session
         .until(async |engine: &Engine| {
             let Some(State::Model(state)) = read(engine, &key).await? else { return Ok(None) };
@@ -73,20 +83,35 @@ pub(super) async fn make(
             if let Some(failed) = state.failures.iter().rev().find(|failed| failed.commit == commit) {
                 return Ok(Some(Err(failed.failure.clone())));
             }
-            let versions = engine.store().versions(&name).await?;
-            Ok(versions.into_iter().find(|version| version.source.commit == commit).map(Ok))
+            let versions = engine.store().versions(name).await?;
+            let Some(version) = versions.iter().find(|version| version.source.commit == commit) else {
+                return Ok(None);
+            };
+            Ok(Some(Ok((version.clone(), how_made(version, &versions, began)))))
         })
         .await?;
     match &outcome {
-        Ok(version) => stage.done(&format!("version {} ({})", version.id, tests(version))),
+        Ok((version, how)) => stage.done(&format!("version {} ({how})", version.id)),
         Err(failure) => stage.failed(&failure.stage),
     }
-    Ok(outcome)
+    Ok(outcome.map(|(version, _)| version))
 }
 
-fn tests(version: &Version) -> String {
+/// What was done since `began` for `version`, which is one of all `versions` of its model.
+fn how_made(version: &Version, versions: &[Version], began: Time) -> String {
+    let same = |other: &&Version| other.executable == version.executable && other.manifest == version.manifest;
+    if version.registered_at < began {
+        return "known already".to_owned();
+    }
+    if let Some(other) = versions.iter().filter(same).find(|other| other.registered_at < began) {
+        return format!("nothing to build, it runs the same as {}", other.id);
+    }
     let count = u64::try_from(version.tests.len()).unwrap_or(u64::MAX);
-    format!("built in {}, {} passed", numbers::duration(version.build_ms), numbers::plural(count, "test"))
+    let tests = format!("{} passed", numbers::plural(count, "test"));
+    match version.build_ms {
+        0 => tests,
+        build_ms => format!("built in {}, {tests}", numbers::duration(build_ms)),
+    }
 }
 
 async fn read(engine: &Engine, key: &Key) -> anyhow::Result<Option<State>> {
@@ -175,13 +200,13 @@ impl TestResult {
 }
 
 /// Runs the declared tests, each with its time. A model that is not built yet is built first, which tests it too.
-pub(crate) async fn test(settings: Settings, build: &Build, _cwd: &Path, output: &Output) -> Result<(), CliError> {
+pub(crate) async fn test(settings: Settings, build: &Test, _cwd: &Path, output: &Output) -> Result<(), CliError> {
     let mut session = Session::open(settings).await?;
     let workspace = Workspace::open(&session.engine.outside().hosting, build.dirty)?;
     let models = workspace.models(&build.models)?;
     let mut results = Vec::new();
     for model in &models {
-        match make(&mut session, &workspace, model, output).await? {
+        match make(&mut session, Wanted::of(&workspace, model), output).await? {
             Ok(version) => results.extend(test_model(&session, model, &version, output).await?),
             Err(failure) => {
                 explain(&model.model.to_string(), &failure, output);

@@ -9,12 +9,15 @@ mod doctor;
 mod faults;
 mod hook;
 mod init;
+mod logs;
+mod man;
 mod markdown;
 mod models;
 mod output;
 mod pr;
 mod progress;
 mod queue;
+mod replay;
 mod serve;
 mod session;
 mod sweep;
@@ -69,10 +72,13 @@ async fn run(arguments: Arguments, output: &Output) -> Result<(), CliError> {
             SweepVerb::Plan(file) => sweep::plan(settings()?, &file, &cwd, output).await,
             SweepVerb::Run(run) => sweep::run(settings()?, &run, &cwd, output).await,
             SweepVerb::Status { sweep } => sweep::status(settings()?, sweep.as_deref(), output).await,
-            SweepVerb::Results(results) => sweep::results(settings()?, &results, output).await,
+            SweepVerb::Results(results) => sweep::results(settings()?, &results, &cwd, output).await,
+            SweepVerb::Replay(replay) => replay::sweep(settings()?, &replay, &cwd, output).await,
             SweepVerb::Cancel { sweep } => sweep::cancel(settings()?, &sweep, output).await,
             SweepVerb::Retry { sweep } => sweep::retry(settings()?, &sweep, output).await,
         },
+        Verb::Replay(replay) => replay::run(settings()?, &replay, &cwd, output).await,
+        Verb::Logs(logs) => logs::logs(settings()?, &logs, output).await,
         Verb::Pr { repository, forge, login, verb } => {
             let there = pr::Where { settings: settings()?, repository, forge, login, cwd: &cwd };
             pr::pr(there, verb, output).await
@@ -85,6 +91,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<(), CliError> {
             clap_complete::generate(shell, &mut Arguments::command(), "modelship", &mut script);
             output.raw(&script)
         }
+        Verb::Man { to } => man::man(to.map(|to| cwd.join(to)).as_deref(), output),
         Verb::ForgeHook(hook) => hook::hook(&hook, output).await,
     }
 }

@@ -51,6 +51,8 @@ pub(crate) enum CliError {
     Faults(Faults),
     /// The user's doing, and all about it is printed already.
     Told,
+    /// What was asked for cannot be found out, so there is no answer: one sentence with what to do next.
+    Cannot(String),
     /// Our fault, or that of what we stand on.
     Ours(anyhow::Error),
 }
@@ -59,7 +61,16 @@ impl CliError {
     fn status(&self) -> ExitStatus {
         match self {
             Self::User(_) | Self::Faults(_) | Self::Told => ExitStatus::User,
-            Self::Ours(_) => ExitStatus::Ours,
+            Self::Cannot(_) | Self::Ours(_) => ExitStatus::Ours,
+        }
+    }
+
+    /// The same for a verb whose status 1 is an answer: what keeps it from answering gives 2.
+    pub(crate) fn without_answer(self) -> Self {
+        match self {
+            Self::User(message) => Self::Cannot(message),
+            Self::Faults(faults) => Self::Cannot(faults.to_string()),
+            Self::Told | Self::Cannot(_) | Self::Ours(_) => self,
         }
     }
 }
@@ -137,6 +148,12 @@ impl Output {
         print(anstream::stdout().lock(), format!("{}\n", visible(text)).as_bytes())
     }
 
+    /// Prints what somebody else wrote, such as a log, as it is but for control characters.
+    pub(crate) fn text(&self, text: &str) -> Result<(), CliError> {
+        let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        print(anstream::stdout().lock(), format!("{}{end}", visible(text)).as_bytes())
+    }
+
     /// Prints a title.
     pub(crate) fn heading(&self, text: &str) -> Result<(), CliError> {
         print(anstream::stdout().lock(), format!("\u{1b}[1m{}\u{1b}[0m\n", visible(text)).as_bytes())
@@ -197,7 +214,7 @@ impl Output {
             }
         } else {
             match error {
-                CliError::User(message) => self.problem(message),
+                CliError::User(message) | CliError::Cannot(message) => self.problem(message),
                 CliError::Faults(faults) => self.faults(faults),
                 CliError::Told => {}
                 CliError::Ours(error) => tell(&render_ours(error)),
@@ -276,6 +293,7 @@ fn render_ours(error: &anyhow::Error) -> String {
 fn error_document(error: &CliError) -> Option<serde_json::Value> {
     let (kind, message, faults) = match error {
         CliError::User(message) => ("user", message.clone(), None),
+        CliError::Cannot(message) => ("cannot", message.clone(), None),
         CliError::Faults(faults) => ("faults", faults.to_string(), Some(&faults.0)),
         CliError::Told => return None,
         CliError::Ours(error) => ("ours", format!("{error:#}"), None),
@@ -327,5 +345,7 @@ mod tests {
         assert_eq!(CliError::User(String::new()).status(), ExitStatus::User);
         assert_eq!(CliError::Told.status(), ExitStatus::User);
         assert_eq!(CliError::Ours(anyhow::anyhow!("x")).status() as u8, 2);
+        assert_eq!(CliError::User(String::new()).without_answer().status() as u8, 2);
+        assert_eq!(CliError::Told.without_answer().status(), ExitStatus::User);
     }
 }

@@ -16,9 +16,6 @@ use crate::domain::sweep::spec::SweepSpec;
 use crate::domain::yaml::Files;
 use crate::edge::source::Source;
 
-/// Most runs that a sweep file may have by itself; an instance may set less.
-const MAX_RUNS: u64 = 1_000_000;
-
 /// Checks files as they lie in the work tree, or writes the schemas.
 pub(crate) fn validate(validate: &Validate, cwd: &Path, output: &Output) -> Result<(), CliError> {
     if let Some(directory) = &validate.schemas {
@@ -89,7 +86,7 @@ impl WorkTree {
         let Some(manifest) = self.manifest_of(&spec)? else {
             return Ok(format!("sweep of {} (its manifest is not here, or has faults)", spec.model));
         };
-        let design = Design::new(&spec, &manifest, self, Limits { max_runs: MAX_RUNS })?;
+        let design = Design::new(&spec, &manifest, self, Limits::default())?;
         let runs = numbers::plural(design.runs(), "run");
         Ok(format!("sweep of {}, {runs} by {}", spec.model, design.name()))
     }

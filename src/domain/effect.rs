@@ -10,7 +10,7 @@ use super::event::{Event, Key, PromotionTarget, SweepRequest};
 use super::forge::{CommentRef, CommitState, User};
 use super::ids::{ChannelName, CommitSha, ModelName, PullRef, Repository, SweepId, VersionId};
 use super::sweep::plan::PlanSummary;
-use super::sweep::state::{Beginning, JobHandle};
+use super::sweep::state::{Beginning, JobHandle, Scope};
 use super::version::{SourceRef, Tree, Version};
 
 /// Something to do.
@@ -138,8 +138,8 @@ pub enum Effect {
         pull: Option<PullRef>,
         /// The round, from 1.
         round: u32,
-        /// Failures of this round of the sweep and of later ones are settled; earlier ones are done again.
-        settled_since: u32,
+        /// Which runs, and what they are given.
+        scope: Scope,
         /// Why the round begins.
         beginning: Beginning,
     },

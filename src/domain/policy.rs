@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::diagnostic::Faults;
 use super::forge::Permission;
 use super::ids::ModelName;
+use super::manifest::{Network, Run};
+use super::report::numbers::{count, plural, usd};
 use super::sweep::plan::{RunLimits, Verdict};
 use super::sweep::points::Limits;
 use super::sweep::spec::{budget_usd, parallel};
@@ -80,8 +82,44 @@ pub struct Asked<'p> {
     pub model: &'p ModelName,
     /// Runs of the plan, the baseline's included.
     pub runs: u64,
-    /// Limits that the sweep file sets.
+    /// What they are estimated to cost, in USD.
+    pub estimate_usd: Option<f64>,
+    /// The limits that the sweep file sets.
     pub limits: &'p RunLimits,
+}
+
+/// What an executor can promise of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guarantees {
+    /// The executor's name in the settings.
+    pub executor: &'static str,
+    /// Whether it can keep a run off the network.
+    pub closed_network: bool,
+    /// Whether it can give a run a GPU.
+    pub gpus: bool,
+}
+
+impl Guarantees {
+    /// What `run` asks for and the executor cannot promise, with what to do about it.
+    #[must_use]
+    pub fn missing(&self, run: &Run) -> Vec<String> {
+        let executor = self.executor;
+        let mut missing = Vec::new();
+        if run.network == Network::None && !self.closed_network {
+            missing.push(format!(
+                "the model asks for `network: none`, which the `{executor}` executor cannot promise; write `network: open` \
+                 or leave it out, or run it where the settings say `executor: docker`"
+            ));
+        }
+        if run.resources.gpus > 0 && !self.gpus {
+            missing.push(format!(
+                "the model asks for {}, which the `{executor}` executor cannot give; write `gpu: 0` or leave it out of \
+                 `run.resources`",
+                plural(u64::from(run.resources.gpus), "GPU")
+            ));
+        }
+        missing
+    }
 }
 
 impl Policy {
@@ -157,15 +195,16 @@ impl Policy {
     pub fn verdict(&self, asked: Asked<'_>) -> Verdict {
         let mut reasons = Vec::new();
         if asked.runs > self.max_runs {
-            reasons.push(format!("it has {} runs; the policy allows {}", asked.runs, self.max_runs));
+            reasons.push(format!("it has {}; the policy allows {}", plural(asked.runs, "run"), count(self.max_runs)));
         }
         if self.models.as_ref().is_some_and(|models| !models.contains(asked.model)) {
             reasons.push(format!("the policy does not list the model `{}`", asked.model));
         }
-        if let (Some(budget), Some(max)) = (asked.limits.budget_usd, self.max_budget_usd)
-            && budget > max
+        if let (Some(estimate), Some(budget)) = (asked.estimate_usd, self.limits(asked.limits).budget_usd)
+            && estimate > budget
         {
-            reasons.push(format!("its budget is {budget} USD; the policy allows {max} USD"));
+            let whose = if asked.limits.budget_usd == Some(budget) { "its budget is" } else { "the policy allows" };
+            reasons.push(format!("it would cost about {}; {whose} {}", usd(estimate), usd(budget)));
         }
         if reasons.is_empty() { Verdict::NeedsCommand } else { Verdict::Refused { reasons } }
     }
@@ -183,13 +222,15 @@ impl Policy {
             max_parallel: lower(asked.max_parallel, self.max_parallel),
             max_failures: asked.max_failures,
             budget_usd: lower(asked.budget_usd, self.max_budget_usd),
+            ..asked.clone()
         }
     }
 
-    /// How large a design may be.
+    /// How large a design may be where the instance allows `most` runs.
     #[must_use]
-    pub fn design_limits(&self) -> Limits {
-        Limits { max_runs: self.max_runs }
+    pub fn design_limits(&self, most: u64) -> Limits {
+        let whose = |runs: u64, whose| Limits { max_runs: runs, whose };
+        if self.max_runs < most { whose(self.max_runs, "the policy") } else { whose(most, "this instance") }
     }
 }
 
@@ -212,9 +253,14 @@ mod tests {
         Policy::parse("config/policy.yaml", text).map_err(|faults| picture(&faults))
     }
 
-    fn refused(policy: &Policy, model: &str, runs: u64, budget_usd: Option<f64>) -> String {
+    fn refused(
+        policy: &Policy,
+        model: &str,
+        runs: u64,
+        (budget_usd, estimate_usd): (Option<f64>, Option<f64>),
+    ) -> String {
         let (model, limits) = (ModelName::parse(model).unwrap(), RunLimits { budget_usd, ..RunLimits::default() });
-        match policy.verdict(Asked { model: &model, runs, limits: &limits }) {
+        match policy.verdict(Asked { model: &model, runs, estimate_usd, limits: &limits }) {
             Verdict::NeedsCommand => String::new(),
             Verdict::Refused { reasons } => reasons.join("; "),
         }
@@ -223,8 +269,11 @@ mod tests {
     #[test]
     fn a_policy_refuses_what_goes_beyond_it_and_gives_every_reason() {
         let policy = parsed(POLICY).unwrap();
-        assert_eq!(refused(&policy, "urban/simple-tax", 500, Some(20.0)), "");
-        insta::assert_snapshot!(refused(&policy, "psl/other", 501, Some(20.5)), @"it has 501 runs; the policy allows 500; the policy does not list the model `psl/other`; its budget is 20.5 USD; the policy allows 20 USD");
+        assert_eq!(refused(&policy, "urban/simple-tax", 500, (Some(20.0), Some(20.0))), "");
+        assert_eq!(refused(&policy, "urban/simple-tax", 500, (Some(50.0), None)), "");
+        insta::assert_snapshot!(refused(&policy, "psl/other", 501, (Some(50.0), Some(20.5))), @"");
+        insta::assert_snapshot!(refused(&policy, "urban/simple-tax", 5, (Some(0.5), Some(0.75))), @"");
+        assert_eq!(refused(&Policy::default(), "psl/other", 501, (None, Some(20.5))), "");
         assert!(policy.permits(Permission::Admin) && !policy.permits(Permission::Write));
         assert!(Policy::default().permits(Permission::Write) && !Policy::default().permits(Permission::Read));
     }
@@ -237,7 +286,8 @@ mod tests {
         assert_eq!(both.permission, Permission::Admin);
         let limits = both.limits(&RunLimits { max_parallel: Some(50), ..RunLimits::default() });
         assert_eq!((limits.max_parallel, limits.budget_usd), (Some(20), Some(20.0)));
-        assert_eq!(both.design_limits().max_runs, 100);
+        assert_eq!(both.design_limits(1_000), Limits { max_runs: 100, whose: "the policy" });
+        assert_eq!(both.design_limits(100).whose, "this instance");
         assert_eq!(parsed("allow: [admin, write]\n").unwrap().permission, Permission::Write);
     }
 

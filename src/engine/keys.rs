@@ -5,12 +5,18 @@
 //! sweeps/<id>/{plan.json, points.jsonl, analysis.csv, analysis.parquet}
 //! sweeps/<id>/rounds/<round>/{slice.jsonl, cursor}
 //! sweeps/<id>/jobs/<n>/<round>/{records.jsonl, <run id>/{log.txt, <files>}}
+//! replays/<process>-<id>/                                          a replay under way; gone when it has ended
 //! ```
 
 use anyhow::{Context as _, Result};
 
-use crate::domain::ids::{CommitSha, ModelName, SweepId};
+use crate::domain::ids::{CommitSha, ModelName, RunId, SweepId};
 use crate::edge::artifacts::directory::ArtifactKey;
+
+/// Where the logs of a model's builds lie.
+pub(super) fn builds(model: &ModelName) -> Result<ArtifactKey> {
+    key(format!("builds/{model}"))
+}
 
 /// What a build printed.
 pub(super) fn build_log(model: &ModelName, commit: &CommitSha) -> Result<ArtifactKey> {
@@ -53,6 +59,29 @@ pub(super) fn cursor(sweep: &SweepId, round: u32) -> Result<ArtifactKey> {
 /// The records that the job at `place` leaves.
 pub(super) fn records(place: &str) -> Result<ArtifactKey> {
     key(format!("{place}/records.jsonl"))
+}
+
+/// Where replays have their places while they are under way.
+pub(super) const REPLAYS: &str = "replays";
+
+/// The place of a replay that `process` waits for.
+pub(super) fn replay(process: &str, id: &str) -> Result<ArtifactKey> {
+    key(format!("{REPLAYS}/{process}-{id}"))
+}
+
+/// The runs that the replay in `place` does again.
+pub(super) fn replayed(place: &ArtifactKey) -> Result<ArtifactKey> {
+    key(format!("{place}/slice.jsonl"))
+}
+
+/// Where the run `run` of the job at `place` leaves its files.
+pub(super) fn run(place: &str, run: &RunId) -> Result<ArtifactKey> {
+    key(format!("{place}/{run}"))
+}
+
+/// A file that the run `run` of the job at `place` left.
+pub(super) fn kept_file(place: &str, run: &RunId, name: &str) -> Result<ArtifactKey> {
+    key(format!("{place}/{run}/{name}"))
 }
 
 fn key(text: String) -> Result<ArtifactKey> {

@@ -5,10 +5,15 @@
 //! process that dies at any point leaves tasks whose lease runs out and that somebody takes up again.
 
 mod clock;
+mod expansion;
 pub mod keys;
+mod logs;
 mod outside;
 mod perform;
 mod planning;
+mod records;
+mod replay;
+mod work;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,9 +27,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use clock::{Clock, system_time};
+pub use logs::{BuildLog, Sought, UnderWay};
 pub use outside::{Hosting, Outside};
 use perform::members::Members;
 pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
+pub use replay::{Choice, Recorded, ReplayEnd, ReplayOrder};
 
 use crate::domain::decide::{State, decide};
 use crate::domain::decision::{Decision, Rules};
@@ -162,8 +169,10 @@ impl Engine {
         if freed > 0 {
             tracing::info!(task.count = freed, "took up {freed} tasks that an earlier process had left");
         }
-        let open: Vec<_> = self.store.open_jobs().await?.into_iter().map(|job| job.handle).collect();
+        let mut open: Vec<_> = self.store.open_jobs().await?.into_iter().map(|job| job.handle).collect();
         let executor = &self.outside.executor;
+        let replays = replay::clear_abandoned(&self.outside).await;
+        open.extend(replays.context("cannot look for replays that nobody waits for")?);
         let runs = executor.reap_orphans(&open).await.context("cannot look for runs that nobody watches")?;
         let statuses = executor.status(&open).await.context("cannot look at the runs under way")?;
         let running = open.iter().zip(statuses).filter(|(_, status)| *status == JobStatus::Running);

@@ -1,11 +1,15 @@
 //! Everything outside this process that effects touch, in one place.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
 use crate::domain::effect::Lane;
 use crate::domain::ids::{Repository, RepositoryName};
+use crate::domain::policy::Guarantees;
+use crate::domain::sweep::cost::Price;
+use crate::domain::version::Version;
 use crate::edge::artifacts::directory::Artifacts;
 use crate::edge::builder::process::{BuilderSettings, ProcessBuilder};
 use crate::edge::docker::{Docker, DockerSettings};
@@ -13,8 +17,10 @@ use crate::edge::executor::Executor;
 use crate::edge::executor::docker::{ContainerSettings, DockerExecutor};
 use crate::edge::executor::process::{ProcessExecutor, ProcessSettings};
 use crate::edge::forge::local::LocalForge;
+use crate::runner::SlotsSpec;
+use crate::runner::memory::machine_memory;
 use crate::runner::tree::remove_tree;
-use crate::settings::{ForgeSettings, Settings, Trusted};
+use crate::settings::{ExecutorKind, ForgeSettings, Settings, Trusted};
 
 /// Where repositories are, and whether there are pull requests.
 #[derive(Debug)]
@@ -47,6 +53,12 @@ pub struct Outside {
     pub slots: u32,
     /// Most runs of one sweep.
     pub max_runs: u64,
+    /// Most memory of one run, in bytes.
+    pub max_memory: u64,
+    /// What runs cost.
+    pub price: Price,
+    /// What the executor can promise.
+    pub guarantees: Guarantees,
     /// Most builds at once.
     builds: u32,
     /// `PATH` of models' commands.
@@ -93,44 +105,36 @@ impl Outside {
             trusted: settings.process.trusted.clone(),
             slots: settings.process.slots,
             max_runs: settings.max_runs,
+            max_memory: match settings.max_memory {
+                Some(most) => most,
+                None => machine_memory().context("cannot find out how much memory this machine has")?,
+            },
+            price: match settings.executor {
+                ExecutorKind::Process => settings.process.price,
+                ExecutorKind::Docker => settings.docker.price,
+            },
+            guarantees: match settings.executor {
+                ExecutorKind::Process => Guarantees { executor: "process", closed_network: false, gpus: false },
+                ExecutorKind::Docker => Guarantees { executor: "docker", closed_network: true, gpus: true },
+            },
             builds: settings.process.builds,
             scratch,
         })
     }
 
-    /// Why a version cannot run here, one sentence part each: it was built for other executors, or its manifest asks for
-    /// what this one cannot promise.
+    /// Why `version` cannot run here, if it cannot: it was built for another executor.
     #[must_use]
-    pub fn refusals(&self, version: &Version, manifest: &Manifest) -> Vec<String> {
-        let mut refusals = Vec::new();
-        let (own, other) = match (&self.executor, &version.image) {
-            (Executor::Process(_), None) | (Executor::Docker(_), Some(_)) => ("", ""),
-            (Executor::Process(_), Some(_)) => ("processes", "a container image"),
-            (Executor::Docker(_), None) => ("containers", "for plain processes"),
+    pub fn refusal(&self, version: &Version) -> Option<String> {
+        let (built, here) = match (&self.executor, &version.image) {
+            (Executor::Process(_), None) | (Executor::Docker(_), Some(_)) => return None,
+            (Executor::Process(_), Some(_)) => ("docker", "process"),
+            (Executor::Docker(_), None) => ("process", "docker"),
         };
-        if !own.is_empty() {
-            refusals.push(format!(
-                "version `{}` was built as {other}, and this instance runs {own}; build the model again here",
-                version.id.short()
-            ));
-        }
-        if matches!(self.executor, Executor::Process(_)) {
-            if manifest.run.network == Network::None {
-                refusals.push(
-                    "the model asks for `network: none`, which runs as plain processes cannot promise; write `network: open`, \
-                     or leave it out"
-                        .to_owned(),
-                );
-            }
-            if manifest.run.resources.gpus > 0 {
-                refusals.push(
-                    "the model asks for a `gpu`, which runs as plain processes cannot have for themselves; leave it out, \
-                     or use the `docker` executor"
-                        .to_owned(),
-                );
-            }
-        }
-        refusals
+        Some(format!(
+            "version `{}` of `{}` was built by `{built}`, and runs are executed by `{here}` here; build the model again, or \
+             write `executor: {built}` in the settings",
+            version.id, version.model
+        ))
     }
 
     /// How many effects of `lane` may be under way at once.
@@ -201,8 +205,22 @@ fn executor(settings: &Settings, artifacts: &Path, state: &Path) -> Result<Execu
         ExecutorKind::Docker => {
             let slots = SlotsSpec { directory: slots_dir, count: slots };
             let containers = ContainerSettings { artifacts, slots, processes: settings.docker.processes };
-            Ok(Executor::Docker(DockerExecutor::new(Docker::new(&docker(settings))?, containers)))
+            Ok(Executor::Docker(DockerExecutor::new(Docker::new(&docker_settings(settings))?, containers)))
         }
+    }
+}
+
+/// How the Docker engine is used.
+fn docker_settings(settings: &Settings) -> DockerSettings {
+    let docker = settings.docker.clone();
+    DockerSettings {
+        host: docker.host,
+        registry: docker.registry,
+        registry_login: docker.registry_login,
+        runner: docker.runner,
+        network: docker.network,
+        build_network: docker.build_network,
+        bases: docker.bases,
     }
 }
 

@@ -3,18 +3,21 @@
 //! The same planning serves the pull request and the terminal. It executes nothing: it reads files at a commit, expands
 //! the design as a stream, looks up which runs are known, and leaves `plan.json` and `points.jsonl` in the artifact store.
 
-use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use super::expansion::{Counted, write_points};
 use super::{Engine, Hosting, keys};
 use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::ids::{CommitSha, ModelName, Repository, RunId, SweepId, VersionId};
-use crate::domain::manifest::{Manifest, Network};
+use crate::domain::manifest::Manifest;
 use crate::domain::parameters::Value;
 use crate::domain::policy::{Asked, Policy};
+use crate::domain::report;
+use crate::domain::sweep::cost::{Needs, Price};
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::points::{Design, PlanHasher, Role, RunIdentity};
 use crate::domain::sweep::spec::SweepSpec;
@@ -27,6 +30,9 @@ use crate::store::runs::RunOutcome;
 
 /// How many runs are looked up at once?
 pub(super) const CHUNK: usize = 2_000;
+
+/// How many such lots may wait while points are made?
+const CHUNKS_AHEAD: usize = 4;
 
 /// Where a repository keeps its own limits.
 const POLICY_FILE: &str = "config/policy.yaml";
@@ -158,30 +164,39 @@ impl Engine {
             points: self.outside.scratch.join(format!("plan-{}.jsonl", uuid::Uuid::new_v4())),
         };
         let points = work.points.clone();
-        let expanded = tokio::task::spawn_blocking(move || work.expand()).await.context("planning panicked")?;
-        let (mut planned, policy) = match expanded {
-            Ok(Ok(expanded)) => expanded,
-            Ok(Err(faults)) => return Ok(Err(faults)),
+        let asked = work.spec.limits();
+        let (counted, ids) = tokio::sync::mpsc::channel(CHUNKS_AHEAD);
+        let counted = self.store.has_runs().await?.then_some(counted);
+        let expanding = tokio::task::spawn_blocking(move || work.expand(counted));
+        let known = self.count_known(ids).await;
+        let expanded = expanding.await.context("planning panicked")?;
+        let (mut planned, policy) = match known.and_then(|known| Ok((known, expanded?))) {
+            Ok((known, Ok((mut planned, policy)))) => {
+                planned.summary.counts.reused = known;
+                (planned, policy)
+            }
+            Ok((_, Err(faults))) => return Ok(Err(faults)),
             Err(error) => {
                 // A half-written list of points serves nobody.
                 let _ = fs_err::remove_file(&points);
                 return Err(error);
             }
         };
-        planned.summary.counts.reused = self.count_known(&points).await?;
-        planned.summary.estimate_ms = self.estimate(&planned).await?;
+        self.estimate(&mut planned).await?;
+        let summary = &mut planned.summary;
         let verdict = policy.verdict(Asked {
-            model: &planned.summary.model,
-            runs: planned.summary.counts.runs,
-            limits: &planned.summary.limits,
+            model: &summary.model,
+            runs: summary.counts.runs,
+            estimate_usd: summary.estimate_usd,
+            limits: &asked,
         });
-        planned.summary.verdict = match planned.manifest.run.network {
-            Network::Open => verdict,
-            Network::None => verdict.and_refused(
-                "the model asks for `network: none`, which runs as plain processes cannot promise; write `network: open`, \
-                 or leave it out",
-            ),
-        };
+        let guarantees = self.outside.guarantees;
+        summary.verdict = guarantees
+            .missing(&planned.manifest.run)
+            .iter()
+            .chain(&self.outside.refusal(&planned.version))
+            .fold(verdict, |verdict, reason| verdict.and_refused(reason));
+        summary.notes.extend(report::budget_note(&asked, summary, guarantees.executor));
         let artifacts = self.outside.artifacts.clone();
         let stored = planned.clone();
         tokio::task::spawn_blocking(move || {
@@ -227,28 +242,31 @@ impl Engine {
         }
     }
 
-    /// How many of the listed points have a good result already.
-    async fn count_known(&self, points: &Path) -> Result<u64> {
+    /// How many of the points have a good result already.
+    async fn count_known(&self, mut ids: tokio::sync::mpsc::Receiver<Vec<RunId>>) -> Result<u64> {
         let mut known = 0;
-        let mut reader = PointReader::open(points)?;
-        loop {
-            let chunk = reader.next_chunk(CHUNK)?;
-            if chunk.is_empty() {
-                return Ok(known);
-            }
-            let ids: Vec<_> = chunk.into_iter().map(|point| point.run).collect();
-            let found = self.store.known_runs(&ids).await?;
+        while let Some(chunk) = ids.recv().await {
+            let found = self.store.known_runs(&chunk).await?;
             known +=
                 u64::try_from(found.values().filter(|run| run.outcome == RunOutcome::Succeeded).count()).unwrap_or(0);
         }
+        Ok(known)
     }
 
-    /// The wall time that earlier runs of the model lead us to expect.
-    async fn estimate(&self, planned: &Planned) -> Result<Option<u64>> {
-        let Some(mean) = self.store.mean_wall_ms(&planned.summary.model).await? else { return Ok(None) };
+    /// What earlier runs of the model lead us to expect: wall time, and cost where the executor has a price.
+    async fn estimate(&self, planned: &mut Planned) -> Result<()> {
+        let resources = planned.manifest.run.resources;
+        let summary = &mut planned.summary;
+        summary.needs =
+            Needs { milli_cpus: resources.milli_cpus, memory: resources.memory, most_memory: self.outside.max_memory };
+        summary.price = self.outside.price;
+        let Some(mean) = self.store.mean_wall_ms(&summary.model).await? else { return Ok(()) };
         let slots = u64::from(self.outside.slots);
-        let parallel = planned.summary.limits.max_parallel.map_or(slots, |most| u64::from(most).min(slots)).max(1);
-        Ok(Some(planned.summary.counts.new_runs().saturating_mul(mean).div_ceil(parallel)))
+        let parallel = summary.limits.max_parallel.map_or(slots, |most| u64::from(most).min(slots)).max(1);
+        let run_ms = summary.counts.new_runs().saturating_mul(mean);
+        summary.estimate_ms = Some(run_ms.div_ceil(parallel));
+        summary.estimate_usd = summary.price.is_known().then(|| summary.cost_usd(resources.memory, run_ms));
+        Ok(())
     }
 }
 
@@ -282,7 +300,7 @@ struct Expansion {
 }
 
 impl Expansion {
-    fn expand(self) -> Result<Result<(Planned, Policy), Faults>> {
+    fn expand(self, counted: Counted) -> Result<Result<(Planned, Policy), Faults>> {
         let source = Source::open(&self.git_dir)?;
         let of_version = Source::open(&self.version_dir)?;
         let files = FilesAt::new(&source, &self.order.commit);
@@ -300,33 +318,20 @@ impl Expansion {
             Err(faults) => return Ok(Err(faults)),
         };
         let limits = policy.limits(&self.spec.limits());
-        let mut most = policy.design_limits();
-        most.max_runs = most.max_runs.min(self.max_runs);
+        let most = policy.design_limits(self.max_runs);
         let design = match Design::new(&self.spec, &manifest, &files, most) {
             Ok(design) => design,
             Err(faults) => return Ok(Err(faults)),
         };
         let identity = RunIdentity::new(&self.version.executable, &manifest, &self.version.inputs);
         let mut hasher = PlanHasher::new(&self.version.manifest, &self.spec.outputs, &limits);
-        let mut writer = BufWriter::with_capacity(1 << 20, fs_err::File::create(&self.points)?);
-        let mut runs = 0_u64;
-        let mut sample = Vec::new();
+        let runs = write_points(&design, &identity, &mut hasher, &self.points, counted)?;
+        anyhow::ensure!(runs == design.runs(), "the design has {runs} points, though it counted {}", design.runs());
         let moved = design.moved();
         let shown: Vec<_> =
             moved.iter().filter_map(|moved| manifest.parameters.iter().position(|p| p.name == moved.name)).collect();
-        for point in design.points() {
-            let run = identity.run_id(&point.values, None);
-            hasher.add(&run, point.role);
-            if point.role.is_design() && sample.len() < 5 {
-                sample.push(shown.iter().map(|at| point.values[*at].to_string()).collect());
-            }
-            let line = PointLine { index: runs, role: point.role, run, values: point.values };
-            serde_json::to_writer(&mut writer, &line)?;
-            writer.write_all(b"\n")?;
-            runs += 1;
-        }
-        anyhow::ensure!(runs == design.runs(), "the design has {runs} points, though it counted {}", design.runs());
-        writer.into_inner().context("the list of points cannot be written")?.sync_all()?;
+        let first = design.points().filter(|point| point.role.is_design()).take(5);
+        let sample = first.map(|point| shown.iter().map(|at| point.values[*at].to_string()).collect()).collect();
         let digest = hasher.finish();
         let summary = PlanSummary {
             id: SweepId::of(&self.spec.name, &format!("{}\n{}", self.order.owner, self.order.path), &digest),
@@ -347,7 +352,10 @@ impl Expansion {
             sample,
             outputs: self.spec.outputs.clone(),
             limits,
+            needs: Needs::default(),
+            price: Price::default(),
             estimate_ms: None,
+            estimate_usd: None,
             verdict: crate::domain::sweep::plan::Verdict::NeedsCommand,
             notes: design.notes().to_vec(),
         };

@@ -10,9 +10,9 @@ use anyhow::Context;
 use crate::domain::ids::Digest;
 
 use super::JOB_MARKER;
+use super::orphans::Orphans;
 use super::place::{self, Claim, JobSummary};
 use super::processes;
-use super::orphans::Orphans;
 use super::records::Records;
 use super::run::{Runs, now_ms};
 use super::share::Share;

@@ -49,12 +49,20 @@ pub(super) fn too_large(name: &str, size: u64) -> String {
     format!("summary `{name}` has at least {size} bytes, more than the {} that are read", summary::LIMIT)
 }
 
-/// Moves the declared file `name` from `outputs` to the run's own directory `kept` and says how large it is.
+/// Moves the declared file `name` from `outputs` to the run's own directory `kept` and says how large it is. `room` is
+/// what the run's kept files may still take, in bytes; it shrinks by this one.
 ///
 /// # Errors
-/// [`KeepError::Model`] when it is missing or is no regular file within `outputs`.
-pub(super) fn keep_file(outputs: &Path, name: &str, kept: &Path) -> Result<u64, KeepError> {
+/// [`KeepError::Model`] when it is missing, is no regular file within `outputs`, or has more than `room` bytes.
+pub(super) fn keep_file(outputs: &Path, name: &str, kept: &Path, room: &mut u64) -> Result<u64, KeepError> {
     let (from, size) = regular_file(outputs, name, "file")?;
+    *room = room.checked_sub(size).ok_or_else(|| {
+        let size = bytesize::ByteSize(size);
+        KeepError::Model(format!(
+            "file `{name}` has {size}, and with it the kept files have more than `outputs.limit` allows; write less, or \
+             raise the limit in the manifest"
+        ))
+    })?;
     let to = kept.join(name);
     if let Some(parent) = to.parent() {
         fs_err::create_dir_all(parent).context("failed to make a place for kept files")?;
@@ -126,9 +134,9 @@ mod tests {
         fs_err::write(outputs.join("sub/a.csv"), "12345").unwrap();
         std::os::unix::fs::symlink("../secret", outputs.join("link")).unwrap();
         std::os::unix::fs::symlink("..", outputs.join("up")).unwrap();
-        assert_eq!(keep_file(&outputs, "sub/a.csv", &kept).unwrap(), 5);
+        assert_eq!(keep_file(&outputs, "sub/a.csv", &kept, &mut (1 << 20)).unwrap(), 5);
         assert_eq!(fs_err::read_to_string(kept.join("sub/a.csv")).unwrap(), "12345");
-        let refused = |name: &str| keep_file(&outputs, name, &kept).unwrap_err().to_string();
+        let refused = |name: &str| keep_file(&outputs, name, &kept, &mut (1 << 20)).unwrap_err().to_string();
         assert_eq!(refused("sub/a.csv"), "file `sub/a.csv` was not written by the model");
         assert_eq!(refused("link"), "file `link` is a symbolic link; outputs must be regular files");
         assert_eq!(refused("up/secret"), "file `up/secret` does not lie in a plain directory of `{outputs}`");

@@ -19,6 +19,16 @@ const CONTAINER: [&str; 2] = ["/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/me
 
 /// What makes the kernel take a model's process before any other of the container.
 const FIRST: &str = "1000";
+/// How much memory this machine has, in bytes.
+///
+/// # Errors
+/// When the kernel does not say.
+pub fn machine_memory() -> anyhow::Result<u64> {
+    let text = fs_err::read_to_string("/proc/meminfo")?;
+    let total =
+        text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse().ok());
+    total.map(|kib: u64| kib * 1024).ok_or_else(|| anyhow::anyhow!("`/proc/meminfo` names no `MemTotal`"))
+}
 
 /// Watches the memory of process groups. One serves all workers of a job, so that they share each look at `/proc`.
 #[derive(Debug)]

@@ -33,6 +33,9 @@ pub const RUNNER_LOG: &str = "runner.log";
 /// A run's log within the run's own directory.
 pub const RUN_LOG: &str = "log.txt";
 
+/// What a run that takes a while has printed so far, within the run's own directory; gone when the run has ended.
+pub const LIVE_LOG: &str = "live.log";
+
 /// Held by the process that works on the job.
 const LOCK: &str = "runner.lock";
 

@@ -114,7 +114,7 @@ impl<'a> Runs<'a> {
             None => Room::make(self.scratch, number())?,
         };
         let kept = self.spec.place.join(line.run.as_str());
-        let mut log = Log::new(Log::RUN);
+        let mut log = Log::new(Log::RUN).followed_in(kept.clone());
         let mut tally = Tally::default();
         let started_ms = now_ms();
         let start = Instant::now();
@@ -124,6 +124,7 @@ impl<'a> Runs<'a> {
         let wall = start.elapsed();
         // What a run leaves behind must not write into what is read next.
         under_way.end()?;
+        log.end_following();
         let failure = match attempt.and_then(|printed| self.collect(&room, &kept, &printed, &mut tally)) {
             Ok(()) => None,
             Err(Trouble::Failed(failure)) => Some(failure),
@@ -200,8 +201,9 @@ impl<'a> Runs<'a> {
     fn collect(&self, room: &Room, kept: &Path, printed: &[u8], tally: &mut Tally) -> Result<(), Trouble> {
         let columns = self.read_summary(room, printed);
         let mut trouble = None;
+        let mut free = self.spec.outputs.limit;
         for name in &self.spec.outputs.files {
-            match keep_file(&room.outputs, name, kept) {
+            match keep_file(&room.outputs, name, kept, &mut free) {
                 Ok(size) => drop(tally.files.insert(name.clone(), size)),
                 Err(error) => trouble = trouble.or(Some(error)),
             }

@@ -268,6 +268,7 @@ impl Watch<'_> {
             if ready.ended {
                 return Ok(());
             }
+            self.log.tick();
             let now = Instant::now();
             match &mut self.stopping {
                 Some(Stopping { kill_at, .. }) => {

@@ -97,6 +97,7 @@ fn phase(phase: &SweepPhase) -> &'static str {
     match phase {
         SweepPhase::Submitting => "submitting",
         SweepPhase::Running { .. } => "running",
+        SweepPhase::Stopping { .. } => "stopping",
         SweepPhase::Analysing => "analysing",
         SweepPhase::Succeeded { .. } => "succeeded",
         SweepPhase::Incomplete { .. } => "incomplete",

@@ -10,5 +10,8 @@ mod database;
 mod laptop;
 mod pull;
 mod push;
+mod replay;
 mod tax_calculator;
+#[path = "../world/mod.rs"]
+#[expect(dead_code, reason = "the fault tests use the rest of it")]
 mod world;

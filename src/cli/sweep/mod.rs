@@ -9,7 +9,7 @@ use serde_json::json;
 use show::{in_short, read_head, show_end, show_files, show_plan, show_rows, show_statistics, words};
 
 use super::arguments::{SweepFile, SweepResults, SweepRun};
-use super::build::{explain, make};
+use super::build::{Wanted, explain, make};
 use super::output::{CliError, Output};
 use super::progress::RunsBar;
 use super::session::Session;
@@ -22,7 +22,7 @@ use crate::domain::report::{comparison_text, numbers};
 use crate::domain::sweep::analysis::AnalysisSummary;
 use crate::domain::sweep::plan::{PlanSummary, Verdict};
 use crate::domain::sweep::spec::SweepSpec;
-use crate::domain::sweep::state::{Retry, SweepPhase, SweepReport, SweepState};
+use crate::domain::sweep::state::{Retry, SweepReport, SweepState};
 use crate::edge::source::Source;
 use crate::engine::{Engine, FilesAt, PlanOrder, Planned, keys};
 use crate::settings::{self, Settings};
@@ -204,7 +204,7 @@ async fn own_version(
     let Some(model) = models.first() else {
         return Err(CliError::User(format!("there is no model `{model}` here")));
     };
-    match make(session, workspace, model, output).await? {
+    match make(session, Wanted::of(workspace, model), output).await? {
         Ok(version) => Ok(version.id),
         Err(failure) => {
             explain(&model.model.to_string(), &failure, output);
@@ -255,7 +255,12 @@ pub(crate) async fn status(settings: Settings, wanted: Option<&str>, output: &Ou
 }
 
 /// Shows a sweep's results, or how they differ from another's.
-pub(crate) async fn results(settings: Settings, wanted: &SweepResults, output: &Output) -> Result<(), CliError> {
+pub(crate) async fn results(
+    settings: Settings,
+    wanted: &SweepResults,
+    _cwd: &Path,
+    output: &Output,
+) -> Result<(), CliError> {
     let session = Session::open(settings).await?;
     let report = one(&session, &wanted.sweep).await?;
     let analysis = analysis_of(&report)?;
@@ -313,16 +318,14 @@ fn csv_path(session: &Session, sweep: &SweepId) -> Result<std::path::PathBuf, Cl
 }
 
 fn analysis_of(report: &SweepReport) -> Result<&AnalysisSummary, CliError> {
-    match &report.phase {
-        SweepPhase::Succeeded { analysis } | SweepPhase::Incomplete { analysis } => Ok(analysis),
-        SweepPhase::Submitting | SweepPhase::Running { .. } | SweepPhase::Analysing => Err(CliError::User(format!(
-            "sweep `{}` has not ended yet; `modelship sweep status` shows how it stands",
-            report.plan.id
-        ))),
-        SweepPhase::Cancelled { .. } | SweepPhase::Stopped { .. } => {
-            Err(CliError::User(format!("sweep `{}` is {} and has no analysis", report.plan.id, words(&report.phase))))
-        }
-    }
+    report.phase.analysis().ok_or_else(|| {
+        let id = &report.plan.id;
+        CliError::User(if report.phase.is_terminal() {
+            format!("sweep `{id}` is {} and has no analysis", words(&report.phase))
+        } else {
+            format!("sweep `{id}` has not ended yet; `modelship sweep status` shows how it stands")
+        })
+    })
 }
 
 async fn sweep_state(session: &Session, sweep: &SweepId) -> Result<Option<SweepState>, CliError> {
@@ -349,7 +352,7 @@ fn is_called(report: &SweepReport, wanted: &str) -> bool {
 }
 
 /// The sweep of that id, or the newest of that name.
-async fn one(session: &Session, wanted: &str) -> Result<SweepReport, CliError> {
+pub(super) async fn one(session: &Session, wanted: &str) -> Result<SweepReport, CliError> {
     all(session).await?.into_iter().find(|report| is_called(report, wanted)).ok_or_else(|| unknown(wanted))
 }
 

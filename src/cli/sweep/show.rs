@@ -34,6 +34,9 @@ pub(super) fn show_plan(plan: &PlanSummary, output: &Output) -> Result<(), CliEr
     if let Some(estimate) = plan.estimate_ms {
         output.line(&format!("estimated time: {}", numbers::duration(estimate)))?;
     }
+    if let Some(estimate) = plan.estimate_usd {
+        output.line(&format!("estimated cost: {}", numbers::usd(estimate)))?;
+    }
     output.line(&format!("plan: {}", plan.digest))?;
     for note in &plan.notes {
         output.note(note);
@@ -57,7 +60,7 @@ pub(super) fn in_short(plan: &PlanSummary) -> String {
 pub(super) fn show_end(report: &SweepReport, root: &Path, output: &Output) -> Result<(), CliError> {
     if output.is_json() {
         output.json(report)?;
-    } else if let SweepPhase::Succeeded { analysis } | SweepPhase::Incomplete { analysis } = &report.phase {
+    } else if let Some(analysis) = report.phase.analysis() {
         show_statistics(analysis, output)?;
         show_rows(&analysis.head_columns, &analysis.head_rows, output)?;
         let shown = u64::try_from(analysis.head_rows.len()).unwrap_or(u64::MAX);
@@ -65,6 +68,9 @@ pub(super) fn show_end(report: &SweepReport, root: &Path, output: &Output) -> Re
             output.line(&format!("({} of {})", numbers::count(shown), numbers::plural(analysis.rows, "row")))?;
         }
         show_files(root, analysis, output)?;
+    }
+    if !output.is_json() {
+        show_means(report, output);
     }
     for failure in report.failures.iter().take(FAILURES_SHOWN) {
         let values: Vec<_> = failure.parameters.iter().map(|(name, value)| format!("{name} = {value}")).collect();
@@ -87,7 +93,10 @@ pub(super) fn show_end(report: &SweepReport, root: &Path, output: &Output) -> Re
             output.next_step(&format!("modelship sweep results {} --head 20", report.plan.id));
             Ok(())
         }
-        SweepPhase::Incomplete { analysis } => {
+        SweepPhase::Incomplete { analysis, reason } => {
+            if let Some(reason) = reason {
+                output.problem(reason);
+            }
             output.problem(&format!(
                 "{} of {} have no result",
                 numbers::count(analysis.missing),
@@ -96,12 +105,29 @@ pub(super) fn show_end(report: &SweepReport, root: &Path, output: &Output) -> Re
             output.next_step(&format!("modelship sweep run {} --retry-failed", report.plan.file));
             Err(CliError::Told)
         }
-        SweepPhase::Cancelled { by } => Err(CliError::User(format!(
+        SweepPhase::Cancelled { by, .. } => Err(CliError::User(format!(
             "sweep `{}` was cancelled by {by}; run it again and it goes on where it stopped",
             report.plan.id
         ))),
-        SweepPhase::Stopped { reason } => Err(CliError::User(format!("sweep `{}` stopped: {reason}", report.plan.id))),
-        SweepPhase::Submitting | SweepPhase::Running { .. } | SweepPhase::Analysing => Ok(()),
+        SweepPhase::Stopped { reason } => {
+            output.problem(&format!("sweep `{}` stopped: {reason}", report.plan.id));
+            output.next_step(&format!("modelship sweep run {} --retry-failed", report.plan.file));
+            Err(CliError::Told)
+        }
+        SweepPhase::Submitting | SweepPhase::Running { .. } | SweepPhase::Stopping { .. } | SweepPhase::Analysing => {
+            Ok(())
+        }
+    }
+}
+
+/// What the runs needed and cost.
+fn show_means(report: &SweepReport, output: &Output) {
+    for raised in report.raised.iter().filter(|raised| raised.runs > 0) {
+        let (runs, memory) = (numbers::plural(raised.runs, "run"), numbers::bytes(raised.memory));
+        output.note(&format!("{runs} needed {memory} of memory"));
+    }
+    if let Some(cost) = report.cost_usd {
+        output.note(&format!("cost: {}", numbers::usd(cost)));
     }
 }
 
@@ -170,6 +196,7 @@ pub(super) fn words(phase: &SweepPhase) -> &'static str {
     match phase {
         SweepPhase::Submitting => "starting",
         SweepPhase::Running { .. } => "running",
+        SweepPhase::Stopping { .. } => "stopping",
         SweepPhase::Analysing => "analysing",
         SweepPhase::Succeeded { .. } => "done",
         SweepPhase::Incomplete { .. } => "incomplete",

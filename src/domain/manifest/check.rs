@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::paths::{Allowed, Whole, command, joined, relative};
-use super::raw::{RawBuild, RawColumn, RawManifest, RawOutputs, RawResources, RawRun, RawSource};
-use super::{Build, Column, DockerBuild, Manifest, Outputs, ParamsFormat, Resources, Run, Source, Summary};
-use super::{expectations, parameters, quantities};
+use super::paths::{Allowed, Whole, command, relative};
+use super::raw::{RawColumn, RawManifest, RawOutputs, RawResources, RawRun};
+use super::{Column, KEPT_LIMIT, Manifest, Outputs, ParamsFormat, Part, Resources, Run, Summary};
+use super::{build, expectations, parameters, quantities, source};
 use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::ids::ModelName;
 use crate::domain::yaml::{Entries, Files, Placed, Reader, closest, shown};
@@ -18,7 +18,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 const DEFAULT_RESOURCES: Resources = Resources { milli_cpus: 1000, memory: 1 << 30, gpus: 0 };
 
 /// Where a model's own repository keeps its manifest.
-const OWN_MANIFEST: &str = "modelship.yaml";
+pub(super) const OWN_MANIFEST: &str = "modelship.yaml";
 
 /// Reads the manifest at `path`.
 pub(super) fn manifest(path: &str, text: &str, files: &dyn Files) -> Result<Manifest, Faults> {
@@ -27,10 +27,35 @@ pub(super) fn manifest(path: &str, text: &str, files: &dyn Files) -> Result<Mani
     reader.finish(checked)
 }
 
+/// A fault at `part` of the manifest, whose text can be read: it has been, before.
+pub(super) fn fault(path: &str, text: &str, part: Part, message: &str, hint: Option<String>) -> Faults {
+    let (mut reader, raw) = match Reader::record::<RawManifest>(path, text) {
+        Ok(read) => read,
+        Err(faults) => return faults,
+    };
+    let build = &raw.build.value;
+    let place = match part {
+        Part::Source => raw.source.as_ref().map(|source| {
+            source.value.repo.as_ref().or(source.value.path.as_ref()).map_or(source.place, |named| named.place)
+        }),
+        Part::Build => Some(raw.build.place),
+        Part::Dockerfile => build.dockerfile.as_ref().map(|named| named.place),
+        Part::Context => build.context.as_ref().map(|named| named.place),
+        Part::Platforms => build.platforms.as_ref().and_then(|named| named.first()).map(|named| named.place),
+        Part::Python => build.python.as_ref().map(|named| named.place),
+        Part::Debian => build.debian.as_ref().map(|named| named.place),
+    };
+    reader.fault(place.unwrap_or(raw.build.place), message, hint.clone());
+    match reader.finish::<()>(None) {
+        Ok(()) => Diagnostic::of_file(path, message, hint).into(),
+        Err(faults) => faults,
+    }
+}
+
 fn checked(raw: &RawManifest, reader: &mut Reader, files: &dyn Files) -> Option<Manifest> {
     let model = model(raw, reader);
-    let source = source(raw, reader);
-    let build = build(&raw.build, reader);
+    let source = source::source(raw, reader);
+    let build = build::build(&raw.build, reader);
     let run = run(&raw.run, reader);
     let format = run.as_ref().map_or(ParamsFormat::Csv, |run| run.params);
     let parameters = parameters::parameters(raw, source.as_ref(), format, reader, files);
@@ -94,104 +119,6 @@ fn model(raw: &RawManifest, reader: &mut Reader) -> Option<ModelName> {
             None
         }
     }
-}
-
-fn source(raw: &RawManifest, reader: &mut Reader) -> Option<Source> {
-    let Some(Placed { value: RawSource { path, repo, r#ref }, place }) = &raw.source else {
-        if reader.source().path() == OWN_MANIFEST {
-            return Some(Source::Path(".".to_owned()));
-        }
-        let hint = format!("write `source: {{path: models/{}}}`, or wherever the source lies", shown(&raw.title.value));
-        reader.fault(raw.title.place, "`source` is missing", Some(hint));
-        return None;
-    };
-    let folder = match path {
-        Some(path) => relative(path, Whole::Allowed, reader)?,
-        None => ".".to_owned(),
-    };
-    match (repo, r#ref) {
-        (Some(repo), reference) => {
-            let reference = reference.as_ref().map_or("main", |reference| reference.value.as_str());
-            Some(Source::Repository { repo: address(repo, reader)?, reference: reference.to_owned(), path: folder })
-        }
-        (None, Some(reference)) => {
-            let hint = Some("a folder of this repository is always taken at the manifest's own commit".to_owned());
-            reader.fault(reference.place, "`ref` needs `repo`", hint);
-            None
-        }
-        (None, None) if path.is_none() => {
-            reader.fault(*place, "`source` needs `path` or `repo`", None);
-            None
-        }
-        (None, None) => Some(Source::Path(folder)),
-    }
-}
-
-fn address(repo: &Placed<String>, reader: &mut Reader) -> Option<String> {
-    let address = repo.value.strip_prefix("https://").or_else(|| repo.value.strip_prefix("ssh://"));
-    let plain = |rest: &str| !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c.is_control());
-    if address.is_some_and(plain) {
-        return Some(repo.value.clone());
-    }
-    let hint = Some("write `https://...` or `ssh://...`".to_owned());
-    reader.fault(repo.place, format!("`{}` is not a repository's address", shown(&repo.value)), hint);
-    None
-}
-
-fn build(raw: &Placed<RawBuild>, reader: &mut Reader) -> Option<Build> {
-    let RawBuild { dockerfile, context, args, platforms, process } = &raw.value;
-    if dockerfile.is_none() && process.is_none() {
-        let hint = Some("write `dockerfile: Dockerfile`, `process: [[make]]`, or both".to_owned());
-        reader.fault(raw.place, "`build` says neither `dockerfile` nor `process`", hint);
-        return None;
-    }
-    let docker = match dockerfile {
-        Some(dockerfile) => Some(DockerBuild {
-            dockerfile: relative(dockerfile, Whole::Refused, reader)?,
-            context: match context {
-                Some(context) => relative(context, Whole::Allowed, reader)?,
-                None => ".".to_owned(),
-            },
-            args: args.iter().flat_map(|args| &args.0).map(|(key, value)| (key.name.clone(), value.clone())).collect(),
-            platforms: platforms
-                .iter()
-                .flatten()
-                .map(|platform| self::platform(platform, reader))
-                .collect::<Option<_>>()?,
-        }),
-        None => {
-            let place = context.as_ref().map(|context| context.place);
-            let place = place.or_else(|| args.as_ref().and_then(|args| args.0.first()).map(|(key, _)| key.place));
-            let place =
-                place.or_else(|| platforms.as_ref().and_then(|platforms| platforms.first()).map(|first| first.place));
-            if let Some(place) = place {
-                reader.fault(place, "`context`, `args` and `platforms` belong to a `dockerfile`", None);
-                return None;
-            }
-            None
-        }
-    };
-    let no_paths = Allowed { words: &[], reason: "the command runs in the copy of the source; use relative paths" };
-    let process = match process {
-        Some(commands) => {
-            let commands: Vec<Option<_>> = commands.iter().map(|words| command(words, no_paths, reader)).collect();
-            Some(commands.into_iter().collect::<Option<Vec<_>>>()?)
-        }
-        None => None,
-    };
-    Some(Build { process, docker })
-}
-
-fn platform(platform: &Placed<String>, reader: &mut Reader) -> Option<String> {
-    let word =
-        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    let parts: Vec<&str> = platform.value.split('/').collect();
-    if (2..=3).contains(&parts.len()) && parts.iter().all(|part| word(part)) {
-        return Some(platform.value.clone());
-    }
-    let hint = Some("write `linux/amd64` or `linux/arm64`".to_owned());
-    reader.fault(platform.place, format!("`{}` is not a platform", shown(&platform.value)), hint);
-    None
 }
 
 fn run(raw: &Placed<RawRun>, reader: &mut Reader) -> Option<Run> {
@@ -277,7 +204,11 @@ fn paths(raw: &[Placed<String>], reader: &mut Reader) -> Option<Vec<String>> {
 fn outputs(raw: &RawOutputs, reader: &mut Reader) -> Option<Outputs> {
     let columns = columns(raw.columns.as_ref(), reader);
     let files = paths(raw.files.as_deref().unwrap_or_default(), reader);
-    Some(Outputs { summary: summary(&raw.summary, reader)?, columns: columns?, files: files? })
+    let limit = match &raw.limit {
+        Some(limit) => quantities::size(limit, reader),
+        None => Some(KEPT_LIMIT),
+    };
+    Some(Outputs { summary: summary(&raw.summary, reader)?, columns: columns?, files: files?, limit: limit? })
 }
 
 fn summary(raw: &Placed<String>, reader: &mut Reader) -> Option<Summary> {
@@ -312,12 +243,4 @@ fn columns(raw: Option<&Entries<RawColumn>>, reader: &mut Reader) -> Option<BTre
         columns.insert(key.name.clone(), Column { unit, min: low, max: high, description });
     }
     Some(columns)
-}
-
-/// The repository's path of a file that the manifest names within its source; none when the source lies elsewhere.
-pub(super) fn in_source(source: &Source, path: &str) -> Option<String> {
-    match source {
-        Source::Path(folder) => Some(joined(folder, path)),
-        Source::Repository { .. } => None,
-    }
 }

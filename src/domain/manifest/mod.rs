@@ -3,12 +3,15 @@
 //! These are the checked values that the rest of the program works with. They serialise to one canonical JSON form,
 //! from which hashes are taken.
 
+mod build;
 mod check;
+mod dockerfile;
 mod expectations;
 mod parameters;
 pub(super) mod paths;
 mod quantities;
 mod raw;
+mod source;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +23,14 @@ use super::ids::{Digest, ModelName};
 use super::parameters::{Parameter, Value};
 use super::yaml::Files;
 
+pub use dockerfile::{Bases, PACKAGES, Requirements};
 pub(super) use raw::RawManifest;
+
+/// How long may a build take whose manifest does not say?
+const BUILD_LIMIT: Duration = Duration::from_secs(60 * 60);
+
+/// How many bytes may a run's kept files have together when its manifest does not say?
+const KEPT_LIMIT: u64 = 4 << 30;
 
 /// A model's manifest, read and checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +74,12 @@ impl Manifest {
         Digest::of(text)
     }
 
+    /// A fault of the manifest `text` at what it says of `part`: found where nobody looks while reading, in the source.
+    #[must_use]
+    pub fn fault(path: &str, text: &str, part: Part, message: &str, hint: Option<String>) -> Faults {
+        check::fault(path, text, part, message, hint)
+    }
+
     /// What of the manifest decides a run's outcome, as canonical JSON (sorted keys). Limits that decide only whether a
     /// run finishes (time, resources) and the checks on its outputs are not part of it.
     #[must_use]
@@ -87,6 +103,25 @@ impl Manifest {
     }
 }
 
+/// A part of a manifest that names something in the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// `source`.
+    Source,
+    /// `build`, as a whole.
+    Build,
+    /// `build.dockerfile`.
+    Dockerfile,
+    /// `build.context`.
+    Context,
+    /// `build.platforms`.
+    Platforms,
+    /// `build.python`.
+    Python,
+    /// `build.debian`.
+    Debian,
+}
+
 /// Where a model's source lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -105,13 +140,50 @@ pub enum Source {
 }
 
 /// How a model is built.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
     /// Commands for the `process` builder, each an argv list, run in a clean copy of the source. None when the
     /// manifest has no `process` build; empty when there is nothing to do.
     pub process: Option<Vec<Vec<String>>>,
     /// The Dockerfile for the `docker` builder.
     pub docker: Option<DockerBuild>,
+    /// The environment of a model without a Dockerfile; `process` runs in it.
+    #[serde(default)]
+    pub environment: Option<Environment>,
+    /// How long the build may take.
+    #[serde(default = "build_limit")]
+    pub timeout: Duration,
+}
+
+fn build_limit() -> Duration {
+    BUILD_LIMIT
+}
+
+impl Default for Build {
+    fn default() -> Self {
+        Self { process: None, docker: None, environment: None, timeout: BUILD_LIMIT }
+    }
+}
+
+impl Build {
+    /// The commands that build the model from its source; none when only a Dockerfile says how.
+    #[must_use]
+    pub fn commands(&self) -> Option<&[Vec<String>]> {
+        match (&self.process, &self.environment) {
+            (Some(commands), _) => Some(commands),
+            (None, Some(_)) => Some(&[]),
+            (None, None) => None,
+        }
+    }
+}
+
+/// What a model without a Dockerfile needs around it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Environment {
+    /// A pip requirements file within the source, for a Python model.
+    pub python: Option<String>,
+    /// Names of Debian packages, sorted.
+    pub debian: Vec<String>,
 }
 
 /// A Dockerfile build.
@@ -205,6 +277,13 @@ pub struct Outputs {
     pub columns: BTreeMap<String, Column>,
     /// Files kept for each run, relative to `{outputs}`.
     pub files: Vec<String>,
+    /// Most bytes of the kept files of one run together; a run that leaves more fails.
+    #[serde(default = "kept_limit")]
+    pub limit: u64,
+}
+
+fn kept_limit() -> u64 {
+    KEPT_LIMIT
 }
 
 /// Where a run's summary is: one row of the analysis.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::check::in_source;
 use super::paths::{Whole, relative};
 use super::raw::{RawManifest, RawParameter};
+use super::source::in_source;
 use super::{ParamsFormat, Source};
 use crate::domain::parameters::{BaseParameter, Given, Parameter, ParameterType, Value, read_base};
 use crate::domain::yaml::{self, Entries, Files, Key, MAX_TEXT, Place, Placed, Reader, did_you_mean, shown};

@@ -7,8 +7,8 @@ use crate::domain::yaml::{Exact, Placed, Reader, shown};
 /// Longest time limit.
 const MAX_TIME: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Smallest and largest memory, in bytes.
-const MEMORY: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 46;
+/// Smallest and largest amount of memory or of files, in bytes.
+const BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 46;
 
 /// A duration such as `10m` or `1h 30m`.
 pub(super) fn duration(text: &Placed<String>, reader: &mut Reader) -> Option<Duration> {
@@ -30,18 +30,26 @@ pub(super) fn duration(text: &Placed<String>, reader: &mut Reader) -> Option<Dur
 
 /// An amount of memory such as `512 MiB`, in bytes.
 pub(super) fn memory(text: &Placed<String>, reader: &mut Reader) -> Option<u64> {
+    bytes(text, ("an", "amount of memory"), reader)
+}
+
+/// A size of files such as `200 MiB`, in bytes.
+pub(super) fn size(text: &Placed<String>, reader: &mut Reader) -> Option<u64> {
+    bytes(text, ("a", "size"), reader)
+}
+
+fn bytes(text: &Placed<String>, (article, what): (&str, &str), reader: &mut Reader) -> Option<u64> {
     let with_unit = text.value.ends_with(|last: char| last.is_ascii_alphabetic());
     match text.value.parse::<bytesize::ByteSize>() {
-        Ok(size) if with_unit && MEMORY.contains(&size.as_u64()) => Some(size.as_u64()),
+        Ok(size) if with_unit && BYTES.contains(&size.as_u64()) => Some(size.as_u64()),
         Ok(_) if with_unit => {
-            let message =
-                format!("`{}` is no useful amount of memory: it must lie between 1 MiB and 64 TiB", shown(&text.value));
+            let message = format!("`{}` is no useful {what}: it must lie between 1 MiB and 64 TiB", shown(&text.value));
             reader.fault(text.place, message, None);
             None
         }
         Ok(_) | Err(_) => {
             let hint = Some("write a number with its unit: `512 MiB`, `2 GiB`".to_owned());
-            reader.fault(text.place, format!("`{}` is not an amount of memory", shown(&text.value)), hint);
+            reader.fault(text.place, format!("`{}` is not {article} {what}", shown(&text.value)), hint);
             None
         }
     }

@@ -62,8 +62,16 @@ record! {
         args: Option<Entries<String>>,
         /// Platforms to build for: `linux/amd64`.
         platforms: Option<Vec<Placed<String>>>,
-        /// Commands, each a list of words, run in a clean copy of the source; `[]` when there is nothing to build.
+        /// A pip requirements file. A model without a Dockerfile names its environment, and gets an image with Python and
+        /// these packages; built as processes it gets the packages beside its source.
+        python: Option<Placed<String>>,
+        /// Debian packages that a model without a Dockerfile needs to be built and to run.
+        debian: Option<Placed<Vec<Placed<String>>>>,
+        /// Commands, each a list of words, run in a clean copy of the source; `[]` when there is nothing to build. With
+        /// `python` or `debian` they run in that environment.
         process: Option<Vec<Placed<Vec<Placed<String>>>>>,
+        /// How long the build may take: `10m`, `2h`. 1 hour by default.
+        timeout: Option<Placed<String>>,
     }
 }
 
@@ -134,6 +142,8 @@ record! {
         columns: Option<Entries<RawColumn>>,
         /// Files that are kept for each run, relative to `{outputs}`.
         files: Option<Vec<Placed<String>>>,
+        /// Most that the kept files of one run may have together: `200 MiB`. 4 GiB by default.
+        limit: Option<Placed<String>>,
     }
     later {
         "reduce" => "this version takes the summary from `run.summarize` or from a file that the model writes",

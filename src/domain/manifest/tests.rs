@@ -464,3 +464,99 @@ fn faults_of_a_base_file_lie_in_that_file() {
 fn execution_is_what_decides_an_outcome() {
     insta::assert_snapshot!(parsed(BASE).unwrap().execution().to_string(), @r#"{"command":["{model}/simple-tax","{params}","{outputs}/output.csv"],"files":["output.csv"],"network":"none","params":"csv","summarize":["python3","{model}/summarize.py","{outputs}"],"summary":{"file":"summary.json"}}"#);
 }
+
+/// The faults of the base manifest with `build` replaced.
+fn broken_build(build: &str) -> String {
+    broken("  dockerfile: Dockerfile\n  process: [[make]]\n", build)
+}
+
+#[test]
+fn a_model_without_a_dockerfile_names_its_environment() {
+    let text = BASE.replace("dockerfile: Dockerfile", "python: ./requirements.txt\n  debian: [make, gfortran, make]");
+    let build = parsed(&text).unwrap().build;
+    let environment = build.environment.clone().unwrap();
+    assert_eq!(environment.python.as_deref(), Some("requirements.txt"));
+    assert_eq!(environment.debian, ["gfortran", "make"]);
+    assert_eq!(build.commands(), Some(&[vec!["make".to_owned()]][..]));
+    let alone = parsed(&text.replace("  process: [[make]]\n", "")).unwrap().build;
+    assert_eq!(alone.commands(), Some(&[][..]), "an environment may be all that is needed");
+
+    insta::assert_snapshot!(broken_build("  dockerfile: Dockerfile\n  debian: [make]\n"), @r"
+    config/urban/simple-tax.yaml:7:3: `python` and `debian` are for models without a `dockerfile` (hint: install what the model needs in the Dockerfile, or take `dockerfile` out)
+    |   debian: [make]
+    |   ^^^^^^
+    ");
+    insta::assert_snapshot!(broken_build("  debian: [make, \"vim; rm -rf /\", \"-o=x\", GCC, gcc-]\n"), @r#"
+    config/urban/simple-tax.yaml:6:18: `vim; rm -rf /` is not a Debian package (hint: write the name of a Debian package, such as `gfortran`)
+    |   debian: [make, "vim; rm -rf /", "-o=x", GCC, gcc-]
+    |                  ^^^^^^^^^^^^^^^
+    config/urban/simple-tax.yaml:6:35: `-o=x` is not a Debian package (hint: write the name of a Debian package, such as `gfortran`)
+    |   debian: [make, "vim; rm -rf /", "-o=x", GCC, gcc-]
+    |                                   ^^^^^^
+    config/urban/simple-tax.yaml:6:43: `GCC` is not a Debian package (hint: write the name of a Debian package, such as `gfortran`)
+    |   debian: [make, "vim; rm -rf /", "-o=x", GCC, gcc-]
+    |                                           ^^^
+    config/urban/simple-tax.yaml:6:48: `gcc-` is not a Debian package (hint: write the name of a Debian package, such as `gfortran`)
+    |   debian: [make, "vim; rm -rf /", "-o=x", GCC, gcc-]
+    |                                                ^^^^
+    "#);
+    insta::assert_snapshot!(broken_build("  python: \"a b.txt\"\n"), @r#"
+    config/urban/simple-tax.yaml:6:11: `a b.txt` is no name for a requirements file (hint: use letters, digits, `.`, `_` and `-`)
+    |   python: "a b.txt"
+    |           ^^^^^^^^^
+    "#);
+    insta::assert_snapshot!(broken_build("  context: x\n"), @r"
+    config/urban/simple-tax.yaml:5:1: `build` says neither `dockerfile` nor `process`, and names no environment (hint: write `dockerfile: Dockerfile`, `process: [[make]]`, or both; or name an environment, such as `python: requirements.txt` or `debian: [gfortran, make]`)
+    | build:
+    | ^^^^^
+    ");
+}
+
+#[test]
+fn what_git_is_given_can_be_nothing_but_an_address_and_a_name() {
+    let source = |written: &str| {
+        let text = BASE.replace("{path: models/simple-tax-fortran}", written);
+        parsed(&text).map(|manifest| manifest.source)
+    };
+    for repo in ["https://example.org/a/b.git", "ssh://git@example.org:2222/a/b", "file:///srv/git/a"] {
+        assert!(source(&format!("{{repo: \"{repo}\"}}")).is_ok(), "{repo}");
+    }
+    for repo in [
+        "ext::sh -c x",
+        "/srv/git/a",
+        "--upload-pack=x",
+        "https://-x/y",
+        "ssh://-oProxyCommand=x/y",
+        "ssh://git@-oProxyCommand=x/y",
+        "https://u:secret@example.org/x",
+        "https://token@example.org/x",
+        "http://example.org/x",
+        "file://host/x",
+        "https://example.org/a b",
+    ] {
+        assert!(source(&format!("{{repo: \"{repo}\"}}")).is_err(), "{repo}");
+    }
+    for reference in ["v1.0", "feature/x", "0123456789012345678901234567890123456789", "@home"] {
+        assert!(source(&format!("{{repo: \"https://a/b\", ref: \"{reference}\"}}")).is_ok(), "{reference}");
+    }
+    for reference in
+        ["-x", "--upload-pack=x", "a..b", "a:b", "a b", "", "/a", "a/", "a//b", "x.lock", "@{1}", "a^", "."]
+    {
+        assert!(source(&format!("{{repo: \"https://a/b\", ref: \"{reference}\"}}")).is_err(), "{reference}");
+    }
+}
+
+#[test]
+fn a_fault_in_the_source_is_told_where_the_manifest_names_it() {
+    let at = |part| picture(&Manifest::fault(PATH, BASE, part, "there is no such file", None));
+    insta::assert_snapshot!(at(Part::Dockerfile), @r"
+    config/urban/simple-tax.yaml:6:15: there is no such file
+    |   dockerfile: Dockerfile
+    |               ^^^^^^^^^^
+    ");
+    insta::assert_snapshot!(at(Part::Source), @r"
+    config/urban/simple-tax.yaml:4:16: there is no such file
+    | source: {path: models/simple-tax-fortran}
+    |                ^^^^^^^^^^^^^^^^^^^^^^^^^
+    ");
+}

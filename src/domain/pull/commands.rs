@@ -1,7 +1,5 @@
 //! Commands that people give in a pull request, and the answers to them.
 
-use std::collections::BTreeMap;
-
 use super::{CLOCK_SLACK, COMMENTS_KEPT, PullSweep, PullSweepPhase, Thread};
 use crate::domain::command::Command;
 use crate::domain::effect::Effect;
@@ -91,7 +89,7 @@ impl Thread<'_> {
                     }
                 }
                 Some(PullSweepPhase::Started { report })
-                    if matches!(report.phase, SweepPhase::Cancelled { .. } | SweepPhase::Stopped { .. }) =>
+                    if report.phase.is_cut_short() || matches!(report.phase, SweepPhase::Stopping { .. }) =>
                 {
                     self.start(&path, &report.plan, order.author, Retry::Missing);
                 }
@@ -120,17 +118,7 @@ impl Thread<'_> {
             retry,
         };
         self.decision.tell(Key::Sweep(plan.id.clone()), started);
-        let report = SweepReport {
-            plan: plan.clone(),
-            by: author.login.clone(),
-            started_at: self.at.now,
-            ended_at: None,
-            succeeded: 0,
-            failed: BTreeMap::new(),
-            failures: Vec::new(),
-            round: 0,
-            phase: SweepPhase::Submitting,
-        };
+        let report = SweepReport::of_start(plan.clone(), &author.login, self.at.now);
         if let Some(sweep) = self.state.sweeps.get_mut(path) {
             sweep.phase = PullSweepPhase::Started { report: Box::new(report) };
         }

@@ -8,7 +8,7 @@ use crate::domain::event::{ChangedSweep, Event, Key};
 use crate::domain::ids::{CommitSha, SweepId, SweepName, Time};
 use crate::domain::report;
 use crate::domain::sweep::plan::PlanSummary;
-use crate::domain::sweep::state::{SweepPhase, SweepReport};
+use crate::domain::sweep::state::SweepReport;
 
 impl Thread<'_> {
     pub(super) fn read_sweeps(&mut self, changed: &[ChangedSweep]) {
@@ -121,8 +121,7 @@ impl Thread<'_> {
             }
             Ok(plan) => {
                 if let PullSweepPhase::Started { report } = &sweep.phase {
-                    let stopped = matches!(report.phase, SweepPhase::Cancelled { .. } | SweepPhase::Stopped { .. });
-                    if report.plan.digest == plan.digest && !stopped {
+                    if report.plan.digest == plan.digest && !report.phase.is_cut_short() {
                         // The push changed nothing that the plan depends on: the sweep goes on, its approval stands.
                         let mut report = report.clone();
                         report.plan.head.clone_from(&plan.head);

@@ -6,6 +6,7 @@
 
 pub mod escape;
 pub mod numbers;
+pub mod stop;
 
 mod build;
 mod chart;
@@ -22,9 +23,9 @@ pub use build::{BuildLine, BuildProgress, build_comment};
 pub use command::{NothingToRun, command_denied, help, nothing_to_run, unknown_command};
 pub use comparison::{comparison_text, percent};
 pub use faults::{excerpt, faults_comment};
-pub use plan::{plan_comment, waiting_comment};
+pub use plan::{budget_note, plan_comment, waiting_comment};
 pub use progress::progress_comment;
-pub use results::{Links, cancelled_comment, directory_url, final_comment, stopped_comment};
+pub use results::{Links, directory_url, final_comment};
 pub use status::{SweepLine, SweepProgress, status_comment};
 pub use thread::{models_comment, nothing_to_do, pull_status, sweep_comment, withdrawn_comment};
 
@@ -74,6 +75,7 @@ mod tests {
 
     use crate::domain::ids::*;
     use crate::domain::sweep::analysis::*;
+    use crate::domain::sweep::cost::{Needs, Price};
     use crate::domain::sweep::plan::*;
     use crate::domain::sweep::record::FailureClass;
     use crate::domain::sweep::state::*;
@@ -131,9 +133,12 @@ mod tests {
             limits: RunLimits {
                 max_parallel: Some(20),
                 max_failures: Some(MaxFailures::Share(0.05)),
-                budget_usd: None,
+                ..RunLimits::default()
             },
+            needs: Needs { milli_cpus: 1_000, memory: 512 << 20, most_memory: 4 << 30 },
+            price: Price::default(),
             estimate_ms: Some(12_400),
+            estimate_usd: None,
             verdict: Verdict::NeedsCommand,
             notes: Vec::new(),
         }
@@ -206,6 +211,10 @@ mod tests {
             failed: failed.iter().copied().collect::<BTreeMap<_, _>>(),
             failures: Vec::new(),
             round: 1,
+            stage: Stage::Whole,
+            raised: Vec::new(),
+            cost_usd: None,
+            mean_ms: None,
             phase,
         }
     }

@@ -125,6 +125,19 @@ pub fn rate(done: u64, milliseconds: u64) -> String {
     format!("{} {unit}", number(rounded))
 }
 
+/// An amount of money: `12.50 USD`, `0.034 USD`, `0 USD`.
+#[must_use]
+pub fn usd(amount: f64) -> String {
+    let text = if amount >= 1.0 { format!("{amount:.2}") } else { format!("{amount:.4}") };
+    let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+    let fraction = if amount >= 1.0 { fraction } else { fraction.trim_end_matches('0') };
+    match fraction {
+        "" if amount > 0.0 && whole == "0" => "less than 0.0001 USD".to_owned(),
+        "" | "00" => format!("{} USD", group(whole)),
+        fraction => format!("{}.{fraction} USD", group(whole)),
+    }
+}
+
 /// A size in bytes: `812 B`, `12.3 KiB`, `4 MiB`.
 #[must_use]
 pub fn bytes(size: u64) -> String {
@@ -148,6 +161,13 @@ pub fn bytes(size: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn money_has_cents_and_small_amounts_more_digits() {
+        let shown: Vec<_> = [0.0, 0.000_01, 0.0421, 0.5, 2.0, 12.504, 1_234.999].map(usd).to_vec();
+        let expected = ["0 USD", "less than 0.0001 USD", "0.0421 USD", "0.5 USD", "2 USD", "12.50 USD", "1,235 USD"];
+        assert_eq!(shown, expected);
+    }
 
     #[test]
     fn values_show_six_significant_digits_and_separators() {

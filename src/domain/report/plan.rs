@@ -1,7 +1,7 @@
 //! What a sweep would do, before anybody says that it may.
 
 use super::escape::{COMMENT_LIMIT, fit, text};
-use super::numbers::{count, duration, number, plural};
+use super::numbers::{count, duration, number, plural, usd};
 use super::{Align, assignments, command_block, table, value};
 use crate::domain::command::Command;
 use crate::domain::ids::{CommitSha, ModelName, SweepName};
@@ -58,6 +58,16 @@ pub fn waiting_comment(name: &SweepName, model: &ModelName, commit: &CommitSha) 
     )
 }
 
+/// What is worth knowing of the budget: a policy that tightens what the file `asked` for, or a price that nobody has set.
+#[must_use]
+pub fn budget_note(asked: &RunLimits, plan: &PlanSummary, executor: &str) -> Option<String> {
+    let budget = plan.limits.budget_usd?;
+    if !plan.price.is_known() {
+        return Some(format!("the budget limits nothing: the settings name no price of the `{executor}` executor"));
+    }
+    (asked.budget_usd != Some(budget)).then(|| format!("the policy limits the cost to {}", usd(budget)))
+}
+
 fn headline(plan: &PlanSummary) -> String {
     let counts = plan.counts;
     let what =
@@ -69,9 +79,10 @@ fn headline(plan: &PlanSummary) -> String {
         0 => "all new".to_owned(),
         reused => format!("{} new, {} known already", count(counts.new_runs()), count(reused)),
     };
-    match plan.estimate_ms {
-        Some(estimate) => format!("{what}: {share}. About **{}**.", duration(estimate)),
-        None => format!("{what}: {share}. No earlier run tells how long it takes."),
+    match (plan.estimate_ms, plan.estimate_usd) {
+        (Some(time), Some(cost)) => format!("{what}: {share}. About **{}** and **{}**.", duration(time), usd(cost)),
+        (Some(time), None) => format!("{what}: {share}. About **{}**.", duration(time)),
+        (None, _) => format!("{what}: {share}. No earlier run tells how long it takes."),
     }
 }
 
@@ -107,7 +118,7 @@ fn details(plan: &PlanSummary) -> String {
         let outputs: Vec<String> = plan.outputs.iter().map(|output| value(output)).collect();
         rows.push(("Outputs", outputs.join(", ")));
     }
-    let limits = limits(&plan.limits);
+    let limits = limits(plan);
     if !limits.is_empty() {
         rows.push(("Limits", limits));
     }
@@ -141,8 +152,14 @@ fn sample(plan: &PlanSummary) -> String {
     format!("{} = {}", value(&names.join(", ")), points.join("; "))
 }
 
-fn limits(limits: &RunLimits) -> String {
+fn limits(plan: &PlanSummary) -> String {
+    let limits = &plan.limits;
     let mut parts = Vec::new();
+    match plan.canary() {
+        0 => {}
+        1 => parts.push("1 run goes ahead of the others".to_owned()),
+        runs => parts.push(format!("{} go ahead of the others", plural(u64::from(runs), "run"))),
+    }
     if let Some(most) = limits.max_parallel {
         parts.push(format!("at most {} at once", plural(u64::from(most), "run")));
     }
@@ -151,8 +168,11 @@ fn limits(limits: &RunLimits) -> String {
         Some(MaxFailures::Share(most)) => parts.push(format!("stops when more than {} % fail", number(most * 100.0))),
         None => {}
     }
-    if let Some(budget) = limits.budget_usd {
-        parts.push(format!("at most {} USD", number(budget)));
+    if let Some(budget) = limits.budget_usd.filter(|_| plan.price.is_known()) {
+        parts.push(format!("at most about {}", usd(budget)));
+    }
+    if let Some(pack) = limits.pack_ms {
+        parts.push(format!("jobs of about {}", duration(pack)));
     }
     parts.join(", ")
 }

@@ -1,11 +1,11 @@
 //! How a sweep under way is coming along.
 
 use super::escape::{COMMENT_LIMIT, clip, fit, text};
-use super::numbers::{count, duration, plural, rate};
+use super::numbers::{bytes, count, duration, plural, rate, usd};
 use super::{assignments, command_block, value};
 use crate::domain::command::Command;
 use crate::domain::ids::Time;
-use crate::domain::sweep::state::{SweepPhase, SweepReport};
+use crate::domain::sweep::state::{Stage, SweepPhase, SweepReport};
 
 /// How many characters the progress bar has.
 const BAR_LENGTH: u64 = 24;
@@ -21,7 +21,16 @@ pub fn progress_comment(report: &SweepReport, now: Time) -> String {
     let body = match &report.phase {
         SweepPhase::Submitting => format!("### Sweep {name} starts\n\n{}\n{}", bar(report), footer(report)),
         SweepPhase::Running { runs, .. } => {
-            format!("### Sweep {name} runs\n\n{}{}\n{}", pace(report, *runs, now), failures(report), footer(report))
+            let stage = stage(report, *runs);
+            format!(
+                "### Sweep {name} runs\n\n{}{stage}{}\n{}",
+                pace(report, *runs, now),
+                failures(report),
+                footer(report)
+            )
+        }
+        SweepPhase::Stopping { .. } => {
+            format!("### Sweep {name} is being stopped\n\n{}\nRuns under way are being ended.\n", bar(report))
         }
         SweepPhase::Analysing => {
             format!("### Sweep {name} is done running\n\n{}\nThe analysis is being written.\n", bar(report))
@@ -30,7 +39,7 @@ pub fn progress_comment(report: &SweepReport, now: Time) -> String {
         SweepPhase::Incomplete { .. } => {
             format!("### Sweep {name} ⚠️ incomplete\n\n{}\nThe results are below.\n", bar(report))
         }
-        SweepPhase::Cancelled { by } => {
+        SweepPhase::Cancelled { by, .. } => {
             format!("### Sweep {name} was cancelled\n\n{}\nBy {}.\n", bar(report), text(by))
         }
         SweepPhase::Stopped { reason } => {
@@ -38,11 +47,6 @@ pub fn progress_comment(report: &SweepReport, now: Time) -> String {
         }
     };
     fit(&body, COMMENT_LIMIT)
-}
-
-/// Runs that ended, well or not.
-pub(super) fn finished(report: &SweepReport) -> u64 {
-    report.succeeded + report.failed.values().sum::<u64>()
 }
 
 /// The failed runs by class: `2 model error, 1 timeout`.
@@ -59,12 +63,29 @@ pub(super) fn failed_by_class(report: &SweepReport) -> String {
 /// A bar with the counts behind it.
 fn bar(report: &SweepReport) -> String {
     let runs = report.plan.counts.runs;
-    let done = finished(report).min(runs);
+    let done = report.finished().min(runs);
     let filled = (done * BAR_LENGTH).checked_div(runs).unwrap_or(BAR_LENGTH);
     let bar: String = (0..BAR_LENGTH).map(|place| if place < filled { '█' } else { '░' }).collect();
     let failed = failed_by_class(report);
     let failed = if failed.is_empty() { String::new() } else { format!(", failed: **{failed}**") };
-    format!("`{bar}` **{} of {}**{failed}\n", count(done), plural(runs, "run"))
+    let cost = report.cost_usd.map_or_else(String::new, |cost| format!(", cost so far: **{}**", usd(cost)));
+    format!("`{bar}` **{} of {}**{failed}{cost}\n", count(done), plural(runs, "run"))
+}
+
+/// What the round is about, when it is not about everything.
+fn stage(report: &SweepReport, runs: u64) -> String {
+    match (report.stage, report.raised.last()) {
+        (Stage::Canary, _) => {
+            format!(
+                "\n{} ahead of the others.\n",
+                if runs == 1 { "1 run goes".to_owned() } else { format!("{runs} runs go") }
+            )
+        }
+        (Stage::Raised, Some(raised)) => {
+            format!("\n{} again with {} of memory each.\n", plural(runs, "run"), bytes(raised.memory))
+        }
+        (Stage::Whole | Stage::Raised, _) => String::new(),
+    }
 }
 
 /// The bar, and how fast it moves. `round_runs` are the runs of this round: the others' results were known before.
@@ -72,10 +93,13 @@ fn pace(report: &SweepReport, round_runs: u64, now: Time) -> String {
     let bar = bar(report);
     let elapsed = u64::try_from(now.since(report.started_at).as_millis()).unwrap_or(u64::MAX);
     let known = report.plan.counts.runs.saturating_sub(round_runs);
-    let done = finished(report).saturating_sub(known);
-    let left = report.plan.counts.runs.saturating_sub(finished(report));
+    let done = report.finished().saturating_sub(known);
+    let left = report.plan.counts.runs.saturating_sub(report.finished());
     if done == 0 || elapsed == 0 {
-        return bar;
+        return match report.mean_ms {
+            Some(mean) if left > 0 => format!("{bar}\nA run took {}.\n", duration(mean)),
+            Some(_) | None => bar,
+        };
     }
     let remaining = u128::from(elapsed) * u128::from(left) / u128::from(done);
     let remaining = duration(u64::try_from(remaining).unwrap_or(u64::MAX));
@@ -105,6 +129,7 @@ mod tests {
     use super::super::tests::{analysis, failure, report};
     use super::*;
     use crate::domain::sweep::record::FailureClass;
+    use crate::domain::sweep::state::Raised;
 
     fn running() -> SweepPhase {
         SweepPhase::Running { jobs: Vec::new(), runs: 19 }
@@ -167,14 +192,32 @@ mod tests {
     }
 
     #[test]
+    fn what_a_round_is_about_and_what_it_costs_is_told_while_it_runs() {
+        let mut ahead = report(SweepPhase::Running { jobs: Vec::new(), runs: 1 }, 0, &[]);
+        ahead.stage = Stage::Canary;
+        let mut raised = report(SweepPhase::Running { jobs: Vec::new(), runs: 3 }, 18, &[]);
+        raised.stage = Stage::Raised;
+        raised.raised = vec![Raised { memory: 1 << 30, runs: 0 }];
+        raised.cost_usd = Some(0.0312);
+        let mut first = report(SweepPhase::Running { jobs: Vec::new(), runs: 20 }, 1, &[]);
+        first.mean_ms = Some(40_000);
+        let told = [ahead, raised, first].map(|report| {
+            let body = progress_comment(&report, Time(1_004_000));
+            body.split("\nStarted by").next().unwrap_or_default().to_owned()
+        });
+        insta::assert_snapshot!(told.join("-----\n"), @"");
+    }
+
+    #[test]
     fn every_phase_has_its_words() {
         let summary = Box::new(analysis());
         let phases = [
             SweepPhase::Submitting,
+            SweepPhase::Stopping { jobs: Vec::new() },
             SweepPhase::Analysing,
             SweepPhase::Succeeded { analysis: summary.clone() },
-            SweepPhase::Incomplete { analysis: summary },
-            SweepPhase::Cancelled { by: "`ada` in a comment".to_owned() },
+            SweepPhase::Incomplete { analysis: summary, reason: None },
+            SweepPhase::Cancelled { by: "`ada` in a comment".to_owned(), analysis: None },
             SweepPhase::Stopped { reason: "the executor is gone".to_owned() },
         ];
         let bodies: Vec<String> =

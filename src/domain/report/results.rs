@@ -1,7 +1,7 @@
 //! How a sweep ended: the comment that people are notified of.
 
 use super::escape::{COMMENT_LIMIT, block, fit, tail, text};
-use super::numbers::{bytes, count, duration, number, plural};
+use super::numbers::{bytes, count, duration, number, plural, usd};
 use super::progress::failed_by_class;
 use super::{Align, assignments, chart, command_block, table, value};
 use crate::domain::command::Command;
@@ -43,7 +43,9 @@ impl Links {
 #[must_use]
 pub fn final_comment(report: &SweepReport, links: &Links) -> Option<String> {
     match &report.phase {
-        SweepPhase::Submitting | SweepPhase::Running { .. } | SweepPhase::Analysing => None,
+        SweepPhase::Submitting | SweepPhase::Running { .. } | SweepPhase::Stopping { .. } | SweepPhase::Analysing => {
+            None
+        }
         SweepPhase::Succeeded { analysis } => {
             let headline = format!(
                 "### Sweep {} ✅ {} done\n\n{}\n",
@@ -53,7 +55,7 @@ pub fn final_comment(report: &SweepReport, links: &Links) -> Option<String> {
             );
             Some(fit(&format!("{headline}{}", results(analysis, links)), COMMENT_LIMIT))
         }
-        SweepPhase::Incomplete { analysis } => {
+        SweepPhase::Incomplete { analysis, reason } => {
             let headline = format!(
                 "### Sweep {} ⚠️ {} of {} done\n\n{}\n",
                 value(report.plan.name.as_str()),
@@ -61,18 +63,18 @@ pub fn final_comment(report: &SweepReport, links: &Links) -> Option<String> {
                 plural(report.plan.counts.runs, "run"),
                 circumstances(report)
             );
-            let body = format!("{headline}{}{}{}", retry(report), results(analysis, links), failed_runs(report));
+            let why = reason.as_ref().map_or_else(String::new, |reason| format!("**Why:** {}\n\n", text(reason)));
+            let body = format!("{headline}{why}{}{}{}", retry(report), results(analysis, links), failed_runs(report));
             Some(fit(&body, COMMENT_LIMIT))
         }
-        SweepPhase::Cancelled { by } => Some(cancelled_comment(report, by)),
+        SweepPhase::Cancelled { by, analysis } => Some(cancelled_comment(report, by, analysis.as_deref(), links)),
         SweepPhase::Stopped { reason } => Some(stopped_comment(report, reason)),
     }
 }
 
-/// The comment for a sweep that `by` (a person or a cause) stopped.
-#[must_use]
-pub fn cancelled_comment(report: &SweepReport, by: &str) -> String {
-    let body = format!(
+/// The comment for a sweep that `by` (a person or a cause) stopped, with what was done by then.
+fn cancelled_comment(report: &SweepReport, by: &str, analysis: Option<&AnalysisSummary>, links: &Links) -> String {
+    let mut body = format!(
         "### Sweep {} was cancelled\n\n**Ended by:** {}\n\n{} of {} are done and kept. This runs the rest:\n\n{}",
         value(report.plan.name.as_str()),
         text(by),
@@ -80,12 +82,15 @@ pub fn cancelled_comment(report: &SweepReport, by: &str) -> String {
         plural(report.plan.counts.runs, "run"),
         command_block(&Command::Run { sweep: Some(report.plan.name.clone()) })
     );
+    if let Some(analysis) = analysis {
+        body.push_str(&format!("\n{}", results(analysis, links)));
+    }
+    body.push_str(&failed_runs(report));
     fit(&body, COMMENT_LIMIT)
 }
 
 /// The comment for a sweep that could not go on.
-#[must_use]
-pub fn stopped_comment(report: &SweepReport, reason: &str) -> String {
+fn stopped_comment(report: &SweepReport, reason: &str) -> String {
     let body = format!(
         "### Sweep {} ❌ stopped\n\n**Why:** {}\n\n{} of {} are done and kept. To try the rest again:\n\n{}\n{}",
         value(report.plan.name.as_str()),
@@ -109,22 +114,37 @@ fn circumstances(report: &SweepReport) -> String {
     if plan.counts.reused > 0 {
         parts.push(format!("{} known before", plural(plan.counts.reused, "result")));
     }
+    if let Some(cost) = report.cost_usd {
+        parts.push(format!("cost **{}**", usd(cost)));
+    }
     parts.push(format!("started by {}", text(&report.by)));
-    format!("{}.\n", parts.join(", "))
+    format!("{}.\n{}", parts.join(", "), needed_memory(report))
+}
+
+/// How many runs needed more memory than the manifest gives them.
+fn needed_memory(report: &SweepReport) -> String {
+    let given = report.raised.iter().filter(|raised| raised.runs > 0);
+    given
+        .map(|raised| format!("\n{} needed {} of memory.\n", plural(raised.runs, "run"), bytes(raised.memory)))
+        .collect()
 }
 
 fn retry(report: &SweepReport) -> String {
     let failed = failed_by_class(report);
-    let missing = report.plan.counts.runs.saturating_sub(super::progress::finished(report));
+    let missing = report.plan.counts.runs.saturating_sub(report.finished());
     let mut parts = Vec::new();
     if !failed.is_empty() {
         parts.push(format!("Failed: **{failed}**."));
     }
     if missing > 0 {
-        parts.push(format!("{} never ended.", plural(missing, "run")));
+        parts.push(format!("{} not run: `missing` in the column `status`.", were(missing)));
     }
     let command = Command::Retry { sweep: Some(report.plan.name.clone()) };
     format!("{} To run these again:\n\n{}\n", parts.join(" "), command_block(&command))
+}
+
+fn were(runs: u64) -> String {
+    format!("{} {}", plural(runs, "run"), if runs == 1 { "was" } else { "were" })
 }
 
 fn results(analysis: &AnalysisSummary, links: &Links) -> String {
@@ -269,6 +289,7 @@ mod tests {
     use super::super::tests::{analysis, failure, report};
     use super::*;
     use crate::domain::sweep::record::FailureClass;
+    use crate::domain::sweep::state::Raised;
 
     fn links() -> Links {
         Links { base_url: Some("http://127.0.0.1:8080/artifacts/".to_owned()) }
@@ -322,7 +343,7 @@ mod tests {
         summary.statistics[0].deviation = None;
         summary.notes.clear();
         let failed = [(FailureClass::ModelError, 1), (FailureClass::OutOfMemory, 1)];
-        let mut report = report(SweepPhase::Incomplete { analysis: Box::new(summary) }, 18, &failed);
+        let mut report = report(SweepPhase::Incomplete { analysis: Box::new(summary), reason: None }, 18, &failed);
         report.failures = vec![
             failure(FailureClass::ModelError, "ended with status 3", "reading data\n\u{1B}[31mSTOP\u{1B}[0m bad row\n"),
             failure(FailureClass::OutOfMemory, "needed more than its 512 MiB", ""),
@@ -371,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_cancelled_or_stopped_sweep_says_by_what_and_what_is_kept() {
-        let cancelled = report(SweepPhase::Cancelled { by: "ada".to_owned() }, 7, &[]);
+        let cancelled = report(SweepPhase::Cancelled { by: "ada".to_owned(), analysis: None }, 7, &[]);
         insta::assert_snapshot!(final_comment(&cancelled, &links()).unwrap(), @r"
         ### Sweep `standard-deduction` was cancelled
 
@@ -399,6 +420,26 @@ mod tests {
     }
 
     #[test]
+    fn what_was_done_before_a_sweep_was_cut_short_is_shown_with_the_reason_and_the_cost() {
+        let mut summary = analysis();
+        summary.chart = None;
+        summary.notes.clear();
+        summary.head_rows.clear();
+        summary.statistics.truncate(1);
+        let analysis = Box::new(summary);
+        let reason = Some("the budget of 2 USD is used up: finished runs cost 2.03 USD".to_owned());
+        let mut spent = report(SweepPhase::Incomplete { analysis: analysis.clone(), reason }, 7, &[]);
+        spent.cost_usd = Some(2.034);
+        spent.raised = vec![Raised { memory: 1 << 30, runs: 3 }, Raised { memory: 2 << 30, runs: 0 }];
+        insta::assert_snapshot!(final_comment(&spent, &links()).unwrap(), @"");
+        let phase = SweepPhase::Cancelled { by: "ada".to_owned(), analysis: Some(analysis) };
+        let body = final_comment(&report(phase, 7, &[]), &links()).unwrap();
+        for words in ["/modelship run standard-deduction", "| `revenue` | USD |", "analysis.csv"] {
+            assert!(body.contains(words), "{body}");
+        }
+    }
+
+    #[test]
     fn nothing_is_final_before_the_end() {
         for phase in [SweepPhase::Submitting, SweepPhase::Running { jobs: Vec::new(), runs: 3 }, SweepPhase::Analysing]
         {
@@ -409,7 +450,7 @@ mod tests {
     #[test]
     fn fifty_failures_with_hostile_logs_fit_and_stay_closed() {
         let hostile = "``` </details> <!-- marker --> @org/team fixes #1 \u{1F600}\n".repeat(80);
-        let phase = SweepPhase::Incomplete { analysis: Box::new(analysis()) };
+        let phase = SweepPhase::Incomplete { analysis: Box::new(analysis()), reason: None };
         let mut report = report(phase, 0, &[(FailureClass::ModelError, 1_200)]);
         report.failures = vec![failure(FailureClass::ModelError, &hostile, &hostile); 50];
         let body = final_comment(&report, &links()).unwrap();

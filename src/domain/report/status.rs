@@ -3,7 +3,7 @@
 use super::build::{BuildLine, build_comment};
 use super::escape::{COMMENT_LIMIT, fit, text};
 use super::numbers::{count, duration, plural};
-use super::progress::{failed_by_class, finished};
+use super::progress::failed_by_class;
 use super::{Align, table, value};
 use crate::domain::ids::{CommitSha, ModelName, SweepName, Time};
 use crate::domain::sweep::plan::{PlanSummary, Verdict};
@@ -89,12 +89,13 @@ fn started(report: &SweepReport, now: Time) -> String {
     match &report.phase {
         SweepPhase::Submitting => format!("⏳ starts, {runs}"),
         SweepPhase::Running { .. } => {
-            format!("⏳ running for {}: {} of {runs}{failed}", age(now), count(finished(report)))
+            format!("⏳ running for {}: {} of {runs}{failed}", age(now), count(report.finished()))
         }
+        SweepPhase::Stopping { .. } => "⏳ is being stopped".to_owned(),
         SweepPhase::Analysing => format!("⏳ {runs} ended{failed}; the analysis is being written"),
         SweepPhase::Succeeded { .. } => format!("✅ {runs} done in {}", age(report.ended_at.unwrap_or(now))),
         SweepPhase::Incomplete { .. } => format!("⚠️ {} of {runs} done{failed}", count(report.succeeded)),
-        SweepPhase::Cancelled { by } => format!("cancelled by {}", text(by)),
+        SweepPhase::Cancelled { by, .. } => format!("cancelled by {}", text(by)),
         SweepPhase::Stopped { reason } => format!("❌ stopped: {}", text(reason)),
     }
 }

@@ -154,6 +154,7 @@ fn why_not(command: &Command, sweep: &PullSweep) -> String {
         },
         PullSweepPhase::Started { report } => match &report.phase {
             SweepPhase::Submitting | SweepPhase::Running { .. } | SweepPhase::Analysing => "it is running",
+            SweepPhase::Stopping { .. } => "it is being stopped",
             SweepPhase::Succeeded { .. } => "it is done",
             SweepPhase::Incomplete { .. } | SweepPhase::Cancelled { .. } | SweepPhase::Stopped { .. } => {
                 "it has ended; `/modelship retry` runs what is missing"

@@ -1,20 +1,20 @@
 //! What moves a sweep from its start to its analysis.
 //!
-//! A sweep runs in rounds: the runs without a result are handed to the executor, watched until every job has ended, and
-//! whatever was interrupted goes into the next round. Then the analysis is written, also when runs are missing.
+//! A sweep runs in rounds: runs without a result are handed to the executor and watched until every job has ended; then
+//! [`super::rounds`] says what the next round is about. At the end the analysis is written, also when runs are missing.
 
 use std::collections::BTreeMap;
 
-use super::plan::{MaxFailures, PlanSummary};
+use super::analysis::AnalysisSummary;
+use super::plan::PlanSummary;
 use super::record::FailureClass;
-use super::state::{Beginning, JobHandle, Retry, RoundCounts, RunFailure, SweepPhase, SweepReport, SweepState};
+use super::state::{
+    Beginning, Ending, JobHandle, Retry, RoundCounts, RunFailure, Stage, SweepPhase, SweepReport, SweepState,
+};
 use crate::domain::decision::Decision;
 use crate::domain::effect::Effect;
 use crate::domain::event::{Event, Key};
 use crate::domain::ids::{PullRef, SweepId, Time};
-
-/// After how many rounds in a row without a single result does a sweep give up on interrupted runs?
-const FRUITLESS_ROUNDS: u32 = 3;
 
 /// How many failed runs does a sweep remember for its report?
 pub const FAILURES_KEPT: usize = 50;
@@ -40,12 +40,11 @@ struct Start<'a> {
 }
 
 fn start(before: Option<&SweepState>, start: &Start<'_>, now: Time) -> Decision<SweepState> {
-    if let Some(before) = before
-        && !before.phase.is_terminal()
-    {
+    if before.is_some_and(|before| !before.phase.is_terminal() && before.ending.is_none()) {
         return Decision::ignore(format!("sweep `{}` is already under way", start.plan.id));
     }
     let round = before.map_or(1, |before| before.round + 1);
+    let has_results = before.is_some_and(|before| before.succeeded() > 0);
     let state = SweepState {
         plan: start.plan.clone(),
         pull: start.pull.cloned(),
@@ -53,19 +52,29 @@ fn start(before: Option<&SweepState>, start: &Start<'_>, now: Time) -> Decision<
         started_at: now,
         ended_at: None,
         round,
+        stage: if start.plan.canary() > 0 && !has_results { Stage::Canary } else { Stage::Whole },
         settled_since: match start.retry {
             Retry::Missing => 1,
             Retry::Failed => round,
         },
+        again: BTreeMap::new(),
+        raised: Vec::new(),
+        spent_usd: before.map_or(0.0, SweepState::cost_usd),
+        mean_ms: None,
+        ending: None,
         fruitless: 0,
-        known: 0,
+        known: before.map_or(0, SweepState::succeeded),
         counts: RoundCounts::default(),
         failed_before: BTreeMap::new(),
         failures: Vec::new(),
         phase: SweepPhase::Submitting,
     };
     let mut sweep = Sweep { state, decision: Decision::default(), now };
-    sweep.submit(Beginning::Asked);
+    match sweep.limit_reached() {
+        // What an earlier start has spent is spent.
+        Some(reason) => sweep.stop(reason),
+        None => sweep.submit(Beginning::Asked),
+    }
     sweep.report();
     sweep.done()
 }
@@ -77,9 +86,10 @@ struct Settled<'a> {
     failed: &'a BTreeMap<FailureClass, u64>,
 }
 
-struct Sweep {
-    state: SweepState,
-    decision: Decision<SweepState>,
+/// A sweep while one event is decided on.
+pub(super) struct Sweep {
+    pub(super) state: SweepState,
+    pub(super) decision: Decision<SweepState>,
     now: Time,
 }
 
@@ -95,13 +105,8 @@ impl Sweep {
                 if *round != self.state.round || self.state.phase != SweepPhase::Analysing {
                     Some("that analysis is not awaited".to_owned())
                 } else {
-                    let analysis = summary.clone();
-                    let complete = analysis.missing == 0;
-                    self.end(if complete {
-                        SweepPhase::Succeeded { analysis }
-                    } else {
-                        SweepPhase::Incomplete { analysis }
-                    });
+                    self.finish(Some(summary.clone()));
+                    self.report();
                     None
                 }
             }
@@ -122,14 +127,15 @@ impl Sweep {
         Decision { next: Some(self.state), ..self.decision }
     }
 
-    fn submit(&mut self, beginning: Beginning) {
+    /// Begins the round.
+    pub(super) fn submit(&mut self, beginning: Beginning) {
         self.state.phase = SweepPhase::Submitting;
         self.state.counts = RoundCounts::default();
         self.decision.ask(Effect::SubmitJobs {
             plan: Box::new(self.state.plan.clone()),
             pull: self.state.pull.clone(),
             round: self.state.round,
-            settled_since: self.state.settled_since,
+            scope: self.state.scope(),
             beginning,
         });
     }
@@ -156,71 +162,87 @@ impl Sweep {
             return Some("that round is over".to_owned());
         }
         self.end(SweepPhase::Stopped { reason: reason.to_owned() });
+        self.report();
         None
     }
 
     fn observed(&mut self, round: u32, counts: &RoundCounts, failures: &[RunFailure], ended: bool) -> Option<String> {
-        let SweepPhase::Running { jobs, runs } = &self.state.phase else {
-            return Some("the sweep is not running".to_owned());
+        let (jobs, runs) = match &self.state.phase {
+            SweepPhase::Running { jobs, runs } => (jobs.clone(), Some(*runs)),
+            SweepPhase::Stopping { jobs } => (jobs.clone(), None),
+            _ => return Some("the sweep is not running".to_owned()),
         };
         if round != self.state.round {
             return Some("that round is over".to_owned());
         }
-        let (jobs, runs) = (jobs.clone(), *runs);
-        let advanced = *counts != self.state.counts;
-        self.state.counts = counts.clone();
-        for failure in failures.iter().filter(|failure| failure.class != FailureClass::Interrupted) {
-            if self.state.failures.len() < FAILURES_KEPT && !self.state.failures.iter().any(|f| f.run == failure.run) {
-                self.state.failures.push(failure.clone());
-            }
+        let before = std::mem::replace(&mut self.state.counts, counts.clone());
+        self.remember(failures);
+        let was_running = runs.is_some();
+        match runs {
+            None if ended => self.wind_up(),
+            None => self.watch(&jobs),
+            Some(runs) => match self.limit_reached() {
+                Some(reason) if ended => self.stop(reason),
+                Some(reason) => {
+                    self.end_jobs(&jobs, Ending::Stopped { reason });
+                    self.watch(&jobs);
+                }
+                None if ended => self.round_ended(runs),
+                None => self.watch(&jobs),
+            },
         }
-        if self.too_many_failures() {
-            if !ended {
-                self.cancel_jobs(round, &jobs);
-            }
-            self.analyse();
-        } else if !ended {
-            self.watch(&jobs);
-        } else if counts.settled() >= runs {
-            self.analyse();
-        } else {
-            self.next_round();
-        }
-        if advanced || self.state.phase == SweepPhase::Analysing {
+        let is_running = matches!(self.state.phase, SweepPhase::Running { .. });
+        if before != self.state.counts || was_running != is_running {
             self.report();
         }
         None
     }
 
-    /// Every job has ended, yet runs are without a result: the machine or somebody interrupted them.
-    fn next_round(&mut self) {
-        self.state.fruitless = if self.state.counts.settled() == 0 { self.state.fruitless + 1 } else { 0 };
-        if self.state.fruitless >= FRUITLESS_ROUNDS {
-            self.analyse();
-            return;
-        }
-        self.state.known += self.state.counts.succeeded;
-        self.state.failed_before = self.state.failed();
-        self.state.failed_before.remove(&FailureClass::Interrupted);
-        self.state.round += 1;
-        self.submit(Beginning::Continued);
-    }
-
-    fn too_many_failures(&self) -> bool {
-        // Nobody's model is to blame for what the machine interrupted.
-        let failed: u64 =
-            self.state.failed().iter().filter(|(class, _)| **class != FailureClass::Interrupted).map(|(_, n)| n).sum();
-        match self.state.plan.limits.max_failures {
-            Some(MaxFailures::Count(most)) => failed > most,
-            #[expect(clippy::cast_precision_loss, reason = "run counts stay far below 2^53")]
-            Some(MaxFailures::Share(share)) => failed as f64 > share * self.state.plan.counts.runs as f64,
-            None => false,
+    fn remember(&mut self, failures: &[RunFailure]) {
+        for failure in failures.iter().filter(|failure| failure.class != FailureClass::Interrupted) {
+            if self.state.failures.len() < FAILURES_KEPT && !self.state.failures.iter().any(|f| f.run == failure.run) {
+                self.state.failures.push(failure.clone());
+            }
         }
     }
 
-    fn analyse(&mut self) {
+    /// Ends the jobs; once they are gone, what they left is analysed.
+    fn end_jobs(&mut self, jobs: &[JobHandle], ending: Ending) {
+        self.state.ending = Some(ending);
+        self.state.phase = SweepPhase::Stopping { jobs: jobs.to_vec() };
+        self.cancel_jobs(self.state.round, jobs);
+    }
+
+    /// Nothing more is run, for this reason.
+    pub(super) fn stop(&mut self, reason: String) {
+        self.state.ending = Some(Ending::Stopped { reason });
+        self.wind_up();
+    }
+
+    /// What there is gets its analysis. Where there is nothing the sweep ends at once.
+    fn wind_up(&mut self) {
+        if self.state.succeeded() > 0 { self.analyse() } else { self.finish(None) }
+    }
+
+    pub(super) fn analyse(&mut self) {
         self.state.phase = SweepPhase::Analysing;
         self.decision.ask(Effect::WriteAnalysis { plan: Box::new(self.state.plan.clone()), round: self.state.round });
+    }
+
+    /// The end, with the analysis of what there is.
+    fn finish(&mut self, analysis: Option<Box<AnalysisSummary>>) {
+        let phase = match (self.state.ending.clone(), analysis) {
+            // Whoever stopped it came too late.
+            (_, Some(analysis)) if analysis.missing == 0 => SweepPhase::Succeeded { analysis },
+            (Some(Ending::Cancelled { by }), analysis) => SweepPhase::Cancelled { by, analysis },
+            (Some(Ending::Stopped { reason }), Some(analysis)) => {
+                SweepPhase::Incomplete { analysis, reason: Some(reason) }
+            }
+            (None, Some(analysis)) => SweepPhase::Incomplete { analysis, reason: None },
+            (Some(Ending::Stopped { reason }), None) => SweepPhase::Stopped { reason },
+            (None, None) => SweepPhase::Stopped { reason: "no run has a result".to_owned() },
+        };
+        self.end(phase);
     }
 
     fn watch(&mut self, jobs: &[JobHandle]) {
@@ -241,11 +263,21 @@ impl Sweep {
         if self.state.phase.is_terminal() {
             return Some("the sweep has ended already".to_owned());
         }
+        if self.state.ending.is_some() {
+            return Some("the sweep is being ended already".to_owned());
+        }
+        let ending = Ending::Cancelled { by: by.to_owned() };
         if let SweepPhase::Running { jobs, .. } = &self.state.phase {
             let jobs = jobs.clone();
-            self.cancel_jobs(self.state.round, &jobs);
+            self.end_jobs(&jobs, ending);
+        } else {
+            self.state.ending = Some(ending);
+            // An analysis that is being written is waited for.
+            if self.state.phase == SweepPhase::Submitting {
+                self.wind_up();
+            }
         }
-        self.end(SweepPhase::Cancelled { by: by.to_owned() });
+        self.report();
         None
     }
 
@@ -260,14 +292,17 @@ impl Sweep {
             let jobs = jobs.clone();
             self.cancel_jobs(self.state.round, &jobs);
         }
-        self.end(SweepPhase::Stopped { reason: reason.to_owned() });
+        match &self.state.ending {
+            Some(Ending::Cancelled { .. }) => self.finish(None),
+            Some(Ending::Stopped { .. }) | None => self.end(SweepPhase::Stopped { reason: reason.to_owned() }),
+        }
+        self.report();
         None
     }
 
     fn end(&mut self, phase: SweepPhase) {
         self.state.phase = phase;
         self.state.ended_at = Some(self.now);
-        self.report();
     }
 
     fn report(&mut self) {
@@ -285,13 +320,39 @@ impl SweepPhase {
     #[must_use]
     pub fn is_terminal(&self) -> bool {
         match self {
-            Self::Submitting | Self::Running { .. } | Self::Analysing => false,
+            Self::Submitting | Self::Running { .. } | Self::Stopping { .. } | Self::Analysing => false,
             Self::Succeeded { .. } | Self::Incomplete { .. } | Self::Cancelled { .. } | Self::Stopped { .. } => true,
+        }
+    }
+
+    /// Whether it ended by somebody's word, or for a reason that no run of it is to blame for.
+    #[must_use]
+    pub fn is_cut_short(&self) -> bool {
+        matches!(self, Self::Cancelled { .. } | Self::Stopped { .. })
+    }
+
+    /// The analysis, where there is one.
+    #[must_use]
+    pub fn analysis(&self) -> Option<&AnalysisSummary> {
+        match self {
+            Self::Succeeded { analysis } | Self::Incomplete { analysis, .. } => Some(analysis),
+            Self::Cancelled { analysis, .. } => analysis.as_deref(),
+            Self::Submitting
+            | Self::Running { .. }
+            | Self::Stopping { .. }
+            | Self::Analysing
+            | Self::Stopped { .. } => None,
         }
     }
 }
 
 impl SweepState {
+    /// Runs of the plan with a good result, over all rounds.
+    #[must_use]
+    pub fn succeeded(&self) -> u64 {
+        self.known + self.counts.succeeded
+    }
+
     /// Failed runs by class, over all rounds.
     #[must_use]
     pub fn failed(&self) -> BTreeMap<FailureClass, u64> {
@@ -310,10 +371,14 @@ impl SweepState {
             by: self.by.clone(),
             started_at: self.started_at,
             ended_at: self.ended_at,
-            succeeded: self.known + self.counts.succeeded,
+            succeeded: self.succeeded(),
             failed: self.failed(),
             failures: self.failures.clone(),
             round: self.round,
+            stage: self.stage,
+            raised: self.raised_so_far(),
+            cost_usd: self.plan.price.is_known().then(|| self.cost_usd()),
+            mean_ms: self.mean_ms,
             phase: self.phase.clone(),
         }
     }

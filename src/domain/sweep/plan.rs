@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::cost::{Needs, Price};
+use super::retry::RetryRules;
 use crate::domain::ids::{CommitSha, Digest, ModelName, SweepId, SweepName, VersionId};
 
 /// How many runs a plan has, and of what kind.
@@ -49,6 +51,15 @@ pub struct RunLimits {
     pub max_failures: Option<MaxFailures>,
     /// Most that the sweep may cost, in USD.
     pub budget_usd: Option<f64>,
+    /// How many runs go ahead of all others; 0 for none, nothing where the file leaves it to us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<u32>,
+    /// How long a job should last, in milliseconds, where short runs share one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pack_ms: Option<u64>,
+    /// Which failed runs are done again by themselves.
+    #[serde(default, skip_serializing_if = "RetryRules::are_default")]
+    pub retry: RetryRules,
 }
 
 /// When too many failures stop a sweep.
@@ -86,6 +97,9 @@ impl Verdict {
         Self::Refused { reasons }
     }
 }
+
+/// From how many new runs on does one go ahead, where the file does not say?
+const CANARY_FROM: u64 = 20;
 
 /// A plan in short: everything a person needs to decide, bounded whatever the number of runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -126,10 +140,41 @@ pub struct PlanSummary {
     pub outputs: Vec<String>,
     /// Limits.
     pub limits: RunLimits,
+    /// What one run holds while it runs.
+    #[serde(default)]
+    pub needs: Needs,
+    /// What the executor costs.
+    #[serde(default)]
+    pub price: Price,
     /// Estimated wall time in milliseconds, from earlier runs of this model.
     pub estimate_ms: Option<u64>,
+    /// Estimated cost in USD, likewise, where the executor has a price.
+    #[serde(default)]
+    pub estimate_usd: Option<f64>,
     /// What policy says.
     pub verdict: Verdict,
     /// Things worth knowing that stop nothing.
     pub notes: Vec<String>,
+}
+
+impl PlanSummary {
+    /// How many runs go ahead of all others, so that a fault of all of them costs only these. By itself one does where
+    /// many runs are new and none of their kind has succeeded before, and where a budget has no estimate to be held
+    /// against.
+    #[must_use]
+    pub fn canary(&self) -> u32 {
+        let new = self.counts.new_runs();
+        let asked = self.limits.canary.unwrap_or_else(|| {
+            let untried = new >= CANARY_FROM && self.counts.reused == 0;
+            let unpriced = self.limits.budget_usd.is_some() && self.price.is_known() && self.estimate_usd.is_none();
+            u32::from(untried || unpriced)
+        });
+        if u64::from(asked) < new { asked } else { 0 }
+    }
+
+    /// What runs cost that took `run_ms` milliseconds together with `memory` bytes each, in USD.
+    #[must_use]
+    pub fn cost_usd(&self, memory: u64, run_ms: u64) -> f64 {
+        self.price.of(self.needs.milli_cpus, memory, run_ms)
+    }
 }

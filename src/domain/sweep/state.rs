@@ -38,6 +38,73 @@ pub enum Beginning {
     Continued,
 }
 
+/// Which runs a round has, and what they are given.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scope {
+    /// Failures of this round of the sweep and of later ones are settled; earlier ones are done again.
+    pub settled_since: u32,
+    /// The same for single classes, where it is later.
+    #[serde(default)]
+    pub again_since: BTreeMap<FailureClass, u32>,
+    /// Most runs of the round, the plan's first ones; none for all.
+    #[serde(default)]
+    pub most_runs: Option<u64>,
+    /// Memory of each run in bytes; none for what the manifest says.
+    #[serde(default)]
+    pub memory: Option<u64>,
+    /// How long a run takes on the average, in milliseconds, as far as this sweep has measured it.
+    #[serde(default)]
+    pub mean_ms: Option<u64>,
+}
+
+impl Scope {
+    /// Whether a failure of `class` in `round` is done again.
+    #[must_use]
+    pub fn does_again(&self, class: FailureClass, round: u32) -> bool {
+        let since = self.again_since.get(&class).copied().unwrap_or(0).max(self.settled_since);
+        // What was interrupted is done again without being asked for; the rounds that bring nothing are bounded.
+        class == FailureClass::Interrupted || round < since
+    }
+}
+
+/// Which part of a sweep its rounds are about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// A few runs that go ahead of all others.
+    Canary,
+    /// Everything that has no result.
+    #[default]
+    Whole,
+    /// Runs that were out of memory, with more of it.
+    Raised,
+}
+
+/// Runs that were given more memory than the manifest says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Raised {
+    /// How much each was given, in bytes.
+    pub memory: u64,
+    /// How many succeeded with it.
+    pub runs: u64,
+}
+
+/// Why a sweep ends before all of its runs are done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "ending")]
+pub enum Ending {
+    /// Somebody said so.
+    Cancelled {
+        /// Who or what.
+        by: String,
+    },
+    /// A rule said so.
+    Stopped {
+        /// Why, one sentence part.
+        reason: String,
+    },
+}
+
 /// How the runs of one round stand.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoundCounts {
@@ -97,6 +164,11 @@ pub enum SweepPhase {
         /// Runs of this round.
         runs: u64,
     },
+    /// No run begins any more; those under way are being ended.
+    Stopping {
+        /// The jobs.
+        jobs: Vec<JobHandle>,
+    },
     /// The analysis is being written.
     Analysing,
     /// Every run has succeeded.
@@ -108,13 +180,19 @@ pub enum SweepPhase {
     Incomplete {
         /// The analysis.
         analysis: Box<AnalysisSummary>,
+        /// Why not all runs were done; none when all were and some failed.
+        #[serde(default)]
+        reason: Option<String>,
     },
     /// It was stopped.
     Cancelled {
         /// By whom or what.
         by: String,
+        /// The analysis of what was done by then; none when nothing was.
+        #[serde(default)]
+        analysis: Option<Box<AnalysisSummary>>,
     },
-    /// It could not be started or went wrong by our fault.
+    /// It ended before any run had a result, or went wrong by our fault.
     Stopped {
         /// Why.
         reason: String,
@@ -136,8 +214,26 @@ pub struct SweepState {
     pub ended_at: Option<Time>,
     /// The round, from 1. Interrupted runs and retries open a new one.
     pub round: u32,
+    /// What its rounds are about.
+    #[serde(default)]
+    pub stage: Stage,
     /// From which round on a failure counts as settled. What failed before is done again.
     pub settled_since: u32,
+    /// Classes of failure that were done again: since which round the last time, and how often.
+    #[serde(default)]
+    pub again: BTreeMap<FailureClass, Again>,
+    /// Memory beyond what the manifest says, step by step; the last one is in force.
+    #[serde(default)]
+    pub raised: Vec<Raised>,
+    /// What the runs of earlier rounds cost, in USD.
+    #[serde(default)]
+    pub spent_usd: f64,
+    /// How long a run takes on the average, in milliseconds, as the runs that went ahead have shown.
+    #[serde(default)]
+    pub mean_ms: Option<u64>,
+    /// Why it ends before all runs are done, once that is decided.
+    #[serde(default)]
+    pub ending: Option<Ending>,
     /// Rounds in a row that brought no new result.
     pub fruitless: u32,
     /// Runs of the plan whose result was known when the round began.
@@ -150,6 +246,15 @@ pub struct SweepState {
     pub failures: Vec<RunFailure>,
     /// Where it stands.
     pub phase: SweepPhase,
+}
+
+/// A class of failure that was done again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Again {
+    /// The round in which it was done again last.
+    pub since: u32,
+    /// How often.
+    pub times: u32,
 }
 
 /// A sweep in short, for its pull request and for `sweep status`.
@@ -171,6 +276,46 @@ pub struct SweepReport {
     pub failures: Vec<RunFailure>,
     /// The round, from 1.
     pub round: u32,
+    /// What its rounds are about.
+    #[serde(default)]
+    pub stage: Stage,
+    /// Runs that were given more memory, step by step.
+    #[serde(default)]
+    pub raised: Vec<Raised>,
+    /// What the runs so far cost, in USD; none where the executor has no price.
+    #[serde(default)]
+    pub cost_usd: Option<f64>,
+    /// How long a run takes on the average, in milliseconds, as the runs that went ahead have shown.
+    #[serde(default)]
+    pub mean_ms: Option<u64>,
     /// Where it stands.
     pub phase: SweepPhase,
+}
+
+impl SweepReport {
+    /// The report of a sweep that was told to start and has not yet.
+    #[must_use]
+    pub fn of_start(plan: PlanSummary, by: &str, now: Time) -> Self {
+        Self {
+            plan,
+            by: by.to_owned(),
+            started_at: now,
+            ended_at: None,
+            succeeded: 0,
+            failed: BTreeMap::new(),
+            failures: Vec::new(),
+            round: 0,
+            stage: Stage::default(),
+            raised: Vec::new(),
+            cost_usd: None,
+            mean_ms: None,
+            phase: SweepPhase::Submitting,
+        }
+    }
+
+    /// Runs that ended, well or not.
+    #[must_use]
+    pub fn finished(&self) -> u64 {
+        self.succeeded + self.failed.values().sum::<u64>()
+    }
 }

@@ -47,6 +47,9 @@ const AT_ONCE: usize = 4;
 /// How long a runner has to end its runs after SIGTERM, in seconds. It gives them two itself.
 const CANCEL_GRACE: i32 = 5;
 
+/// What the engine says when it has no GPU to give.
+const NO_DEVICE: &str = "could not select device driver";
+
 /// How much of a runner's log is shown, in lines.
 const LINES: &str = "50";
 
@@ -99,14 +102,16 @@ impl DockerExecutor {
     /// refuses.
     pub async fn submit(&self, jobs: &[JobSpec]) -> Result<Vec<JobHandle>, SubmitError> {
         let ready = self.ready().await?;
-        let mut started = futures_util::stream::iter(jobs).map(|job| self.submit_one(ready, job)).buffered(AT_ONCE);
+        let starts: Vec<_> = jobs.iter().map(|job| self.submit_one(ready, job)).collect();
+        let mut started = futures_util::stream::iter(starts).buffered(AT_ONCE);
         let mut handles = Vec::with_capacity(jobs.len());
         while let Some(handle) = started.next().await {
             match handle {
                 Ok(handle) => handles.push(handle),
                 Err(error) => {
                     drop(started);
-                    let places = jobs.iter().map(|job| self.relative(&job.place)).collect::<anyhow::Result<Vec<_>>>()?;
+                    let places =
+                        jobs.iter().map(|job| self.relative(&job.place)).collect::<anyhow::Result<Vec<_>>>()?;
                     let all: Vec<_> =
                         places.into_iter().map(|place| JobHandle { place, token: String::new() }).collect();
                     self.cancel(&all).await?;
@@ -155,8 +160,14 @@ impl DockerExecutor {
             created => created,
         };
         let id = created.with_context(|| format!("failed to make a container of `{reference}`"))?.id;
-        let options = None::<StartContainerOptions>;
-        unless(304, api.start_container(&id, options).await).context("failed to start a container")?;
+        let started = unless(304, api.start_container(&id, None::<StartContainerOptions>).await);
+        if let Err(Error::DockerResponseServerError { message, .. }) = &started
+            && message.contains(NO_DEVICE)
+        {
+            let need = "the model asks for a GPU, and the Docker engine has no driver for any";
+            return Err(SubmitError::Refused(format!("{need}: {message}")));
+        }
+        started.context("failed to start a container")?;
         Ok(JobHandle { place, token: id })
     }
 
@@ -180,8 +191,7 @@ impl DockerExecutor {
     pub async fn last_words(&self, job: &JobHandle) -> String {
         let name = self.name_of(&job.place);
         let Ok(Some(Known { state, .. })) = self.find(&name).await else { return String::new() };
-        let options =
-            LogsOptions { stdout: true, stderr: true, tail: LINES.to_owned(), ..LogsOptions::default() };
+        let options = LogsOptions { stdout: true, stderr: true, tail: LINES.to_owned(), ..LogsOptions::default() };
         let mut said = match (state.oom_killed, state.exit_code) {
             (Some(true), _) => "the container was killed for lack of memory\n".to_owned(),
             (_, Some(code)) => format!("the container ended with status {code}\n"),
@@ -222,8 +232,8 @@ impl DockerExecutor {
     /// # Errors
     /// When the engine does not answer.
     pub async fn cancel(&self, jobs: &[JobHandle]) -> anyhow::Result<()> {
-        let cancels = futures_util::stream::iter(jobs).map(|job| self.cancel_one(job));
-        cancels.buffer_unordered(AT_ONCE).try_collect().await
+        let cancels: Vec<_> = jobs.iter().map(|job| self.cancel_one(job)).collect();
+        futures_util::stream::iter(cancels).buffer_unordered(AT_ONCE).try_collect().await
     }
 
     async fn cancel_one(&self, job: &JobHandle) -> anyhow::Result<()> {
@@ -256,8 +266,8 @@ impl DockerExecutor {
     pub async fn reap_orphans(&self, open: &[JobHandle]) -> anyhow::Result<usize> {
         let mut left = self.containers().await?;
         left.retain(|place, _| open.iter().all(|job| job.place != *place));
-        let removals = futures_util::stream::iter(left.values()).map(|(id, _)| self.remove(id));
-        removals.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+        let removals: Vec<_> = left.values().map(|(id, _)| self.remove(id)).collect();
+        futures_util::stream::iter(removals).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         Ok(left.len())
     }
 
@@ -287,9 +297,7 @@ impl DockerExecutor {
     async fn find(&self, name: &str) -> anyhow::Result<Option<Known>> {
         let api = self.ready().await?.docker.api();
         match api.inspect_container(name, None::<InspectContainerOptions>).await {
-            Ok(found) => {
-                Ok(Some(Known { id: found.id.unwrap_or_default(), state: found.state.unwrap_or_default() }))
-            }
+            Ok(found) => Ok(Some(Known { id: found.id.unwrap_or_default(), state: found.state.unwrap_or_default() })),
             Err(error) if status_of(&error) == Some(404) => Ok(None),
             Err(error) => Err(error).context("failed to look at a container"),
         }
@@ -322,7 +330,9 @@ impl DockerExecutor {
     /// Brings the image from its registry.
     async fn fetch(&self, ready: &Ready, reference: &str) -> Result<(), SubmitError> {
         let missing = |why: &str| {
-            SubmitError::NoImage(format!("the image `{reference}` is no longer on the engine{why}; build the version again"))
+            SubmitError::Refused(format!(
+                "the image `{reference}` is no longer on the engine{why}; build the version again"
+            ))
         };
         if reference.starts_with("sha256:") {
             return Err(missing(""));

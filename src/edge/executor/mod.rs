@@ -32,9 +32,9 @@ pub enum JobStatus {
 /// Why jobs were not started.
 #[derive(Debug, thiserror::Error)]
 pub enum SubmitError {
-    /// The image that they need is neither here nor at its registry. The text is for the user.
+    /// What they need is not to be had here: the image, or a GPU. The text is for the user.
     #[error("{0}")]
-    NoImage(String),
+    Refused(String),
     /// Ours.
     #[error(transparent)]
     Internal(#[from] anyhow::Error),

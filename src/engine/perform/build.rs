@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -16,9 +15,6 @@ use crate::edge::builder::process::{BuildError, BuildRequest, ProcessBuilder, Te
 use crate::edge::source::Source as Repository;
 use crate::engine::planning::FilesAt;
 use crate::engine::{Engine, Failure, keys};
-
-/// How long may a build take?
-const BUILD_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 /// Builds and tests `model` at `source`.
 pub(super) async fn model(
@@ -204,7 +200,7 @@ async fn make(engine: &Engine, work: Work<'_>, cancel: &CancellationToken) -> Re
         checkout: Box::new(move |into: &Path| Ok(Repository::open(&git_dir)?.checkout(&commit, &inner, into)?)),
         commands: work.commands,
         log,
-        timeout: BUILD_TIMEOUT,
+        timeout: work.manifest.build.timeout,
     };
     let built = match outside.builder.build(request, cancel).await {
         Ok(built) => built,

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write as _};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -12,16 +11,17 @@ use super::{Reports, blocking};
 use crate::domain::event::{Event, Key, Keyed};
 use crate::domain::forge::PullStatus;
 use crate::domain::ids::{PullRef, SweepId};
+use crate::domain::manifest::Run;
 use crate::domain::sweep::decide::FAILURES_KEPT;
-use crate::domain::sweep::packing::{PACK, Packing};
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::record::{FailureClass, Outcome, Record};
-use crate::domain::sweep::state::{Beginning, JobHandle, RoundCounts, RunFailure};
+use crate::domain::sweep::state::{Beginning, JobHandle, RoundCounts, RunFailure, Scope};
 use crate::edge::artifacts::directory::{ArtifactKey, Artifacts};
 use crate::edge::executor::{JobStatus, SubmitError};
 use crate::engine::planning::{CHUNK, Planned, PointReader, read_plan};
+use crate::engine::work::Work;
 use crate::engine::{Engine, Failure, keys};
-use crate::runner::{CONTRACT, JobSpec, SliceLine};
+use crate::runner::SliceLine;
 use crate::store::runs::{IndexedRun, KnownRun, RunFilter, RunOutcome};
 
 /// How long is waited at first between two looks at what jobs have written?
@@ -38,12 +38,12 @@ pub(super) struct Order<'a> {
     pub(super) plan: &'a PlanSummary,
     pub(super) pull: Option<&'a PullRef>,
     pub(super) round: u32,
-    pub(super) settled_since: u32,
+    pub(super) scope: &'a Scope,
 }
 
 /// Hands the runs without a result to the executor.
 pub(super) async fn submit(engine: &Engine, order: &Order<'_>, beginning: Beginning) -> Reports {
-    let Order { plan, pull, round, .. } = *order;
+    let Order { plan, pull, round, scope } = *order;
     let key = Key::Sweep(plan.id.clone());
     if beginning == Beginning::Asked
         && let Some(reason) = moved_on(engine, plan, pull).await?
@@ -53,16 +53,19 @@ pub(super) async fn submit(engine: &Engine, order: &Order<'_>, beginning: Beginn
     let outside = engine.outside();
     let planned = read_plan(&outside.artifacts, &plan.id)?;
     let slice_key = keys::slice(&plan.id, round)?;
-    let slice = write_slice(engine, &planned, order.settled_since, &slice_key).await?;
+    let slice = write_slice(engine, &planned, scope, &slice_key).await?;
     let mut jobs = Vec::new();
     if slice.runs > 0 {
-        let submitted = match jobs_of(engine, &planned, round, slice.runs).await? {
+        let run = with_memory(&planned.manifest.run, scope.memory);
+        let cursor = Some(keys::cursor(&plan.id, round)?);
+        let work = Work { planned: &planned, run, slice: &slice_key, runs: slice.runs, cursor };
+        let submitted = match engine.jobs_for(work, |number| keys::job(&plan.id, number, round)).await? {
             Ok(specs) => outside.executor.submit(specs).await,
             Err(reason) => return Ok(vec![Keyed { key, event: Event::StartRefused { round, reason } }]),
         };
         jobs = match submitted {
             Ok(jobs) => jobs,
-            Err(SubmitError::NoImage(reason)) => {
+            Err(SubmitError::Refused(reason)) => {
                 return Ok(vec![Keyed { key, event: Event::StartRefused { round, reason } }]);
             }
             Err(SubmitError::Internal(error)) => return Err(error.into()),
@@ -74,48 +77,11 @@ pub(super) async fn submit(engine: &Engine, order: &Order<'_>, beginning: Beginn
     Ok(vec![Keyed { key, event }])
 }
 
-/// The jobs of a round of `runs` runs, or why there can be none: one that uses all slots for processes, several that
-/// share the round's slice for containers.
-async fn jobs_of(engine: &Engine, planned: &Planned, round: u32, runs: u64) -> anyhow::Result<Result<Vec<JobSpec>, String>> {
-    let outside = engine.outside();
-    let Planned { summary: plan, version, manifest } = planned;
-    let place = |number| Ok::<_, anyhow::Error>(outside.artifacts.path(&keys::job(&plan.id, number, round)?));
-    if let Some(reason) = outside.refusals(version, manifest).into_iter().next() {
-        return Ok(Err(reason));
-    }
-    let parallel = plan.limits.max_parallel.map_or(outside.slots, |most| most.min(outside.slots)).max(1);
-    let spec = |model| {
-        anyhow::Ok(JobSpec {
-            contract: CONTRACT,
-            place: place(1)?,
-            scratch: outside.scratch.clone(),
-            model,
-            slice: outside.artifacts.path(&keys::slice(&plan.id, round)?),
-            parallel,
-            slots: None,
-            run: manifest.run.clone(),
-            outputs: manifest.outputs.clone(),
-            search_path: outside.search_path.clone(),
-            environment: BTreeMap::new(),
-            image: None,
-            cursor: None,
-        })
-    };
-    let Some(image) = &version.image else {
-        let Some(model) = outside.builder.built(&plan.executable) else {
-            return Ok(Err(format!(
-                "version `{}` of `{}` is registered, but what was built for it is no longer on this machine; build it again",
-                plan.version, plan.model
-            )));
-        };
-        return Ok(Ok(vec![spec(model)?]));
-    };
-    let run_ms = engine.store().mean_wall_ms(&plan.model).await?;
-    let packing = Packing { runs, run_ms, pack: PACK, parallel };
-    let cursor = outside.artifacts.path(&keys::cursor(&plan.id, round)?);
-    let spec = JobSpec { cursor: Some(cursor), ..spec(PathBuf::new())?.within(image) };
-    let jobs = (1..=packing.jobs()).map(|number| Ok(JobSpec { place: place(number)?, ..spec.clone() }));
-    Ok(Ok(jobs.collect::<anyhow::Result<_>>()?))
+/// How a run runs, with another memory than the manifest says.
+fn with_memory(run: &Run, memory: Option<u64>) -> Run {
+    let mut run = run.clone();
+    run.resources.memory = memory.unwrap_or(run.resources.memory);
+    run
 }
 
 /// Why a sweep that was started may not begin after all: the pull request is closed, or has moved on since its plan.
@@ -144,13 +110,8 @@ struct Slice {
     failed: BTreeMap<FailureClass, u64>,
 }
 
-/// Lists the runs of this round: those without a result, and on request those that failed.
-async fn write_slice(
-    engine: &Engine,
-    planned: &Planned,
-    settled_since: u32,
-    key: &ArtifactKey,
-) -> Result<Slice, Failure> {
+/// Lists the runs of this round: those without a result, and those that failed and are done again.
+async fn write_slice(engine: &Engine, planned: &Planned, scope: &Scope, key: &ArtifactKey) -> Result<Slice, Failure> {
     let artifacts = &engine.outside().artifacts;
     let names: Vec<_> = planned.manifest.parameters.iter().map(|parameter| parameter.name.clone()).collect();
     let mut reader = PointReader::open(&artifacts.path(&keys::points(&planned.summary.id)?))?;
@@ -166,14 +127,12 @@ async fn write_slice(
         for point in chunk {
             match known.get(&point.run) {
                 Some(KnownRun { outcome: RunOutcome::Succeeded, .. }) => slice.succeeded += 1,
-                // What was interrupted is done again without being asked for; the rounds that bring nothing are bounded.
                 Some(KnownRun { outcome: RunOutcome::Failed(class), sweep, round, .. })
-                    if *round >= settled_since
-                        && *sweep == planned.summary.id
-                        && *class != FailureClass::Interrupted =>
+                    if *sweep == planned.summary.id && !scope.does_again(*class, *round) =>
                 {
                     *slice.failed.entry(*class).or_default() += 1;
                 }
+                Some(_) | None if scope.most_runs.is_some_and(|most| slice.runs >= most) => {}
                 Some(_) | None => {
                     let parameters = names.iter().cloned().zip(point.values).collect();
                     let line = SliceLine { run: point.run, parameters, seed: None };

@@ -46,8 +46,8 @@ pub(super) async fn perform(engine: &Engine, effect: &Effect, cancel: &Cancellat
             let order = inspect::SweepOrder { pull, head, path, request, own_version: own_version.as_ref() };
             inspect::plan_sweep(engine, order).await
         }
-        Effect::SubmitJobs { plan, pull, round, settled_since, beginning } => {
-            let order = jobs::Order { plan, pull: pull.as_ref(), round: *round, settled_since: *settled_since };
+        Effect::SubmitJobs { plan, pull, round, scope, beginning } => {
+            let order = jobs::Order { plan, pull: pull.as_ref(), round: *round, scope };
             jobs::submit(engine, &order, *beginning).await
         }
         Effect::WatchJobs { sweep, round, jobs } => jobs::watch(engine, sweep, *round, jobs).await,

@@ -20,6 +20,14 @@ const CHUNK: usize = 500;
 const LISTED: i64 = 20;
 
 impl Store {
+    /// Whether any run has a result.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_runs(&self) -> Result<bool> {
+        Ok(sqlx::query("SELECT run_id FROM runs LIMIT 1").fetch_optional(&self.reader).await?.is_some())
+    }
+
     /// Those of `run_ids` that have a result. Fast for many thousands.
     ///
     /// # Errors

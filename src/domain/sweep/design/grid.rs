@@ -134,6 +134,11 @@ pub(crate) struct GridWalk<'d> {
 }
 
 impl GridWalk<'_> {
+    /// The values of the point that came last.
+    pub(crate) fn values(&self) -> &[Value] {
+        &self.values
+    }
+
     /// The next point's values.
     pub(crate) fn next(&mut self) -> Option<&[Value]> {
         if !self.begun {

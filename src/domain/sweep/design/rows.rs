@@ -234,6 +234,11 @@ pub(crate) struct RowsWalk<'d> {
 }
 
 impl RowsWalk<'_> {
+    /// The values of the point that came last.
+    pub(crate) fn values(&self) -> &[Value] {
+        &self.values
+    }
+
     /// The next point's values.
     pub(crate) fn next(&mut self) -> Option<&[Value]> {
         let point = self.rest.next()?;

@@ -247,11 +247,9 @@ impl<'a> Assembly<'a> {
         let base = self.filled(base, &rows.columns, reader)?;
         let count = rows.count();
         if count > self.limits.max_runs {
-            let message = format!(
-                "the design has {} points; at most {} are allowed",
-                grouped(count.into()),
-                grouped(self.limits.max_runs.into())
-            );
+            let Limits { max_runs, whose } = self.limits;
+            let message =
+                format!("the design has {} points; {whose} allows {}", grouped(count.into()), grouped(max_runs.into()));
             reader.fault(place, message, None);
             return None;
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::Limits;
 use super::assemble::{Assembly, Moving, grouped};
 use crate::domain::sweep::design::grid::{Axis, Zip};
 use crate::domain::sweep::design::levels::{Repeats, levels};
@@ -18,8 +19,8 @@ impl<'a> Assembly<'a> {
         let counted = groups.iter().try_fold(1u128, |product, group| product.checked_mul(group[0].count.into()));
         if counted.is_none_or(|count| count > self.limits.max_runs.into()) {
             let count = counted.map_or_else(|| "more than 10^38".to_owned(), grouped);
-            let message =
-                format!("the grid has {count} points; at most {} are allowed", grouped(self.limits.max_runs.into()));
+            let Limits { max_runs, whose } = self.limits;
+            let message = format!("the grid has {count} points; {whose} allows {}", grouped(max_runs.into()));
             let factors: Vec<String> = groups
                 .iter()
                 .map(|group| {

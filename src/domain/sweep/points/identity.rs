@@ -56,19 +56,47 @@ impl RunIdentity {
         Self { prefix: Sha256::new_with_prefix(text), names }
     }
 
+    /// Makes ids of runs, one after another.
+    #[must_use]
+    pub fn ids(&self) -> RunIds<'_> {
+        RunIds { identity: self, values: Vec::new(), texts: Vec::new(), text: String::new() }
+    }
+
     /// The id of the run with these values, in the manifest's order, and this seed.
     ///
     /// # Panics
     /// When there are fewer values than the manifest has parameters.
     #[must_use]
     pub fn run_id(&self, values: &[Value], seed: Option<u64>) -> RunId {
-        let mut text = String::with_capacity(self.names.len() * 24 + 40);
-        for (position, (index, name)) in self.names.iter().enumerate() {
+        RunId::from_hash(&self.ids().next(values, seed))
+    }
+}
+
+/// Makes ids of runs, one after another. From one point to the next most values stay, and their texts with them.
+#[derive(Debug)]
+pub struct RunIds<'i> {
+    identity: &'i RunIdentity,
+    values: Vec<Value>,
+    texts: Vec<String>,
+    text: String,
+}
+
+impl RunIds<'_> {
+    /// The hash that is the id of the run with these values, in the manifest's order, and this seed.
+    ///
+    /// # Panics
+    /// When there are fewer values than the manifest has parameters.
+    #[must_use]
+    pub fn next(&mut self, values: &[Value], seed: Option<u64>) -> [u8; 32] {
+        self.write(values);
+        let text = &mut self.text;
+        text.clear();
+        for (position, (index, name)) in self.identity.names.iter().enumerate() {
             if position > 0 {
                 text.push(',');
             }
             text.push_str(name);
-            values[*index].write_json(&mut text);
+            text.push_str(&self.texts[*index]);
         }
         text.push_str("},\"seed\":");
         match seed {
@@ -76,9 +104,30 @@ impl RunIdentity {
             None => text.push_str("null"),
         }
         text.push('}');
-        let mut hash = self.prefix.clone();
+        let mut hash = self.identity.prefix.clone();
         hash.update(text);
-        RunId::from_hash(hash.finalize().as_slice())
+        hash.finalize().into()
+    }
+
+    /// The canonical JSON of each value of the last run, in the manifest's order.
+    #[must_use]
+    pub fn texts(&self) -> &[String] {
+        &self.texts
+    }
+
+    fn write(&mut self, values: &[Value]) {
+        self.values.truncate(values.len());
+        self.texts.resize_with(values.len(), String::new);
+        for (index, value) in values.iter().enumerate() {
+            match self.values.get_mut(index) {
+                Some(known) if known == value => continue,
+                Some(known) => known.clone_from(value),
+                None => self.values.push(value.clone()),
+            }
+            let text = &mut self.texts[index];
+            text.clear();
+            value.write_json(text);
+        }
     }
 }
 
@@ -95,14 +144,14 @@ impl PlanHasher {
         Self(Sha256::new_with_prefix(format!("modelship plan {CONTRACT}\n{common}\n")))
     }
 
-    /// Adds the next run.
-    pub fn add(&mut self, run: &RunId, role: Role) {
+    /// Adds the next run by its id.
+    pub fn add(&mut self, run: &str, role: Role) {
         self.0.update([match role {
             Role::Baseline => b'b',
             Role::Design => b'd',
             Role::Both => b'x',
         }]);
-        self.0.update(run.as_str());
+        self.0.update(run);
     }
 
     /// The digest, once every run is added.
@@ -143,6 +192,19 @@ mod tests {
     }
 
     #[test]
+    fn an_id_is_the_same_whatever_run_came_before() {
+        let identity = identity(MANIFEST, "e");
+        let mut ids = identity.ids();
+        // Numbers that are equal have one text, and a change back is seen as well as a change.
+        for (float, text) in [(0.0, "x"), (-0.0, "x"), (1.5, "x"), (1.5, "y"), (0.0, "x")] {
+            let values = [Value::Float(float), Value::Text(text.into())];
+            let id = RunId::from_hash(&ids.next(&values, Some(7)));
+            assert_eq!(id, identity.run_id(&values, Some(7)), "{values:?}");
+            assert_eq!(ids.texts(), [format!("{:?}", float + 0.0), format!("\"{text}\"")]);
+        }
+    }
+
+    #[test]
     fn whatever_decides_the_outcome_changes_the_id_and_nothing_else_does() {
         let values = [Value::Float(1.0), Value::Text("x".into())];
         let id = |manifest: &str, executable: &str| identity(manifest, executable).run_id(&values, None);
@@ -162,7 +224,7 @@ mod tests {
         let digest = |outputs: &[String], limits: &RunLimits, runs: &[(&str, Role)]| {
             let mut hasher = PlanHasher::new(&manifest, outputs, limits);
             for (run, role) in runs {
-                hasher.add(&RunId::from_hash(run.as_bytes()), *role);
+                hasher.add(RunId::from_hash(run.as_bytes()).as_str(), *role);
             }
             hasher.finish()
         };

@@ -20,7 +20,7 @@ use super::design::rows::Rows;
 use super::plan::{MovedParameter, PlanCounts};
 use super::spec::SweepSpec;
 
-pub use identity::{PlanHasher, RunIdentity};
+pub use identity::{PlanHasher, RunIdentity, RunIds};
 pub use walk::Points;
 
 /// How large a design may be.
@@ -28,11 +28,13 @@ pub use walk::Points;
 pub struct Limits {
     /// Most points that a design may generate, and most runs.
     pub max_runs: u64,
+    /// Who says so: `the policy`.
+    pub whose: &'static str,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_runs: 1_000_000 }
+        Self { max_runs: 1_000_000, whose: "this instance" }
     }
 }
 

@@ -302,8 +302,8 @@ fn faults_of_a_points_file_lie_in_that_file() {
     |                  ^^^^^^^^^^^^^^^^
     ");
     let many = OneFile("sweeps/points.csv", format!("EXEMPT\n{}", "1\n".repeat(11)));
-    insta::assert_snapshot!(picture(&designed("design: {points: points.csv}\n", &many, Limits { max_runs: 10 }).unwrap_err()), @r"
-    sweeps/s.yaml:3:18: the design has 11 points; at most 10 are allowed
+    insta::assert_snapshot!(picture(&designed("design: {points: points.csv}\n", &many, Limits { max_runs: 10, whose: "the policy" }).unwrap_err()), @r"
+    sweeps/s.yaml:3:18: the design has 11 points; the policy allows 10
     | design: {points: points.csv}
     |                  ^^^^^^^^^^
     ");
@@ -312,7 +312,7 @@ fn faults_of_a_points_file_lie_in_that_file() {
 #[test]
 fn a_design_is_counted_before_it_is_expanded() {
     insta::assert_snapshot!(fault("parameters:\n  STANDARD: {range: {start: 1, stop: 1e6, step: 1}}\n  RATE: {range: {start: 0, stop: 0.999999, num: 1000000}}\n"), @r"
-    sweeps/s.yaml:5:3: the grid has 1,000,000,000,000 points; at most 1,000,000 are allowed (hint: it multiplies 1,000,000 of `RATE`, 1,000,000 of `STANDARD`)
+    sweeps/s.yaml:5:3: the grid has 1,000,000,000,000 points; this instance allows 1,000,000 (hint: it multiplies 1,000,000 of `RATE`, 1,000,000 of `STANDARD`)
     |   RATE: {range: {start: 0, stop: 0.999999, num: 1000000}}
     |   ^^^^
     ");
@@ -321,11 +321,11 @@ fn a_design_is_counted_before_it_is_expanded() {
         "parameters:\n  EXEMPT: {huge}\n  STANDARD: {huge}\n  RATE: {{range: {{start: 0, stop: 1, num: 1000000000000}}}}\n"
     );
     insta::assert_snapshot!(fault(&body), @r"
-    sweeps/s.yaml:6:3: the grid has more than 10^38 points; at most 1,000,000 are allowed (hint: it multiplies 1,000,000,000,000 of `RATE`, 1,000,000,000,000,000,000 of `STANDARD`, 1,000,000,000,000,000,000 of `EXEMPT`)
+    sweeps/s.yaml:6:3: the grid has more than 10^38 points; this instance allows 1,000,000 (hint: it multiplies 1,000,000,000,000 of `RATE`, 1,000,000,000,000,000,000 of `STANDARD`, 1,000,000,000,000,000,000 of `EXEMPT`)
     |   RATE: {range: {start: 0, stop: 1, num: 1000000000000}}
     |   ^^^^
     ");
-    let limits = Limits { max_runs: 3 };
+    let limits = Limits { max_runs: 3, ..Limits::default() };
     assert!(designed("parameters: {RATE: [0, 1], EXEMPT: [1, 2]}\n", &NoFiles, limits).is_err());
     assert!(designed("parameters: {RATE: [0, 1, 0.5]}\n", &NoFiles, limits).is_ok());
 }
@@ -461,8 +461,12 @@ fn a_sweep_file_says_its_name_its_model_and_its_limits() {
     let text = "sweep: s\nmodel: urban/tax@pr-3\noutputs: [revenue]\nrun: {max_parallel: 20, budget: 2.50 USD, max_failures: 5%}\n";
     let spec = SweepSpec::parse("sweeps/s.yaml", text).unwrap();
     assert_eq!(spec.request().reference.as_deref(), Some("pr-3"));
-    let limits =
-        RunLimits { max_parallel: Some(20), max_failures: Some(MaxFailures::Share(0.05)), budget_usd: Some(2.5) };
+    let limits = RunLimits {
+        max_parallel: Some(20),
+        max_failures: Some(MaxFailures::Share(0.05)),
+        budget_usd: Some(2.5),
+        ..RunLimits::default()
+    };
     assert_eq!(spec.limits(), limits);
     assert_eq!(spec.outputs, ["revenue"]);
     let counted = SweepSpec::parse("sweeps/s.yaml", "sweep: s\nmodel: urban/tax\nrun: {max_failures: 3}\n").unwrap();

@@ -10,7 +10,7 @@ use crate::domain::parameters::Value;
 use crate::domain::sweep::design::grid::GridWalk;
 use crate::domain::sweep::design::rows::RowsWalk;
 
-/// The points of a design, one after another.
+/// The points of a design, one after another: by [`Points::step`], which copies nothing, or as an iterator.
 #[derive(Debug)]
 pub struct Points<'d> {
     design: &'d Design,
@@ -20,8 +20,10 @@ pub struct Points<'d> {
     index: u64,
 }
 
+/// Where the last step led.
 #[derive(Debug, Clone, Copy)]
 enum Stage {
+    Begin,
     Baseline,
     Generated,
     Included(usize),
@@ -30,25 +32,53 @@ enum Stage {
 impl<'d> Points<'d> {
     pub(super) fn new(design: &'d Design) -> Self {
         let walk = design.generator.walk();
-        Self { design, walk, seen: Seen::for_generator(&design.generator), stage: Stage::Baseline, index: 0 }
+        Self { design, walk, seen: Seen::for_generator(&design.generator), stage: Stage::Begin, index: 0 }
     }
 
-    fn point(&mut self, role: Role, values: Vec<Value>) -> Point {
-        let index = self.index;
-        self.index += 1;
-        Point { index, role, values }
+    /// Goes to the next point and says what it is; none at the end.
+    pub fn step(&mut self) -> Option<Role> {
+        match self.stage {
+            Stage::Begin => {
+                self.stage = Stage::Baseline;
+                match &self.design.baseline {
+                    Some((_, role)) => Some(*role),
+                    None => self.step(),
+                }
+            }
+            Stage::Baseline | Stage::Generated => {
+                self.stage = Stage::Generated;
+                if self.generate() { Some(Role::Design) } else { self.include(0) }
+            }
+            Stage::Included(at) => self.include(at + 1),
+        }
     }
 
-    fn generated(&mut self) -> Option<Vec<Value>> {
-        loop {
-            let values = self.walk.next()?;
+    /// The values of the point that the last step led to, in the manifest's order.
+    #[must_use]
+    pub fn values(&self) -> &[Value] {
+        match (self.stage, &self.design.baseline) {
+            (Stage::Begin, _) | (Stage::Baseline, None) => &[],
+            (Stage::Baseline, Some((values, _))) => values,
+            (Stage::Generated, _) => self.walk.values(),
+            (Stage::Included(at), _) => self.design.included.get(at).map_or(&[], Vec::as_slice),
+        }
+    }
+
+    fn generate(&mut self) -> bool {
+        while let Some(values) = self.walk.next() {
             let kept = self.design.filter.keeps(values).expect("every point was evaluated when the design was made");
-            let first = kept && self.seen.is_first(values);
-            let is_baseline = matches!(&self.design.baseline, Some((baseline, Role::Both)) if baseline == values);
-            if first && !is_baseline {
-                return Some(values.to_vec());
+            if kept && self.seen.is_first(values) && !self.design.has_as_baseline(values) {
+                return true;
             }
         }
+        false
+    }
+
+    fn include(&mut self, from: usize) -> Option<Role> {
+        let mut rest = self.design.included.iter().enumerate().skip(from);
+        let next = rest.find(|(_, values)| !self.design.has_as_baseline(values));
+        self.stage = Stage::Included(next.map_or(self.design.included.len(), |(at, _)| at));
+        next.map(|_| Role::Design)
     }
 }
 
@@ -56,29 +86,17 @@ impl Iterator for Points<'_> {
     type Item = Point;
 
     fn next(&mut self) -> Option<Point> {
-        if let Stage::Baseline = self.stage {
-            self.stage = Stage::Generated;
-            if let Some((values, role)) = &self.design.baseline {
-                let (role, values) = (*role, values.clone());
-                return Some(self.point(role, values));
-            }
-        }
-        if let Stage::Generated = self.stage {
-            if let Some(values) = self.generated() {
-                return Some(self.point(Role::Design, values));
-            }
-            self.stage = Stage::Included(0);
-        }
-        let Stage::Included(mut next) = self.stage else { return None };
-        loop {
-            let values = self.design.included.get(next)?;
-            next += 1;
-            self.stage = Stage::Included(next);
-            let is_baseline = matches!(&self.design.baseline, Some((baseline, Role::Both)) if baseline == values);
-            if !is_baseline {
-                return Some(self.point(Role::Design, values.clone()));
-            }
-        }
+        let role = self.step()?;
+        let index = self.index;
+        self.index += 1;
+        Some(Point { index, role, values: self.values().to_vec() })
+    }
+}
+
+impl Design {
+    /// Whether these values are the baseline's, which comes first and not again.
+    fn has_as_baseline(&self, values: &[Value]) -> bool {
+        matches!(&self.baseline, Some((baseline, Role::Both)) if baseline == values)
     }
 }
 
@@ -95,6 +113,14 @@ impl Walk<'_> {
         match self {
             Self::Grid(walk) => walk.next(),
             Self::Rows(walk) => walk.next(),
+        }
+    }
+
+    /// The values of the point that came last.
+    fn values(&self) -> &[Value] {
+        match self {
+            Self::Grid(walk) => walk.values(),
+            Self::Rows(walk) => walk.values(),
         }
     }
 }

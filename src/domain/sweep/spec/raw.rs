@@ -59,13 +59,68 @@ record! {
         budget: Option<Placed<String>>,
         /// Stop once more than this many runs (`3`) or this share of them (`5%`) has failed.
         max_failures: Option<Placed<Threshold>>,
+        /// How many runs go ahead of all others; all others follow only if one of them succeeds. 0 for none; by default
+        /// one where 20 or more are new.
+        canary: Option<Placed<u64>>,
+        /// How long a job should last where short runs share one: `4m`.
+        pack: Option<Placed<String>>,
+        /// Which failed runs are done again by themselves.
+        retry: Option<RawRetry>,
     }
     later {
         "executor" => "the instance's settings choose the executor",
         "resources" => "the manifest's `run.resources` decides",
         "timeout" => "the manifest's `run.timeout` decides",
-        "pack" => "runs are packed into jobs by themselves",
-        "retry" => "interrupted runs are done again by themselves; failed ones on `/modelship retry`",
+    }
+}
+
+record! {
+    /// How often failed runs are done again by themselves, by class of failure.
+    pub(crate) struct RawRetry {
+        /// Rounds in a row that may bring no result before interrupted runs are given up, the first one left out; 2 by
+        /// default.
+        interruption: Option<Placed<u64>>,
+        /// Runs that were out of memory: how often they are given more, or that and by how much; once and `x2` by default.
+        oom: Option<OutOfMemory>,
+        /// Runs that took longer than their limit; 0 by default.
+        timeout: Option<Placed<u64>>,
+        /// Runs that failed by their own doing; 0 by default.
+        error: Option<Placed<u64>>,
+    }
+}
+
+record! {
+    /// How often, and with how much more.
+    pub(crate) struct RawOutOfMemory {
+        /// How often.
+        times: Placed<u64>,
+        /// What the memory is multiplied with each time: `x2`.
+        memory: Option<Placed<String>>,
+    }
+}
+
+/// How often runs that were out of memory are given more.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum OutOfMemory {
+    /// So often, twice as much each time.
+    Times(Placed<u64>),
+    /// So often and so much.
+    Rule(RawOutOfMemory),
+}
+
+impl Read for OutOfMemory {
+    const EXPECTED: &'static str = "a number, or `{times: 2, memory: x2}`";
+
+    fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
+        match node.kind {
+            Kind::Mapping(_) => Read::read(node, reader).map(Self::Rule),
+            Kind::Scalar(_) => Placed::read(node, reader).map(Self::Times),
+            Kind::Sequence(_) => {
+                Self::mismatch(node, reader);
+                None
+            }
+        }
     }
 }
 

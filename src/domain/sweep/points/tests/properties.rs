@@ -17,7 +17,7 @@ fn planned(design: &Design) -> (Vec<String>, Digest) {
     let mut runs = Vec::new();
     for point in design.points() {
         let run = identity.run_id(&point.values, None);
-        hasher.add(&run, point.role);
+        hasher.add(run.as_str(), point.role);
         runs.push(run.to_string());
     }
     (runs, hasher.finish())
@@ -119,7 +119,7 @@ proptest! {
         let _ = SweepSpec::parse("sweeps/s.yaml", &text);
         let _ = Manifest::parse("modelship.yaml", &text, &NoFiles);
         let body = format!("parameters: {{RATE: {}}}\nwhere: {}\n", text.replace('\n', " "), serde_json::Value::from(text.as_str()));
-        let _ = designed(&body, &NoFiles, Limits { max_runs: 100 });
+        let _ = designed(&body, &NoFiles, Limits { max_runs: 100, ..Limits::default() });
     }
 }
 

@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -133,7 +133,7 @@ impl Replica {
 
 struct Server {
     child: Child,
-    started: Receiver<()>,
+    started: Mutex<Receiver<()>>,
 }
 
 impl World {
@@ -145,18 +145,35 @@ impl World {
     /// The same, with more lines in the settings file.
     pub(crate) fn with_settings(models: &[&str], settings: &str) -> Self {
         let mut world = Self::empty();
-        let file = fs::read_to_string(world.settings()).unwrap();
-        fs::write(world.settings(), format!("{file}{settings}")).unwrap();
+        world.add_settings(settings);
         copy_hub(&world.clone, models);
-        commit(&world.clone, "Begin");
         world.start_server();
-        world.push("main");
-        world.until("every model is in production", |world| {
+        world.publish();
+        world
+    }
+
+    /// Adds lines to the settings file; each takes the place of the line with the same key.
+    pub(crate) fn add_settings(&self, lines: &str) {
+        let mut file = fs::read_to_string(self.settings()).unwrap();
+        for line in lines.lines() {
+            let key = line.split_inclusive(':').next().unwrap();
+            file = file.lines().filter(|old| !old.starts_with(key)).map(|old| format!("{old}\n")).collect();
+            let _ = writeln!(file, "{line}");
+        }
+        fs::write(self.settings(), file).unwrap();
+    }
+
+    /// Commits everything in the clone, pushes it to `main`, and waits until each of its models is in production.
+    pub(crate) fn publish(&self) {
+        commit(&self.clone, "Begin");
+        self.push("main");
+        let manifests = files_below(&self.clone.join("config"));
+        let models = manifests.iter().filter(|path| !path.ends_with("policy.yaml")).count();
+        self.until("every model is in production", |world| {
             let listed = world.modelship(&["models", "--output", "json"]).ok().json();
             let ready = listed.as_array().unwrap().iter().filter(|model| !model["production"].is_null()).count();
-            (ready == models.len()).then_some(())
+            (ready == models).then_some(())
         });
-        world
     }
 
     /// A world with a forge and an empty clone; no server runs.
@@ -187,12 +204,27 @@ impl World {
 
     /// Starts the server and waits until it answers.
     pub(crate) fn start_server(&mut self) {
+        self.start_server_with(&[]);
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn start_server_with(&mut self, environment: &[(&str, &str)]) {
         assert!(self.server.is_none(), "the server is running already");
+        let server = self.launch_server(environment);
+        if server.started.lock().unwrap().recv_timeout(PATIENCE).is_err() {
+            panic!("the server did not start:\n{}", self.log.lock().unwrap());
+        }
+        self.server = Some(server);
+    }
+
+    /// Starts a server and does not wait until it answers.
+    fn launch_server(&self, environment: &[(&str, &str)]) -> Server {
         let mut child = modelship(self.root.path())
             .args(["serve", "--settings"])
             .arg(self.settings())
             .arg("--state")
             .arg(self.state())
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -209,11 +241,64 @@ impl World {
                 let _ = writeln!(log.lock().unwrap(), "{line}");
             }
         });
-        let server = Server { child, started };
-        if server.started.recv_timeout(PATIENCE).is_err() {
-            panic!("the server did not start:\n{}", self.log.lock().unwrap());
-        }
-        self.server = Some(server);
+        Server { child, started: Mutex::new(started) }
+    }
+
+    /// Kills the server and starts it again, over and over, while `story` is told; `pause` says how long each one lives.
+    /// Ends when `pause` gives no more or the story is over, and leaves a server running. Gives the number of kills.
+    pub(crate) fn under_kills(
+        &mut self,
+        mut pause: impl FnMut() -> Option<Duration> + Send,
+        story: impl FnOnce(&Self),
+    ) -> usize {
+        let mut server = self.server.take().expect("the server is running");
+        let (over, ended) = channel::<()>();
+        let world = &*self;
+        let kills = std::thread::scope(|scope| {
+            let killer = scope.spawn(move || {
+                let mut kills = 0;
+                while let Some(life) = pause() {
+                    if !matches!(ended.recv_timeout(life), Err(RecvTimeoutError::Timeout)) {
+                        break;
+                    }
+                    server.child.kill().unwrap();
+                    server.child.wait().unwrap();
+                    kills += 1;
+                    server = world.launch_server(&[]);
+                }
+                (server, kills)
+            });
+            story(world);
+            drop(over);
+            killer.join().unwrap()
+        });
+        self.server = Some(kills.0);
+        kills.1
+    }
+
+    /// Where the server listens now.
+    pub(crate) fn url(&self) -> String {
+        let record: Value = serde_json::from_slice(&fs::read(self.forge().join("forge.json")).unwrap()).unwrap();
+        record["url"].as_str().unwrap().to_owned()
+    }
+
+    /// The forge's directory.
+    pub(crate) fn forge(&self) -> PathBuf {
+        self.root.path().join("place/forge")
+    }
+
+    /// What the servers have logged so far.
+    pub(crate) fn server_log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until the queue holds nothing but what comes again by itself, and checks that nothing was given up.
+    pub(crate) fn until_idle(&self) {
+        self.until("nothing is left to do", |world| {
+            let queue = world.modelship(&["queue", "--output", "json"]).ok().json();
+            assert_eq!(queue["failed"], 0, "{queue}");
+            (queue["effects"] == 0 && queue["leased"] == 0 && queue["events"] == 0).then_some(())
+        });
     }
 
     /// Starts another server on the same forge, with a state folder of its own, instead of the one that answers now. That
