@@ -205,7 +205,7 @@ fn executor(settings: &Settings, artifacts: &Path, state: &Path) -> Result<Execu
         ExecutorKind::Docker => {
             let slots = SlotsSpec { directory: slots_dir, count: slots };
             let containers = ContainerSettings { artifacts, slots, processes: settings.docker.processes };
-            Ok(Executor::Docker(DockerExecutor::new(Docker::new(&docker_settings(settings))?, containers)))
+            Ok(Executor::Docker(Box::new(DockerExecutor::new(Docker::new(&docker_settings(settings))?, containers))))
         }
     }
 }

@@ -17,8 +17,7 @@ async fn runs_of(kinds: &[&str], timeout: Duration) -> Vec<Record> {
     job.run.timeout = timeout;
     let executor = world.executor();
     let handles = executor.submit(std::slice::from_ref(&job)).await.unwrap();
-    let records = world.ended(&executor, &[job], &handles).await;
-    records
+    world.ended(&executor, &[job], &handles).await
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ pub enum Executor {
     /// Processes of this machine.
     Process(Arc<ProcessExecutor>),
     /// Containers of a Docker engine on this machine.
-    Docker(DockerExecutor),
+    Docker(Box<DockerExecutor>),
 }
 
 impl Executor {
