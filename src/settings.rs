@@ -43,6 +43,8 @@ pub struct Settings {
     pub comment_interval: Duration,
     /// How often to compare what is known with what is.
     pub reconcile_every: Duration,
+    /// How long deliveries, decided events and failed tasks are remembered.
+    pub keep_history: Duration,
     /// Most runs of one sweep.
     pub max_runs: u64,
     /// Most memory that a run may be given that needs more than its manifest says, in bytes; none for what the machine
@@ -176,6 +178,7 @@ struct File {
     promote_direct_pushes: bool,
     comment_interval: Option<String>,
     reconcile_every: Option<String>,
+    keep_history: Option<String>,
     max_runs: Option<u64>,
     max_memory: Option<bytesize::ByteSize>,
 }
@@ -296,6 +299,8 @@ impl Settings {
             comment_interval: duration("comment_interval", file.comment_interval, Duration::from_secs(1))?,
             reconcile_every: duration("reconcile_every", file.reconcile_every, Duration::from_secs(60))?
                 .max(Duration::from_millis(100)),
+            keep_history: duration("keep_history", file.keep_history, Duration::from_secs(90 * 24 * 3600))?
+                .max(Duration::from_secs(24 * 3600)),
             max_runs: file.max_runs.unwrap_or(1_000_000),
             max_memory: file.max_memory.map(|most| most.as_u64()),
             state,

@@ -475,7 +475,7 @@ fn a_slice_that_is_none_is_our_fault_and_not_the_models() {
     let world = World::new("true");
     fs_err::write(&world.spec.slice, "{\"run\": \"x\"}\n").unwrap();
     let error = format!("{:#}", run_job(&world.spec, &Stop::new().unwrap()).unwrap_err());
-    assert!(error.starts_with("line 1 of `"), "{error}");
+    assert!(error.contains("holds a line that is no run: `{\"run\": \"x\"}`"), "{error}");
     let newer = World::new("true").with(|spec| spec.contract = 99);
     let error = run_job(&newer.spec, &Stop::new().unwrap()).unwrap_err().to_string();
     assert!(error.starts_with("the job was written for run contract 99"), "{error}");

@@ -9,7 +9,7 @@ use anyhow::ensure;
 use super::AnalysisSpec;
 use super::columns::{OutputColumn, Outputs, Source, TableColumn, table_columns};
 use super::delimited::{Cell, DelimitedWriter};
-use super::summary::{Counts, Curve, Series, notes, shown_output, statistics};
+use super::summary::{Counts, Curve, Series, notes, shown_output, statistics, texts};
 use super::typed::TypedWriter;
 use crate::domain::ids::RunId;
 use crate::domain::parameters::Value;
@@ -134,6 +134,7 @@ impl<C: Write, P: Write + Send> AnalysisBuilder<C, P> {
             rows: self.counts.rows,
             missing: self.counts.missing,
             statistics: statistics(&self.spec, &self.outputs, &self.series),
+            texts: texts(&self.outputs),
             chart: self.curve.and_then(|curve| curve.finish(&self.spec, &self.outputs)),
             head_columns: self.head.iter().map(name_of).collect(),
             head_rows: self.head_rows,

@@ -6,14 +6,21 @@ use std::io::Read;
 use anyhow::{Context as _, bail};
 
 use crate::domain::report::{numbers, percent};
-use crate::domain::sweep::analysis::{AnalysisSummary, Comparison, OutputDifference};
+use crate::domain::sweep::analysis::{AnalysisSummary, Comparison, Effort, FailedPoint, OutputDifference};
 use crate::domain::sweep::plan::PlanSummary;
+use crate::domain::sweep::record::OutputValue;
 
 /// How many rows the short table has.
 const HEAD_ROWS: usize = 10;
 
 /// How many rows of the first analysis are held in memory.
 const MOST_ROWS: usize = 2_000_000;
+
+/// How many failed points are named.
+const MOST_FAILED: usize = 5;
+
+/// How many outputs of one side only are named.
+const MOST_NAMES: usize = 20;
 
 /// One of the two analyses.
 #[derive(Debug)]
@@ -24,26 +31,28 @@ pub struct Side<R> {
     pub table: R,
     /// The parameters that its sweep moves.
     pub moved: Vec<String>,
-    /// Its numeric outputs with their units, the most important first.
+    /// Its outputs with their units, the most important first.
     pub outputs: Vec<(String, String)>,
 }
 
 impl<R> Side<R> {
     /// The analysis of a sweep that has ended.
     pub fn new(label: impl Into<String>, table: R, plan: &PlanSummary, analysis: &AnalysisSummary) -> Self {
+        let numbers = analysis.statistics.iter().map(|row| (row.output.clone(), row.unit.clone()));
+        let texts = analysis.texts.iter().map(|output| (output.clone(), String::new()));
         Self {
             label: label.into(),
             table,
             moved: plan.moved.iter().map(|moved| moved.name.clone()).collect(),
-            outputs: analysis.statistics.iter().map(|row| (row.output.clone(), row.unit.clone())).collect(),
+            outputs: numbers.chain(texts).collect(),
         }
     }
 }
 
 /// Compares `second` with `first`: the differences are second minus first.
 ///
-/// Rows belong together when they agree in every parameter that either sweep moves and both tables have; runs without a
-/// result are left out. The first table is held in memory, the second streams by.
+/// Rows belong together when they agree in every parameter that either sweep moves and both tables have. The first
+/// table is held in memory, the second streams by.
 ///
 /// # Errors
 /// When a table cannot be read, is no analysis, or the first one has more than two million rows.
@@ -53,6 +62,8 @@ pub fn compare<A: Read, B: Read>(first: Side<A>, second: Side<B>) -> anyhow::Res
     let joined_on = joined_parameters(&first.moved, &second.moved, |name| {
         first_table.place(name).is_some() && second_table.place(name).is_some()
     });
+    let outputs_only_first = only(&first.outputs, &second.outputs);
+    let outputs_only_second = only(&second.outputs, &first.outputs);
     let outputs: Vec<(String, String)> = first
         .outputs
         .into_iter()
@@ -63,22 +74,22 @@ pub fn compare<A: Read, B: Read>(first: Side<A>, second: Side<B>) -> anyhow::Res
 
     let mut known: HashMap<Vec<String>, Known> = HashMap::new();
     first_table.select(&joined_on, &names)?;
-    while let Some((key, values)) = first_table.next()? {
+    while let Some((key, result)) = first_table.next()? {
         if known.len() >= MOST_ROWS {
             bail!("analysis `{}` has more than {MOST_ROWS} rows to compare", first.label);
         }
-        known.entry(key).or_insert(Known { values, matched: false });
+        known.entry(key).or_insert(Known { result, matched: false });
     }
 
     let mut gathered = Gathered::new(&joined_on, &outputs);
     let mut only_second = 0;
     second_table.select(&joined_on, &names)?;
-    while let Some((key, values)) = second_table.next()? {
+    while let Some((key, result)) = second_table.next()? {
         match known.get_mut(&key) {
             Some(known) if known.matched => {}
             Some(known) => {
                 known.matched = true;
-                gathered.push(&key, &known.values, &values);
+                gathered.push(&key, &known.result, &result);
             }
             None => only_second += 1,
         }
@@ -97,18 +108,34 @@ pub fn compare<A: Read, B: Read>(first: Side<A>, second: Side<B>) -> anyhow::Res
         matched: gathered.matched,
         only_first,
         only_second,
-        outputs: gathered.outputs,
+        failing: gathered.failing,
+        failing_at: gathered.failing_at,
+        mended: gathered.mended,
+        failing_in_both: gathered.failing_in_both,
+        outputs: gathered.outputs.into_iter().map(Difference::finish).collect(),
+        outputs_only_first,
+        outputs_only_second,
+        effort: (gathered.matched > 0).then_some(gathered.effort),
         head_columns,
         head_rows: gathered.head_rows,
         joined_on,
     })
 }
 
+/// The names of outputs that `of` has and `other` has not.
+fn only(of: &[(String, String)], other: &[(String, String)]) -> Vec<String> {
+    let missing = |name: &&String| !other.iter().any(|(known, _)| known == *name);
+    of.iter().map(|(name, _)| name).filter(missing).take(MOST_NAMES).cloned().collect()
+}
+
 /// A row of the first analysis.
 struct Known {
-    values: Vec<Option<f64>>,
+    result: RowResult,
     matched: bool,
 }
+
+/// What a run left: its outputs and what it took, or the class of its failure.
+type RowResult = Result<(Vec<OutputValue>, Effort), String>;
 
 fn joined_parameters(first: &[String], second: &[String], in_both: impl Fn(&str) -> bool) -> Vec<String> {
     let mut joined: Vec<String> = Vec::new();
@@ -119,9 +146,6 @@ fn joined_parameters(first: &[String], second: &[String], in_both: impl Fn(&str)
     }
     joined
 }
-
-/// A row's joined parameters, and its outputs as far as they are numbers.
-type Keyed = (Vec<String>, Vec<Option<f64>>);
 
 /// Reads an `analysis.csv`.
 struct Table<R: Read> {
@@ -169,22 +193,37 @@ impl<R: Read> Table<R> {
         Ok(())
     }
 
-    /// The next row that succeeded: its key and its outputs.
-    fn next(&mut self) -> anyhow::Result<Option<Keyed>> {
+    /// The next row: its joined parameters and what its run left.
+    fn next(&mut self) -> anyhow::Result<Option<(Vec<String>, RowResult)>> {
         let mut row = csv::StringRecord::new();
-        while self
+        if !self
             .reader
             .read_record(&mut row)
             .with_context(|| format!("failed to read the analysis of `{}`", self.label))?
         {
-            if row.get(self.status) != Some("succeeded") {
-                continue;
-            }
-            let key = self.keys.iter().map(|place| row.get(*place).unwrap_or_default().to_owned()).collect();
-            let values = self.values.iter().map(|place| row.get(*place)?.parse().ok()).collect();
-            return Ok(Some((key, values)));
+            return Ok(None);
         }
-        Ok(None)
+        let key = self.keys.iter().map(|place| row.get(*place).unwrap_or_default().to_owned()).collect();
+        if row.get(self.status) != Some("succeeded") {
+            let class = self.header.get("failure").and_then(|place| row.get(*place)).unwrap_or_default();
+            return Ok(Some((key, Err(class.to_owned()))));
+        }
+        let values = self.values.iter().map(|place| value(row.get(*place).unwrap_or_default())).collect();
+        let measured = |name: &str| {
+            let cell = self.header.get(name).and_then(|place| row.get(*place));
+            cell.and_then(|cell| cell.parse().ok()).unwrap_or(0.0)
+        };
+        let effort = Effort { wall_seconds: measured("wall_seconds"), peak_memory_mb: measured("peak_memory_mb") };
+        Ok(Some((key, Ok((values, effort)))))
+    }
+}
+
+/// A cell of the table.
+fn value(cell: &str) -> OutputValue {
+    match cell.parse::<f64>() {
+        _ if cell.is_empty() => OutputValue::Missing,
+        Ok(number) if number.is_finite() => OutputValue::Float(number),
+        Ok(_) | Err(_) => OutputValue::Text(cell.to_owned()),
     }
 }
 
@@ -192,55 +231,148 @@ impl<R: Read> Table<R> {
 struct Gathered<'a> {
     joined_on: &'a [String],
     matched: u64,
-    outputs: Vec<OutputDifference>,
+    failing: u64,
+    failing_at: Vec<FailedPoint>,
+    mended: u64,
+    failing_in_both: u64,
+    outputs: Vec<Difference>,
+    effort: (Effort, Effort),
     head_rows: Vec<Vec<String>>,
+}
+
+/// One output's difference so far.
+struct Difference {
+    found: OutputDifference,
+    relative: u64,
+    relative_sum: f64,
+    sum: f64,
 }
 
 impl<'a> Gathered<'a> {
     fn new(joined_on: &'a [String], outputs: &[(String, String)]) -> Self {
-        let outputs = outputs
-            .iter()
-            .map(|(output, unit)| OutputDifference {
-                output: output.clone(),
-                unit: unit.clone(),
-                compared: 0,
-                differing: 0,
-                largest: 0.0,
-                largest_at: Vec::new(),
-                largest_relative: None,
-                largest_relative_at: Vec::new(),
-            })
-            .collect();
-        Self { joined_on, matched: 0, outputs, head_rows: Vec::new() }
+        let none = Effort { wall_seconds: 0.0, peak_memory_mb: 0.0 };
+        Self {
+            joined_on,
+            matched: 0,
+            failing: 0,
+            failing_at: Vec::new(),
+            mended: 0,
+            failing_in_both: 0,
+            outputs: outputs.iter().map(|(output, unit)| Difference::new(output, unit)).collect(),
+            effort: (none, none),
+            head_rows: Vec::new(),
+        }
     }
 
-    fn push(&mut self, key: &[String], first: &[Option<f64>], second: &[Option<f64>]) {
-        self.matched += 1;
-        if self.head_rows.len() < HEAD_ROWS && !self.outputs.is_empty() {
-            self.head_rows.push(head_row(key, first[0], second[0]));
+    fn push(&mut self, key: &[String], first: &RowResult, second: &RowResult) {
+        let place = || self.joined_on.iter().cloned().zip(key.iter().cloned()).collect::<Vec<_>>();
+        match (first, second) {
+            (Ok((first, first_effort)), Ok((second, second_effort))) => {
+                self.matched += 1;
+                self.effort.0.add(*first_effort);
+                self.effort.1.add(*second_effort);
+                if self.head_rows.len() < HEAD_ROWS && !self.outputs.is_empty() {
+                    self.head_rows.push(head_row(key, first[0].number(), second[0].number()));
+                }
+                for ((output, first), second) in self.outputs.iter_mut().zip(first).zip(second) {
+                    output.push(first, second, &place);
+                }
+            }
+            (Ok(_), Err(class)) => {
+                self.failing += 1;
+                if self.failing_at.len() < MOST_FAILED {
+                    self.failing_at.push(FailedPoint { at: place(), failure: class.clone() });
+                }
+            }
+            (Err(_), Ok(_)) => self.mended += 1,
+            (Err(_), Err(_)) => self.failing_in_both += 1,
         }
-        for ((output, first), second) in self.outputs.iter_mut().zip(first).zip(second) {
-            let (Some(first), Some(second)) = (*first, *second) else { continue };
-            output.compared += 1;
-            let difference = second - first;
-            if difference == 0.0 || !difference.is_finite() {
-                continue;
+    }
+}
+
+impl Effort {
+    fn add(&mut self, other: Self) {
+        self.wall_seconds += other.wall_seconds;
+        self.peak_memory_mb = self.peak_memory_mb.max(other.peak_memory_mb);
+    }
+}
+
+impl Difference {
+    fn new(output: &str, unit: &str) -> Self {
+        let found = OutputDifference {
+            output: output.to_owned(),
+            unit: unit.to_owned(),
+            compared: 0,
+            differing: 0,
+            vanished: 0,
+            appeared: 0,
+            mean: 0.0,
+            mean_relative: None,
+            largest: 0.0,
+            largest_at: Vec::new(),
+            largest_relative: None,
+            largest_relative_at: Vec::new(),
+            values: None,
+        };
+        Self { found, relative: 0, relative_sum: 0.0, sum: 0.0 }
+    }
+
+    fn push(&mut self, first: &OutputValue, second: &OutputValue, place: &dyn Fn() -> Vec<(String, String)>) {
+        let found = &mut self.found;
+        match (first, second) {
+            (OutputValue::Missing, OutputValue::Missing) => return,
+            (_, OutputValue::Missing) => found.vanished += 1,
+            (OutputValue::Missing, _) => found.appeared += 1,
+            _ => found.compared += 1,
+        }
+        if matches!(first, OutputValue::Missing) || matches!(second, OutputValue::Missing) {
+            return;
+        }
+        let numbers = first.number().zip(second.number());
+        let Some((from, to)) = numbers else {
+            if first != second {
+                found.differing += 1;
+                if found.values.is_none() {
+                    found.largest_at = place();
+                    found.values = Some((first.clone(), second.clone()));
+                }
             }
-            output.differing += 1;
-            let place = || self.joined_on.iter().cloned().zip(key.iter().cloned()).collect();
-            if difference.abs() > output.largest.abs() {
-                output.largest = difference;
-                output.largest_at = place();
-            }
-            let share = difference / first.abs();
-            if first != 0.0
-                && share.is_finite()
-                && output.largest_relative.is_none_or(|largest| share.abs() > largest.abs())
-            {
-                output.largest_relative = Some(share);
-                output.largest_relative_at = place();
+            return;
+        };
+        let difference = to - from;
+        let share = (from != 0.0).then(|| difference / from.abs()).filter(|share| share.is_finite());
+        if let Some(share) = share {
+            self.relative += 1;
+            self.relative_sum += share;
+        }
+        if difference == 0.0 || !difference.is_finite() {
+            return;
+        }
+        self.sum += difference;
+        found.differing += 1;
+        if difference.abs() > found.largest.abs() {
+            found.largest = difference;
+            found.largest_at = place();
+            if found.largest_relative.is_none() {
+                found.values = Some((first.clone(), second.clone()));
             }
         }
+        if let Some(share) = share
+            && found.largest_relative.is_none_or(|largest| share.abs() > largest.abs())
+        {
+            found.largest_relative = Some(share);
+            found.largest_relative_at = place();
+            found.values = Some((first.clone(), second.clone()));
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "fewer than 2^53 points")]
+    fn finish(mut self) -> OutputDifference {
+        if self.found.compared > 0 {
+            self.found.mean = self.sum / self.found.compared as f64;
+        }
+        self.found.mean_relative = (self.relative > 0).then(|| self.relative_sum / self.relative as f64);
+        self.found
     }
 }
 
@@ -305,7 +437,7 @@ mod tests {
             y,design,succeeded,,0.2,1600,180,20\n";
         let found = compare(side("a", FIRST, &["STANDARD"]), side("b", second, &["RATE", "STANDARD"])).unwrap();
         assert_eq!(found.joined_on, ["STANDARD", "RATE"]);
-        assert_eq!((found.matched, found.only_first, found.only_second), (1, 2, 1));
+        assert_eq!((found.matched, found.only_first, found.only_second), (1, 3, 1));
         assert_eq!(found.outputs[0].largest, 1.0);
     }
 

@@ -109,6 +109,11 @@ pub(super) fn statistics(spec: &AnalysisSpec, outputs: &[OutputColumn], series: 
         .collect()
 }
 
+/// The outputs that are not numbers.
+pub(super) fn texts(outputs: &[OutputColumn]) -> Vec<String> {
+    outputs.iter().filter(|column| !column.kind.is_numeric()).map(|column| column.output.clone()).collect()
+}
+
 /// Points of one output against the one parameter that moves.
 #[derive(Debug)]
 pub(super) struct Curve {

@@ -13,12 +13,22 @@ use super::workspace::{Workspace, WorkspaceModel};
 use crate::domain::decide::State;
 use crate::domain::diagnostic::Faults;
 use crate::domain::event::{BuildFailure, BuildOrigin, Event, Key};
-use crate::domain::ids::{ModelName, Time};
+use crate::domain::ids::{CommitSha, ModelName, Time, VersionId};
 use crate::domain::report::numbers;
 use crate::domain::version::{PassedTest, SourceRef, Tree, Version};
 use crate::edge::builder::process::TestError;
-use crate::engine::Engine;
+use crate::engine::{Engine, Outlook};
 use crate::settings::Settings;
+
+/// What a build of a model would do, as `--output json` shows it.
+#[derive(Debug, Serialize)]
+struct Foretold {
+    model: ModelName,
+    commit: CommitSha,
+    would: &'static str,
+    version: Option<VersionId>,
+    why: String,
+}
 
 /// A model that was built, as `--output json` shows it.
 #[derive(Debug, Serialize)]
@@ -34,12 +44,55 @@ pub(crate) async fn build(settings: Settings, build: &Build, _cwd: &Path, output
     let mut session = Session::open(settings).await?;
     let workspace = Workspace::open(&session.engine.outside().hosting, build.dirty)?;
     let models = workspace.models(&build.models)?;
+    if build.dry_run {
+        return foretell(session, &models, output).await;
+    }
     let mut results = Vec::new();
     for model in &models {
         results.push((model, make(&mut session, Wanted::of(&workspace, model), output).await?));
     }
     session.close().await?;
     show(&results, &workspace, output)
+}
+
+/// Says what a build would do, and does nothing.
+async fn foretell(session: Session, models: &[WorkspaceModel], output: &Output) -> Result<(), CliError> {
+    let mut rows = Vec::new();
+    let mut faults = Vec::new();
+    for model in models {
+        let (would, version, why) = match session.engine.build_outlook(&model.model, &model.source).await? {
+            Outlook::Known(version) => ("nothing", Some(version.id), "the version is registered and built".to_owned()),
+            Outlook::Same(version) => {
+                let why = format!("it runs the same as version {}, which is built", version.id);
+                ("register", Some(version.id), why)
+            }
+            Outlook::Build { reasons } => ("build", None, reasons.join("; ")),
+            Outlook::Refused(found) => {
+                let why = found.to_string();
+                faults.extend(found.0);
+                ("fail", None, why)
+            }
+        };
+        rows.push(Foretold { model: model.model.clone(), commit: model.source.commit.clone(), would, version, why });
+    }
+    session.close().await?;
+    if output.is_json() {
+        output.json(&rows)?;
+    } else {
+        let cells: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                vec![row.model.to_string(), row.commit.short().to_owned(), row.would.to_owned(), row.why.clone()]
+            })
+            .collect();
+        output.table(&["MODEL", "COMMIT", "WOULD", "WHY"], &cells)?;
+    }
+    if !faults.is_empty() {
+        output.faults(&Faults(faults));
+        return Err(CliError::Told);
+    }
+    output.next_step("modelship build");
+    Ok(())
 }
 
 /// What is to be built.
@@ -118,9 +171,9 @@ async fn read(engine: &Engine, key: &Key) -> anyhow::Result<Option<State>> {
     Ok(engine.store().state(&key.to_string()).await?.map(|json| serde_json::from_str(&json)).transpose()?)
 }
 
-type Outcome = Result<Version, BuildFailure>;
+type Made = Result<Version, BuildFailure>;
 
-fn show(results: &[(&WorkspaceModel, Outcome)], workspace: &Workspace, output: &Output) -> Result<(), CliError> {
+fn show(results: &[(&WorkspaceModel, Made)], workspace: &Workspace, output: &Output) -> Result<(), CliError> {
     if output.is_json() {
         let rows: Vec<_> = results
             .iter()

@@ -85,7 +85,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<(), CliError> {
         }
         Verb::Queue => queue::queue(settings()?, output).await,
         Verb::Serve(_) => serve::serve(settings()?).await,
-        Verb::Doctor => doctor::doctor(settings()?, output).await,
+        Verb::Doctor => doctor::doctor(settings()?, &cwd, output).await,
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Arguments::command(), "modelship", &mut script);

@@ -8,7 +8,7 @@ use super::output::{CliError, Output};
 use super::session::Session;
 use crate::domain::decide::State;
 use crate::domain::event::{Event, Key, PromotionTarget};
-use crate::domain::ids::ModelName;
+use crate::domain::ids::{ChannelName, ModelName};
 use crate::domain::version::{Tree, Version};
 use crate::engine::{self, Engine};
 use crate::settings::{self, Settings};
@@ -192,6 +192,9 @@ pub(crate) async fn promote(settings: Settings, wanted: &Promote, output: &Outpu
         Some(text) => PromotionTarget::Version(find(session.store(), &wanted.model, text).await?.id),
         None => PromotionTarget::Previous,
     };
+    if wanted.dry_run {
+        return foretell(session, wanted, output).await;
+    }
     let request = engine::new_id();
     let key = Key::Model(wanted.model.clone());
     let by = settings::user_name();
@@ -217,4 +220,79 @@ pub(crate) async fn promote(settings: Settings, wanted: &Promote, output: &Outpu
             Ok(())
         }
     }
+}
+
+/// Says what a promotion would change, and moves nothing.
+async fn foretell(session: Session, wanted: &Promote, output: &Output) -> Result<(), CliError> {
+    let (store, model, channel) = (session.store(), &wanted.model, &wanted.to);
+    let from = match store.channel(model, channel).await? {
+        Some(id) => store.version(&id).await?,
+        None => None,
+    };
+    let to = match &wanted.version {
+        Some(text) => find(store, model, text).await?,
+        None => {
+            let previous =
+                store.channel_history(model, channel).await?.into_iter().next().and_then(|last| last.previous);
+            let found = match previous {
+                Some(id) => store.version(&id).await?,
+                None => None,
+            };
+            found.ok_or_else(|| {
+                CliError::User(format!(
+                    "channel `{channel}` of `{model}` has never pointed to another version, so it cannot move back"
+                ))
+            })?
+        }
+    };
+    session.close().await?;
+    let fixed = [ChannelName::production(), ChannelName::staging()];
+    if to.tree == Tree::Dirty && fixed.contains(channel) {
+        return Err(CliError::User(format!(
+            "version `{}` was built from uncommitted changes and cannot go to `{channel}`; commit them and build again",
+            to.id
+        )));
+    }
+    let changes = from.as_ref().map(|from| changes(from, &to));
+    if output.is_json() {
+        output.json(&json!({
+            "model": model, "channel": channel, "from": from.as_ref().map(|from| &from.id), "to": to.id, "changes": changes,
+        }))?;
+    } else if from.as_ref().is_some_and(|from| from.id == to.id) {
+        output.line(&format!("{channel} of {model} is version {} already; nothing would move", to.id))?;
+    } else {
+        let shown =
+            |version: Option<&Version>, what: fn(&Version) -> String| version.map_or_else(|| "-".to_owned(), what);
+        let row =
+            |name: &str, what: fn(&Version) -> String| vec![name.to_owned(), shown(from.as_ref(), what), what(&to)];
+        let rows = [
+            row("version", |version| version.id.to_string()),
+            row("commit", |version| version.source.commit.short().to_owned()),
+            row("executable", |version| version.executable.short().to_owned()),
+            row("manifest", |version| version.manifest.short().to_owned()),
+            row("tests", |version| format!("{} passed", version.tests.len())),
+        ];
+        output.table(&[&format!("{channel} of {model}"), "FROM", "TO"], &rows)?;
+        for change in changes.iter().flatten() {
+            output.line(change)?;
+        }
+    }
+    let what = wanted.version.as_deref().unwrap_or("--back");
+    output.next_step(&format!("modelship promote {model} {what} --to {channel}"));
+    Ok(())
+}
+
+/// What differs between two versions, one sentence each.
+fn changes(from: &Version, to: &Version) -> Vec<String> {
+    let same = [
+        (from.source_tree == to.source_tree, "the model's source differs"),
+        (from.manifest == to.manifest, "the manifest differs"),
+        (from.toolchain == to.toolchain, "the toolchain differs"),
+        (from.inputs == to.inputs, "declared input files differ"),
+    ];
+    let mut changes: Vec<_> = same.into_iter().filter(|(same, _)| !same).map(|(_, change)| change.to_owned()).collect();
+    if from.executable == to.executable && from.manifest == to.manifest {
+        changes.push("both run the same: runs of one are known for the other".to_owned());
+    }
+    changes
 }

@@ -20,6 +20,7 @@ use super::table::{one_line, render_table};
 use crate::domain::diagnostic::Faults;
 use crate::domain::ids::Time;
 use crate::domain::report::escape::visible;
+use crate::engine::{StateError, UnreadableState};
 use crate::store::StoreError;
 
 /// How many columns text has where nobody tells the width.
@@ -77,7 +78,14 @@ impl CliError {
 
 impl From<anyhow::Error> for CliError {
     fn from(error: anyhow::Error) -> Self {
-        Self::Ours(error)
+        let unreadable = match error.downcast_ref::<StateError>() {
+            Some(StateError::Unreadable(unreadable)) => Some(unreadable),
+            Some(StateError::Store(_)) | None => error.downcast_ref::<UnreadableState>(),
+        };
+        match unreadable {
+            Some(unreadable) => Self::Cannot(unreadable.to_string()),
+            None => Self::Ours(error),
+        }
     }
 }
 

@@ -94,7 +94,17 @@ pub(super) async fn send(forge: &LocalForge, deliveries: Vec<Delivery>, output: 
     for result in forge.deliver(&deliveries).await.map_err(from_forge)? {
         match result.outcome {
             DeliveryOutcome::Accepted { .. } => {}
+            // What it tells of lies in the forge, and the server compares itself with that.
+            DeliveryOutcome::Rejected { status, answer } if status >= 500 => {
+                let reason = reason_of(&answer);
+                output.note(&format!(
+                    "the forge has it, but modelship's server cannot take note of it now ({status}: {reason}); it catches \
+                     up by itself"
+                ));
+                break;
+            }
             DeliveryOutcome::Rejected { status, answer } => {
+                let answer = reason_of(&answer);
                 output.problem(&format!("the server refused the `{}` delivery with {status}: {answer}", result.event));
             }
             DeliveryOutcome::Unanswered { .. } => {
@@ -104,6 +114,13 @@ pub(super) async fn send(forge: &LocalForge, deliveries: Vec<Delivery>, output: 
         }
     }
     Ok(())
+}
+
+/// The reason in a server's answer, which is `{"error": "<reason>"}` when it is modelship's own.
+fn reason_of(answer: &str) -> String {
+    let reason = serde_json::from_str::<serde_json::Value>(answer).ok();
+    let reason = reason.as_ref().and_then(|answer| answer["error"].as_str());
+    reason.unwrap_or(answer).to_owned()
 }
 
 impl Desk {

@@ -41,6 +41,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), CliError> {
         refresh_hooks(forge)?;
     }
     let engine = Engine::new(store, outside, settings.rules(), Clock::system());
+    engine.check_states().await.map_err(anyhow::Error::from)?;
     engine.recover().await?;
     let listener = TcpListener::bind(settings.server.listen).await.map_err(|error| {
         let address = settings.server.listen;

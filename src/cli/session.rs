@@ -14,6 +14,7 @@ use secrecy::ExposeSecret as _;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::output::CliError;
 use crate::domain::decide::State;
 use crate::domain::event::Key;
 use crate::engine::{Clock, Engine, Outside};
@@ -41,6 +42,18 @@ impl InstanceLock {
     }
 }
 
+/// Whether the state folder can be made and written to, which is for whoever chose it to mend.
+pub(crate) fn check_state(settings: &Settings) -> Result<(), CliError> {
+    let usable = fs_err::create_dir_all(&settings.state).and_then(|()| tempfile::tempfile_in(&settings.state));
+    match usable {
+        Ok(_) => Ok(()),
+        Err(error) => Err(CliError::User(format!(
+            "the state folder `{}` cannot be used ({error}); choose one that you can write to with `--state DIR`",
+            settings.state.display()
+        ))),
+    }
+}
+
 /// A verb's engine.
 pub(crate) struct Session {
     pub(crate) settings: Settings,
@@ -57,7 +70,8 @@ struct AtWork {
 
 impl Session {
     /// Opens the instance that `settings` describe. Nothing runs yet.
-    pub(crate) async fn open(settings: Settings) -> Result<Self> {
+    pub(crate) async fn open(settings: Settings) -> Result<Self, CliError> {
+        check_state(&settings)?;
         let store = Store::open(settings.database.expose_secret()).await?;
         let outside = Outside::open(&settings)?;
         let engine = Engine::new(store, outside, settings.rules(), Clock::system());
@@ -89,8 +103,7 @@ impl Session {
     /// The state of `key`.
     pub(crate) async fn state(&self, key: &Key) -> Result<Option<State>> {
         let json = self.store().state(&key.to_string()).await?;
-        json.map(|json| serde_json::from_str(&json).with_context(|| format!("cannot read the state of `{key}`")))
-            .transpose()
+        Ok(json.map(|json| self.engine.read_state(&key.to_string(), &json)).transpose()?)
     }
 
     /// Lets the engine come to rest.
@@ -108,6 +121,7 @@ impl Session {
             return Ok(());
         }
         let Some(lock) = InstanceLock::try_take(&self.settings.state)? else { return Ok(()) };
+        self.engine.check_states().await?;
         self.engine.recover().await?;
         let stop = CancellationToken::new();
         let (engine, token) = (Arc::clone(&self.engine), stop.clone());

@@ -21,9 +21,7 @@ pub(crate) fn validate(validate: &Validate, cwd: &Path, output: &Output) -> Resu
     if let Some(directory) = &validate.schemas {
         return write_schemas(&cwd.join(directory), output);
     }
-    let root = Source::discover(cwd).ok().and_then(|source| source.work_tree()).unwrap_or_else(|| cwd.to_path_buf());
-    let root = fs_err::canonicalize(root).map_err(anyhow::Error::from)?;
-    let work_tree = WorkTree { root };
+    let work_tree = WorkTree::around(cwd)?;
     let files = if validate.files.is_empty() {
         work_tree.all()?
     } else {
@@ -63,11 +61,25 @@ pub(crate) fn validate(validate: &Validate, cwd: &Path, output: &Output) -> Resu
 }
 
 /// The files of the work tree, as they are now.
-struct WorkTree {
+pub(super) struct WorkTree {
     root: PathBuf,
 }
 
 impl WorkTree {
+    /// The work tree that `cwd` lies in; `cwd` itself when there is no repository.
+    pub(super) fn around(cwd: &Path) -> Result<Self, CliError> {
+        let root =
+            Source::discover(cwd).ok().and_then(|source| source.work_tree()).unwrap_or_else(|| cwd.to_path_buf());
+        Ok(Self { root: fs_err::canonicalize(root).map_err(anyhow::Error::from)? })
+    }
+
+    /// Every manifest that is in order.
+    pub(super) fn manifests(&self) -> Vec<Manifest> {
+        let files = self.all().unwrap_or_default();
+        let manifests = files.iter().filter(|file| *file == "modelship.yaml" || file.starts_with("config/"));
+        manifests.filter_map(|file| Manifest::parse(file, &self.read(file).ok()??, self).ok()).collect()
+    }
+
     fn check(&self, file: &str) -> Result<String, Faults> {
         let text = match self.read(file) {
             Ok(Some(text)) => text,

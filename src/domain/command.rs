@@ -35,6 +35,11 @@ pub enum Command {
         /// Which; none means all.
         sweep: Option<SweepName>,
     },
+    /// Run the pull request's own version of its models and the base's, and say how they differ.
+    Compare {
+        /// Which sweep; none means all.
+        sweep: Option<SweepName>,
+    },
     /// Tell how things stand.
     Status,
     /// List the commands.
@@ -55,6 +60,7 @@ impl fmt::Display for Command {
             Self::Plan { sweep } => ("plan", sweep.as_ref()),
             Self::Cancel { sweep } => ("cancel", sweep.as_ref()),
             Self::Retry { sweep } => ("retry", sweep.as_ref()),
+            Self::Compare { sweep } => ("compare", sweep.as_ref()),
             Self::Status => ("status", None),
             Self::Help => ("help", None),
             Self::Unknown { text, .. } => return write!(f, "{text}"),
@@ -76,10 +82,10 @@ pub const MOST_COMMANDS: usize = 10;
 const UNKNOWN_LENGTH: usize = 80;
 
 /// Every verb, for suggestions.
-const VERBS: [&str; 6] = ["run", "plan", "cancel", "retry", "status", "help"];
+const VERBS: [&str; 7] = ["run", "plan", "cancel", "retry", "compare", "status", "help"];
 
 /// Words that people try, and the verb that they mean.
-const SYNONYMS: [(&str, &str); 8] = [
+const SYNONYMS: [(&str, &str); 9] = [
     ("start", "run"),
     ("go", "run"),
     ("sweep", "run"),
@@ -88,6 +94,7 @@ const SYNONYMS: [(&str, &str); 8] = [
     ("rerun", "retry"),
     ("replan", "plan"),
     ("state", "status"),
+    ("diff", "compare"),
 ];
 
 /// HTML elements whose content is not the comment's own words.
@@ -233,6 +240,7 @@ fn parse_command(text: &str) -> Command {
         (Some("plan"), Ok(sweep)) => Command::Plan { sweep },
         (Some("cancel"), Ok(sweep)) => Command::Cancel { sweep },
         (Some("retry"), Ok(sweep)) => Command::Retry { sweep },
+        (Some("compare"), Ok(sweep)) => Command::Compare { sweep },
         (Some("status"), Ok(None)) => Command::Status,
         (Some("help"), Ok(None)) => Command::Help,
         _ => Command::Unknown {
@@ -291,6 +299,8 @@ mod tests {
         check("/modelship plan top_rate.v2", &["plan top_rate.v2"]);
         check("/modelship cancel", &["cancel"]);
         check("/modelship retry standard-deduction", &["retry standard-deduction"]);
+        check("/modelship compare", &["compare"]);
+        check("/modelship compare tests", &["compare tests"]);
         check("/modelship status", &["status"]);
         check("/modelship help", &["help"]);
         for verb in VERBS {
@@ -365,6 +375,7 @@ mod tests {
             Some("cancel standard-deduction"),
         );
         check_unknown("/modelship stop", "stop", Some("cancel"));
+        check_unknown("/modelship diff tests", "diff tests", Some("compare tests"));
         check_unknown("/modelship frobnicate", "frobnicate", None);
         check_unknown("/modelship xx", "xx", None);
     }

@@ -31,6 +31,9 @@ pub enum State {
 }
 
 impl State {
+    /// Every kind.
+    pub const KINDS: [&str; 4] = ["repository", "model", "pull", "sweep"];
+
     /// The kind, as the database lists it.
     #[must_use]
     pub fn kind(&self) -> &'static str {

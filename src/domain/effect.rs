@@ -10,7 +10,7 @@ use super::event::{Event, Key, PromotionTarget, SweepRequest};
 use super::forge::{CommentRef, CommitState, User};
 use super::ids::{ChannelName, CommitSha, ModelName, PullRef, Repository, SweepId, VersionId};
 use super::sweep::plan::PlanSummary;
-use super::sweep::state::{Beginning, JobHandle, Scope};
+use super::sweep::state::{Beginning, JobHandle, Scope, SweepReport};
 use super::version::{SourceRef, Tree, Version};
 
 /// Something to do.
@@ -130,6 +130,30 @@ pub enum Effect {
         /// The pull request's own version of the model, when it changes the model.
         own_version: Option<VersionId>,
     },
+    /// Find what the pull request's own version of a model can be compared with and by which sweeps, and plan them.
+    PlanComparison {
+        /// The pull request.
+        pull: PullRef,
+        /// Its head.
+        head: CommitSha,
+        /// The model.
+        model: ModelName,
+        /// Where the model's manifest lies at the head.
+        source: SourceRef,
+        /// The pull request's own version.
+        version: VersionId,
+    },
+    /// Compare what both versions of a comparison left.
+    CompareVersions {
+        /// The pull request.
+        pull: PullRef,
+        /// The model.
+        model: ModelName,
+        /// How the base's sweep ended.
+        base: Box<SweepReport>,
+        /// How the pull request's own ended.
+        head: Box<SweepReport>,
+    },
     /// Hand the missing runs to the executor.
     SubmitJobs {
         /// The plan.
@@ -188,6 +212,8 @@ impl Effect {
             Self::PostComment { .. } => "PostComment",
             Self::CheckCommand { .. } => "CheckCommand",
             Self::PlanSweep { .. } => "PlanSweep",
+            Self::PlanComparison { .. } => "PlanComparison",
+            Self::CompareVersions { .. } => "CompareVersions",
             Self::SubmitJobs { .. } => "SubmitJobs",
             Self::WatchJobs { .. } => "WatchJobs",
             Self::CancelJobs { .. } => "CancelJobs",
@@ -215,6 +241,8 @@ impl Effect {
             }
             Self::CheckCommand { pull, comment, nth, .. } => (Key::Pull(pull.clone()), format!("{}/{nth}", comment.id)),
             Self::PlanSweep { pull, head, path, .. } => (Key::Pull(pull.clone()), format!("{path}@{head}")),
+            Self::PlanComparison { pull, head, model, .. } => (Key::Pull(pull.clone()), format!("{model}@{head}")),
+            Self::CompareVersions { pull, head, .. } => (Key::Pull(pull.clone()), head.plan.id.to_string()),
             Self::SubmitJobs { plan, round, .. } | Self::WriteAnalysis { plan, round } => {
                 (Key::Sweep(plan.id.clone()), round.to_string())
             }
@@ -231,7 +259,11 @@ impl Effect {
         match self {
             Self::BuildModel { .. } => Lane::Build,
             Self::WatchJobs { .. } => Lane::Watch,
-            Self::PlanSweep { .. } | Self::SubmitJobs { .. } | Self::WriteAnalysis { .. } => Lane::Bulk,
+            Self::PlanSweep { .. }
+            | Self::PlanComparison { .. }
+            | Self::CompareVersions { .. }
+            | Self::SubmitJobs { .. }
+            | Self::WriteAnalysis { .. } => Lane::Bulk,
             Self::InspectPush { .. }
             | Self::InspectPull { .. }
             | Self::CancelBuild { .. }

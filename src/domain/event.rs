@@ -12,7 +12,8 @@ use super::command::Command;
 use super::diagnostic::{Diagnostic, Faults};
 use super::forge::{CommentRef, PullSnapshot, User};
 use super::ids::{ChannelName, CommitSha, ModelName, ObjectId, PullNumber, PullRef, Repository, SweepId, VersionId};
-use super::sweep::analysis::AnalysisSummary;
+use super::pull::ComparisonPlan;
+use super::sweep::analysis::{AnalysisSummary, Comparison};
 use super::sweep::plan::PlanSummary;
 use super::sweep::record::FailureClass;
 use super::sweep::state::{JobHandle, Retry, RoundCounts, RunFailure};
@@ -317,6 +318,22 @@ pub enum Event {
         /// The plan, or what is wrong.
         result: Result<Box<PlanSummary>, Faults>,
     },
+    /// What a pull request's own version of a model can be compared with was found.
+    ComparisonPlanned {
+        /// The model.
+        model: ModelName,
+        /// The head that it was planned for.
+        head: CommitSha,
+        /// The plan, or why there is nothing to compare.
+        result: Result<Box<ComparisonPlan>, String>,
+    },
+    /// What two versions left was compared.
+    VersionsCompared {
+        /// The sweep of the pull request's own version.
+        head: SweepId,
+        /// How they differ, or why that cannot be said.
+        result: Result<Box<Comparison>, String>,
+    },
     /// One of this pull request's sweeps has moved on.
     SweepAdvanced {
         /// The sweep.
@@ -415,6 +432,8 @@ impl Event {
             Self::CommentCreated { .. } => "CommentCreated",
             Self::CommandChecked { .. } => "CommandChecked",
             Self::SweepPlanned { .. } => "SweepPlanned",
+            Self::ComparisonPlanned { .. } => "ComparisonPlanned",
+            Self::VersionsCompared { .. } => "VersionsCompared",
             Self::SweepAdvanced { .. } => "SweepAdvanced",
             Self::SweepStarted { .. } => "SweepStarted",
             Self::JobsSubmitted { .. } => "JobsSubmitted",

@@ -378,6 +378,13 @@ impl Time {
         Self(self.0.saturating_add(millis))
     }
 
+    /// This moment moved back by `duration`.
+    #[must_use]
+    pub fn minus(self, duration: std::time::Duration) -> Self {
+        let millis = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(millis))
+    }
+
     /// How long after `earlier` this moment is; zero when it is not after it.
     #[must_use]
     pub fn since(self, earlier: Self) -> std::time::Duration {

@@ -26,8 +26,34 @@ record! {
         allow: Option<Placed<Vec<Allowed>>>,
         /// The only models that may be swept; all by default.
         models: Option<Vec<Placed<String>>>,
+        /// Whether a pull request that changes a model compares it with its base by itself: `ask` (default) or `auto`.
+        compare: Option<CompareStart>,
+        /// Most new runs that such a comparison starts by itself, of both versions together; 100 by default.
+        compare_runs: Option<u64>,
     }
 }
+
+/// How a comparison of versions starts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CompareStart {
+    /// When somebody says so.
+    #[default]
+    Ask,
+    /// By itself.
+    Auto,
+}
+
+impl Read for CompareStart {
+    const EXPECTED: &'static str = "`ask` or `auto`";
+
+    fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
+        read_word(node, reader, &[("ask", Self::Ask), ("auto", Self::Auto)])
+    }
+}
+
+/// How many new runs does a comparison start by itself where the policy says `auto` and no number?
+const COMPARE_RUNS: u64 = 100;
 
 /// Who may start sweeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, schemars::JsonSchema)]
@@ -60,6 +86,10 @@ pub struct Policy {
     pub permission: Permission,
     /// The only models that may be swept; none allows all.
     pub models: Option<Vec<ModelName>>,
+    /// How a comparison of versions starts.
+    pub compare: CompareStart,
+    /// Most new runs that a comparison starts by itself.
+    pub compare_runs: u64,
 }
 
 impl Default for Policy {
@@ -71,6 +101,8 @@ impl Default for Policy {
             max_budget_usd: None,
             permission: Permission::Write,
             models: None,
+            compare: CompareStart::Ask,
+            compare_runs: COMPARE_RUNS,
         }
     }
 }
@@ -169,6 +201,17 @@ impl Policy {
             max_budget_usd: raw.max_budget.as_ref().and_then(|text| budget_usd(text, reader)),
             permission,
             models,
+            compare: raw.compare.unwrap_or_default(),
+            compare_runs: raw.compare_runs.unwrap_or(COMPARE_RUNS),
+        }
+    }
+
+    /// How many new runs the comparison of one model may start by itself; none when it waits for a command.
+    #[must_use]
+    pub fn comparison_allowance(&self) -> Option<u64> {
+        match self.compare {
+            CompareStart::Ask => None,
+            CompareStart::Auto => Some(self.compare_runs),
         }
     }
 
@@ -187,6 +230,8 @@ impl Policy {
             max_budget_usd: lower(self.max_budget_usd, other.max_budget_usd),
             permission: self.permission.max(other.permission),
             models,
+            compare: if self.compare == other.compare { self.compare } else { CompareStart::Ask },
+            compare_runs: self.compare_runs.min(other.compare_runs),
         }
     }
 
@@ -271,8 +316,8 @@ mod tests {
         let policy = parsed(POLICY).unwrap();
         assert_eq!(refused(&policy, "urban/simple-tax", 500, (Some(20.0), Some(20.0))), "");
         assert_eq!(refused(&policy, "urban/simple-tax", 500, (Some(50.0), None)), "");
-        insta::assert_snapshot!(refused(&policy, "psl/other", 501, (Some(50.0), Some(20.5))), @"");
-        insta::assert_snapshot!(refused(&policy, "urban/simple-tax", 5, (Some(0.5), Some(0.75))), @"");
+        insta::assert_snapshot!(refused(&policy, "psl/other", 501, (Some(50.0), Some(20.5))), @"it has 501 runs; the policy allows 500; the policy does not list the model `psl/other`; it would cost about 20.50 USD; the policy allows 20 USD");
+        insta::assert_snapshot!(refused(&policy, "urban/simple-tax", 5, (Some(0.5), Some(0.75))), @"it would cost about 0.75 USD; its budget is 0.5 USD");
         assert_eq!(refused(&Policy::default(), "psl/other", 501, (None, Some(20.5))), "");
         assert!(policy.permits(Permission::Admin) && !policy.permits(Permission::Write));
         assert!(Policy::default().permits(Permission::Write) && !Policy::default().permits(Permission::Read));

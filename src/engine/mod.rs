@@ -8,11 +8,14 @@ mod clock;
 mod expansion;
 pub mod keys;
 mod logs;
+mod outage;
+mod outlook;
 mod outside;
 mod perform;
 mod planning;
 mod records;
 mod replay;
+mod states;
 mod work;
 
 use std::collections::HashMap;
@@ -28,17 +31,19 @@ use tokio_util::sync::CancellationToken;
 
 pub use clock::{Clock, system_time};
 pub use logs::{BuildLog, Sought, UnderWay};
+use outage::Outage;
+pub use outlook::Outlook;
 pub use outside::{Hosting, Outside};
 use perform::members::Members;
 pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
 pub use replay::{Choice, Recorded, ReplayEnd, ReplayOrder};
+pub use states::{StateError, UnreadableState};
 
 use crate::domain::decide::{State, decide};
 use crate::domain::decision::{Decision, Rules};
 use crate::domain::effect::{Effect, Lane};
 use crate::domain::event::{Event, Key, Keyed};
 use crate::domain::ids::Time;
-use crate::edge::executor::JobStatus;
 use crate::store::queue::{
     Beat, ClaimedEffect, ClaimedEvent, CommitDecision, Lease, Leases, NewEffect, NewState, Owner,
 };
@@ -52,6 +57,13 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// How long at most between two looks at the queue when nothing wakes us?
 const POLL: Duration = Duration::from_millis(250);
+
+/// How often is looked for what can be forgotten?
+const FORGET_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// How much later than now may something have happened before the clock counts as set back? Replicas' clocks differ a
+/// little.
+const CLOCK_SLACK: Duration = Duration::from_secs(10);
 
 /// How often is an effect tried before it is given up? Half a minute in all.
 const ATTEMPTS: u32 = 6;
@@ -74,6 +86,8 @@ pub struct Engine {
     outside: Arc<Outside>,
     wake: Notify,
     beat: Notify,
+    outage: Outage,
+    forgot: Mutex<Option<Time>>,
     running: Mutex<HashMap<i64, (Lease, CancellationToken)>>,
     members: Arc<Members>,
 }
@@ -111,6 +125,8 @@ impl Engine {
             outside: Arc::new(outside),
             wake: Notify::new(),
             beat: Notify::new(),
+            outage: Outage::default(),
+            forgot: Mutex::new(None),
             running: Mutex::new(HashMap::new()),
             members: Arc::default(),
         })
@@ -144,6 +160,16 @@ impl Engine {
         self.clock.now()
     }
 
+    /// Whether it is time to look for what can be forgotten; the next time comes after a while.
+    fn may_forget(&self, now: Time) -> bool {
+        let mut last = self.forgot.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|last| now < last || now.since(last) >= FORGET_EVERY);
+        if due {
+            *last = Some(now);
+        }
+        due
+    }
+
     /// Says that the queue may hold something new.
     pub fn wake(&self) {
         self.wake.notify_waiters();
@@ -169,17 +195,18 @@ impl Engine {
         if freed > 0 {
             tracing::info!(task.count = freed, "took up {freed} tasks that an earlier process had left");
         }
+        let now = self.now();
+        if self.store.newest_moment().await?.is_some_and(|newest| newest > now.plus(CLOCK_SLACK)) {
+            self.clock_was_set_back(now).await?;
+        }
         let mut open: Vec<_> = self.store.open_jobs().await?.into_iter().map(|job| job.handle).collect();
-        let executor = &self.outside.executor;
         let replays = replay::clear_abandoned(&self.outside).await;
         open.extend(replays.context("cannot look for replays that nobody waits for")?);
-        let runs = executor.reap_orphans(&open).await.context("cannot look for runs that nobody watches")?;
-        let statuses = executor.status(&open).await.context("cannot look at the runs under way")?;
-        let running = open.iter().zip(statuses).filter(|(_, status)| *status == JobStatus::Running);
-        let alive: Vec<_> = running.map(|(job, _)| executor.scratch_of(job)).collect();
+        let runs = self.outside.executor.reap_orphans(&open).await;
+        let runs = runs.context("cannot look for runs that nobody watches")?;
         let outside = self.share_outside();
         let ended = tokio::task::spawn_blocking(move || {
-            outside.remove_leftovers(&alive).context("cannot remove what an earlier process left half-done")?;
+            outside.remove_leftovers().context("cannot remove what an earlier process left half-done")?;
             let builds = outside.builder.end_leftovers().context("cannot look for builds that nobody watches")?;
             anyhow::Ok(runs + builds)
         });
@@ -228,9 +255,12 @@ impl Engine {
             let woken = self.wake.notified();
             match self.store.claim_event(&self.owner, self.now(), LEASE).await {
                 Ok(Some(claim)) => self.decide_one(claim).await,
-                Ok(None) => self.rest(woken, stop).await,
+                Ok(None) => {
+                    self.outage.over(self.now());
+                    self.rest(woken, stop).await;
+                }
                 Err(error) => {
-                    tracing::error!(error = %error, "cannot read the queue");
+                    self.outage.failed("cannot read the queue", error, self.now());
                     self.rest(self.wake.notified(), stop).await;
                 }
             }
@@ -296,7 +326,7 @@ impl Engine {
                 Vec::new()
             } else {
                 self.store.claim_effects(&self.owner, lane, free, self.now(), LEASE).await.unwrap_or_else(|error| {
-                    tracing::error!(error = %error, "cannot read the queue");
+                    self.outage.failed("cannot read the queue", error, self.now());
                     Vec::new()
                 })
             };
@@ -357,7 +387,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let name = effect.name();
         let (error, retry) = match failure {
-            Failure::Later(error) if attempts < attempts_of(effect) => {
+            Failure::Later(error) if attempts < attempts_of(effect) || is_full(&error) && attempts < TALK_ATTEMPTS => {
                 let wait = Duration::from_millis(500) * 2_u32.saturating_pow(attempts.min(9));
                 (error, Some(now.plus(wait)))
             }
@@ -378,9 +408,26 @@ impl Engine {
         self.store.fail_effect(lease, &text, retry, &events, now).await
     }
 
+    /// Nothing waits for a moment that is further away than it was meant to be.
+    async fn clock_was_set_back(&self, now: Time) -> Result<(), StoreError> {
+        let changed = self.store.clock_was_set_back(now, LEASE).await?;
+        tracing::warn!(task.count = changed, "the clock was set back; {changed} tasks that wait are done now");
+        self.wake();
+        Ok(())
+    }
+
     /// Renews the leases of what is under way, and hears of what shall be stopped.
     async fn keep_leases(&self, stop: &CancellationToken) {
+        let mut latest = self.now();
         while !stop.is_cancelled() {
+            let now = self.now();
+            if now < latest
+                && let Err(error) = self.clock_was_set_back(now).await
+            {
+                self.outage.failed("what waits could not be made due", error, now);
+            } else {
+                latest = now;
+            }
             let leases: Vec<_> = self.running().values().map(|(lease, _)| lease.clone()).collect();
             if !leases.is_empty() {
                 match self.store.heartbeat(&leases, self.now(), LEASE).await {
@@ -393,7 +440,7 @@ impl Engine {
                             }
                         }
                     }
-                    Err(error) => tracing::error!(error = %error, "leases could not be renewed"),
+                    Err(error) => self.outage.failed("leases could not be renewed", error, self.now()),
                 }
             }
             tokio::select! {
@@ -407,7 +454,7 @@ impl Engine {
     async fn tick(&self, period: Duration, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             if let Err(error) = self.store.enqueue_tick(self.now()).await {
-                tracing::error!(error = %error, "cannot keep the tick");
+                self.outage.failed("cannot keep the tick", error, self.now());
             }
             self.wake();
             tokio::select! {
@@ -430,6 +477,13 @@ impl Engine {
     }
 }
 
+/// Whether a disk is full: somebody makes room, and then it goes on by itself.
+fn is_full(error: &anyhow::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let mut kinds = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    kinds.any(|kind| matches!(kind, StorageFull | QuotaExceeded))
+}
+
 /// A forge that is out for an hour still gets every answer; what somebody waits for in front of a screen ends sooner.
 fn attempts_of(effect: &Effect) -> u32 {
     match effect {
@@ -447,6 +501,8 @@ fn attempts_of(effect: &Effect) -> u32 {
         | Effect::RegisterVersion { .. }
         | Effect::MoveChannel { .. }
         | Effect::PlanSweep { .. }
+        | Effect::PlanComparison { .. }
+        | Effect::CompareVersions { .. }
         | Effect::SubmitJobs { .. }
         | Effect::WriteAnalysis { .. }
         | Effect::Reconcile => ATTEMPTS,

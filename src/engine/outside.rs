@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -19,7 +20,7 @@ use crate::edge::executor::process::{ProcessExecutor, ProcessSettings};
 use crate::edge::forge::local::LocalForge;
 use crate::runner::SlotsSpec;
 use crate::runner::memory::machine_memory;
-use crate::runner::tree::remove_tree;
+use crate::runner::scratch;
 use crate::settings::{ExecutorKind, ForgeSettings, Settings, Trusted};
 
 /// Where repositories are, and whether there are pull requests.
@@ -59,6 +60,8 @@ pub struct Outside {
     pub price: Price,
     /// What the executor can promise.
     pub guarantees: Guarantees,
+    /// How long deliveries, decided events and failed tasks are remembered.
+    pub keep_history: Duration,
     /// Most builds at once.
     builds: u32,
     /// `PATH` of models' commands.
@@ -117,6 +120,7 @@ impl Outside {
                 ExecutorKind::Process => Guarantees { executor: "process", closed_network: false, gpus: false },
                 ExecutorKind::Docker => Guarantees { executor: "docker", closed_network: true, gpus: true },
             },
+            keep_history: settings.keep_history,
             builds: settings.process.builds,
             scratch,
         })
@@ -149,8 +153,7 @@ impl Outside {
     }
 
     /// Removes plans, analyses and runs that an earlier process left half-done.
-    /// `alive` are the scratch directories of jobs whose runner still works.
-    pub(super) fn remove_leftovers(&self, alive: &[PathBuf]) -> Result<()> {
+    pub(super) fn remove_leftovers(&self) -> Result<()> {
         for entry in fs_err::read_dir(&self.scratch)? {
             let entry = entry?;
             let name = entry.file_name();
@@ -159,11 +162,9 @@ impl Outside {
                 fs_err::remove_file(entry.path())?;
             } else if name.starts_with("analysis-") {
                 fs_err::remove_dir_all(entry.path())?;
-            } else if name.starts_with("job-") && !alive.contains(&entry.path()) {
-                remove_tree(&entry.path())?;
             }
         }
-        Ok(())
+        scratch::remove_abandoned(&self.scratch)
     }
 
     /// The git directory of `repository`.

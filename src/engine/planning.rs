@@ -44,12 +44,14 @@ pub struct PlanOrder {
     pub repository: Repository,
     /// The commit at which it is read.
     pub commit: CommitSha,
-    /// Its path.
+    /// Its path; or that of a manifest, whose tests with parameters are the sweep then.
     pub path: String,
     /// Who asks; part of the sweep's id, so that two who ask for the same have a sweep each.
     pub owner: String,
     /// The version to use when the file names none.
     pub own_version: Option<VersionId>,
+    /// How the plan calls that version; none means after where it comes from.
+    pub called: Option<String>,
     /// The commit to show as the plan's head; none on a laptop.
     pub head: Option<CommitSha>,
 }
@@ -215,10 +217,11 @@ impl Engine {
         if let (None, Some(own)) = (&spec.reference, &order.own_version) {
             let version =
                 self.store.version(own).await?.with_context(|| format!("version `{own}` is not registered"))?;
-            let reference = match (&order.head, version.tree) {
-                (Some(_), _) => "this pull request".to_owned(),
-                (None, crate::domain::version::Tree::Dirty) => "the work tree".to_owned(),
-                (None, crate::domain::version::Tree::Committed) => "HEAD".to_owned(),
+            let reference = match (&order.called, &order.head, version.tree) {
+                (Some(called), _, _) => called.clone(),
+                (None, Some(_), _) => "this pull request".to_owned(),
+                (None, None, crate::domain::version::Tree::Dirty) => "the work tree".to_owned(),
+                (None, None, crate::domain::version::Tree::Committed) => "HEAD".to_owned(),
             };
             return Ok(Ok((version, reference)));
         }
@@ -281,7 +284,11 @@ async fn read_spec(git_dir: &Path, order: &PlanOrder) -> Result<Result<SweepSpec
     let (git_dir, order) = (git_dir.to_path_buf(), order.clone());
     tokio::task::spawn_blocking(move || {
         let source = Source::open(&git_dir)?;
-        Ok(FilesAt::new(&source, &order.commit).sweep(&order.path))
+        let files = FilesAt::new(&source, &order.commit);
+        if !Manifest::is_path(&order.path) {
+            return Ok(files.sweep(&order.path));
+        }
+        Ok(files.manifest(&order.path).and_then(|(manifest, _)| SweepSpec::of_tests(&order.path, &manifest)))
     })
     .await
     .context("reading the sweep file panicked")?

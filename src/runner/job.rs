@@ -7,19 +7,17 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context;
 
-use crate::domain::ids::Digest;
-
 use super::JOB_MARKER;
 use super::orphans::Orphans;
 use super::place::{self, Claim, JobSummary};
 use super::processes;
 use super::records::Records;
 use super::run::{Runs, now_ms};
+use super::scratch;
 use super::share::Share;
 use super::slots::Slots;
 use super::spec::{CONTRACT, JobSpec, SliceLine};
 use super::supervise::Stop;
-use super::tree::remove_tree;
 
 /// How a job came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,12 +57,6 @@ pub fn run_job_file(path: &Path) -> anyhow::Result<JobEnd> {
     run_claimed(&spec, &claim, &orphans, &stop)
 }
 
-/// Where the runs of the job in `place` have their fresh directories.
-#[must_use]
-pub fn scratch_of(scratch: &Path, place: &Path) -> PathBuf {
-    scratch.join(format!("job-{}", &Digest::of(place.as_os_str().as_encoded_bytes()).hex()[..16]))
-}
-
 fn run_claimed(spec: &JobSpec, claim: &Claim, orphans: &Orphans, stop: &Stop) -> anyhow::Result<JobEnd> {
     anyhow::ensure!(
         spec.contract == CONTRACT,
@@ -77,9 +69,7 @@ fn run_claimed(spec: &JobSpec, claim: &Claim, orphans: &Orphans, stop: &Stop) ->
     let started_ms = now_ms();
     // The claim says that nobody else works here, so whatever carries the marker was left by a runner that was killed.
     end_strays(claim.place())?;
-    let scratch = scratch_of(&spec.scratch, claim.place());
-    remove_tree(&scratch).context("failed to clear the scratch directory")?;
-    fs_err::create_dir_all(&scratch).context("failed to make the scratch directory")?;
+    let scratch = scratch::make(&spec.scratch, claim)?;
     let job = Job {
         spec,
         runs: Runs::new(spec, &scratch, orphans),
@@ -90,7 +80,7 @@ fn run_claimed(spec: &JobSpec, claim: &Claim, orphans: &Orphans, stop: &Stop) ->
     };
     let all_taken = job.work(stop);
     end_strays(claim.place())?;
-    remove_tree(&scratch).context("failed to remove the scratch directory")?;
+    scratch::remove(&spec.scratch, claim.place())?;
     if !all_taken? {
         return Ok(JobEnd::Stopped);
     }

@@ -23,6 +23,7 @@ mod records;
 pub mod redact;
 mod room;
 mod run;
+pub mod scratch;
 pub mod share;
 pub mod slots;
 pub mod spec;

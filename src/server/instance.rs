@@ -49,7 +49,7 @@ impl Registry for Instance {
                 let mut channels = Vec::new();
                 for channel in store.channels(&row.name).await.map_err(unavailable)? {
                     let history = store.channel_history(&row.name, &channel.channel).await.map_err(unavailable)?;
-                    channels.extend(history.into_iter().max_by_key(|moved| moved.at));
+                    channels.extend(history.into_iter().next());
                 }
                 entries.push(ModelEntry { model: row.name, channels });
             }

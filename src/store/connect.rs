@@ -138,6 +138,9 @@ async fn connect_sqlite(path: &Path) -> Result<Store> {
             .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None)
+            // When a full disk makes SQLite give a transaction up by itself, the driver's own rollback fails, and it takes
+            // the connection to be within that transaction for ever.
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     connection.execute(settings).await?;

@@ -23,9 +23,11 @@
 //! 2,800 and 1,400). Row locks (`FOR UPDATE SKIP LOCKED`) would need another claim for each
 //! database, and a second lock for the keys; serializable transactions would need every caller to try again.
 
+pub mod about;
 mod connect;
 pub mod deliveries;
 pub mod error;
+mod history;
 pub mod queue;
 pub mod registry;
 mod row;

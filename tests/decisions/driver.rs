@@ -10,7 +10,7 @@ use modelship::domain::effect::Effect;
 use modelship::domain::event::{BuildOutcome, ChangedSweep, Event, Key, Keyed, PullChange, SweepRequest, TouchedModel};
 use modelship::domain::forge::{CommentRef, HeadOrigin, PullSnapshot, PullStatus};
 use modelship::domain::ids::{CommitSha, ObjectId, SweepName, Time};
-use modelship::domain::pull::{PullState, PullSweepPhase};
+use modelship::domain::pull::{ComparedStage, ComparisonPhase, PullState, PullSweepPhase};
 use modelship::domain::sweep::plan::{PlanSummary, RunLimits};
 use modelship::domain::sweep::record::FailureClass;
 use modelship::domain::sweep::state::{Retry, SweepPhase, SweepState};
@@ -50,6 +50,8 @@ pub(crate) struct World {
     pub(crate) status: PullStatus,
     pub(crate) deliveries: Vec<Keyed>,
     pub(crate) comments: i64,
+    /// How many new runs the policy lets a comparison start by itself.
+    pub(crate) allowance: Option<u64>,
 }
 
 impl World {
@@ -72,6 +74,7 @@ impl World {
             status: PullStatus::Open,
             deliveries: Vec::new(),
             comments: 0,
+            allowance: None,
         }
     }
 
@@ -217,6 +220,21 @@ impl World {
                     _ => Ok(Box::new(plan(number / 2, number))),
                 };
                 Event::SweepPlanned { path: path.clone(), head: head.clone(), result }
+            }
+            Effect::PlanComparison { head, model, .. } => {
+                let number = u8::from_str_radix(&head.as_str()[38..], 16).unwrap();
+                let result = match luck {
+                    Luck::Bad => Err("it has no other version yet".to_owned()),
+                    _ => Ok(Box::new(comparison_plan(number, self.allowance))),
+                };
+                Event::ComparisonPlanned { model: model.clone(), head: head.clone(), result }
+            }
+            Effect::CompareVersions { head, .. } => {
+                let result = match luck {
+                    Luck::Bad => Err("the table is too long".to_owned()),
+                    _ => Ok(Box::new(comparison())),
+                };
+                Event::VersionsCompared { head: head.plan.id.clone(), result }
             }
             Effect::SubmitJobs { round, .. } if luck == Luck::Bad => {
                 Event::StartRefused { round: *round, reason: "the head has moved".to_owned() }
@@ -413,11 +431,28 @@ impl World {
             }
             let pull = self.pull_state();
             assert_ne!(pull.snapshot.status, PullStatus::Closed, "a closed pull request's sweep goes on");
-            let followed = matches!(self.file(), PullSweepPhase::Started { report } if report.plan.id == sweep.plan.id);
+            let followed = matches!(self.file(), PullSweepPhase::Started { report } if report.plan.id == sweep.plan.id)
+                || self.compares(|stage| match stage {
+                    ComparedStage::Running { reports } => {
+                        [&reports.base, &reports.head].iter().any(|report| report.plan.id == sweep.plan.id)
+                    }
+                    _ => false,
+                });
             assert!(followed, "the pull request has forgotten its running sweep: {:?}", self.file());
         }
+        let comparing = self.compares(|stage| matches!(stage, ComparedStage::Comparing { .. }));
+        assert!(!comparing || !self.asked("CompareVersions").is_empty(), "nobody compares what has run");
         let results: Vec<_> = self.posted.iter().filter(|marker| marker.starts_with("result/")).collect();
         assert_eq!(results.len(), results.iter().collect::<BTreeSet<_>>().len(), "a result is told twice");
+    }
+
+    /// Whether a sweep of the pull request's comparisons stands so.
+    fn compares(&self, so: impl Fn(&ComparedStage) -> bool) -> bool {
+        let Some(State::Pull(pull)) = self.states.get(&Key::Pull(pull())) else { return false };
+        pull.comparisons.values().any(|comparison| match &comparison.phase {
+            ComparisonPhase::Planned { sweeps, .. } => sweeps.iter().any(|sweep| so(&sweep.stage)),
+            ComparisonPhase::Waiting | ComparisonPhase::Nothing { .. } => false,
+        })
     }
 
     /// A channel that follows a branch or a pull request moves to the commit that was asked for last, or not at all.
@@ -449,6 +484,9 @@ impl World {
                 _ => {}
             }
         }
+        let goes_on =
+            |stage: &ComparedStage| matches!(stage, ComparedStage::Running { .. } | ComparedStage::Comparing { .. });
+        assert!(!self.compares(goes_on), "a comparison waits for ever: {:?}", self.pull_state().comparisons);
     }
 }
 

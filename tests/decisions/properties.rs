@@ -28,7 +28,9 @@ enum Step {
     Wait(i64),
 }
 
-const BODIES: [&str; 8] = [
+const BODIES: [&str; 10] = [
+    "/modelship compare",
+    "/modelship compare deduction\n/modelship cancel",
     "/modelship run",
     "/modelship cancel",
     "/modelship retry deduction",
@@ -91,9 +93,9 @@ proptest! {
 
     #[test]
     fn whatever_happens_in_whatever_order_nothing_is_done_twice_and_everything_ends(
-        steps in prop::collection::vec(step(), 0..120)
+        steps in prop::collection::vec(step(), 0..120), by_itself in any::<bool>()
     ) {
-        let mut world = World::new();
+        let mut world = World { allowance: by_itself.then_some(2 * RUNS), ..World::new() };
         world.set_status(PullStatus::Open);
         for step in &steps {
             world.walk(step);
@@ -104,7 +106,7 @@ proptest! {
         world.pull_changed(PullChange::Edited).drain();
         world.check();
         world.check_rest();
-        prop_assert!(builds <= 16 && sweeps <= 5, "{builds} builds and {sweeps} sweeps of eight commits");
+        prop_assert!(builds <= 16 && sweeps <= 5 + 8, "{builds} builds and {sweeps} sweeps of eight commits");
     }
 
     #[test]
@@ -202,7 +204,15 @@ fn anything() -> Vec<Event> {
         checked(Command::Retry { sweep: None }, None),
         checked(Command::Cancel { sweep: None }, None),
         checked(Command::Plan { sweep: None }, None),
+        checked(Command::Compare { sweep: None }, None),
         checked(Command::Help, Some("no")),
+        Event::ComparisonPlanned {
+            model: model(),
+            head: commit(2),
+            result: Ok(Box::new(comparison_plan(2, Some(RUNS)))),
+        },
+        Event::ComparisonPlanned { model: model(), head: commit(2), result: Err("nothing".to_owned()) },
+        Event::VersionsCompared { head: compared("own", 2).id, result: Ok(Box::new(comparison())) },
         planned(2),
         planned(3),
         Event::SweepPlanned { path: SWEEP_FILE.to_owned(), head: commit(2), result: Err(faults()) },
@@ -227,6 +237,8 @@ fn anything() -> Vec<Event> {
         failed("BuildModel", commit(2).as_str()),
         failed("PlanSweep", SWEEP_FILE),
         failed("MoveChannel", "x"),
+        failed("PlanComparison", &format!("{}@{}", model(), commit(2))),
+        failed("CompareVersions", compared("own", 2).id.as_str()),
     ]);
     events
 }

@@ -10,7 +10,8 @@ use modelship::domain::ids::{
     CommitSha, Digest, ModelName, ObjectId, PullNumber, PullRef, Repository, RepositoryName, RunId, SweepId, SweepName,
     Time, VersionId,
 };
-use modelship::domain::sweep::analysis::AnalysisSummary;
+use modelship::domain::pull::{Base, ComparisonPlan, Pair, PlannedPair};
+use modelship::domain::sweep::analysis::{AnalysisSummary, Comparison};
 use modelship::domain::sweep::cost::{Needs, Price};
 use modelship::domain::sweep::plan::{PlanCounts, PlanSummary, RunLimits, Verdict};
 use modelship::domain::sweep::record::FailureClass;
@@ -119,6 +120,48 @@ pub(crate) fn plan(design: u8, head: u8) -> PlanSummary {
     }
 }
 
+/// One side of the comparison that is made for the head `head`; heads 4 and 5 have the same model.
+pub(crate) fn compared(side: &str, head: u8) -> PlanSummary {
+    let (name, digest) = (SweepName::parse("deduction").unwrap(), Digest::of([head / 2, side.len() as u8]));
+    let id = SweepId::of(&name, &format!("pull/7/1/compare/{side}"), &digest);
+    PlanSummary { id, digest, reference: side.to_owned(), ..plan(0, head) }
+}
+
+pub(crate) fn comparison_plan(head: u8, allowance: Option<u64>) -> ComparisonPlan {
+    let plans = Pair { base: compared("base", head), head: compared("own", head) };
+    ComparisonPlan {
+        head: commit(head),
+        version: compared("own", head).version,
+        base: Base { version: compared("base", 1).version, commit: commit(1), called: "main".to_owned() },
+        sweeps: vec![
+            PlannedPair { name: SweepName::parse("deduction").unwrap(), plans: Ok(Box::new(plans)) },
+            PlannedPair { name: SweepName::parse("rates").unwrap(), plans: Err("it has no `RATE`".to_owned()) },
+        ],
+        allowance,
+    }
+}
+
+pub(crate) fn comparison() -> Comparison {
+    Comparison {
+        first: "main".to_owned(),
+        second: "pr-1".to_owned(),
+        joined_on: Vec::new(),
+        matched: RUNS,
+        only_first: 0,
+        only_second: 0,
+        failing: 0,
+        failing_at: Vec::new(),
+        mended: 0,
+        failing_in_both: 0,
+        outputs: Vec::new(),
+        outputs_only_first: Vec::new(),
+        outputs_only_second: Vec::new(),
+        effort: None,
+        head_columns: Vec::new(),
+        head_rows: Vec::new(),
+    }
+}
+
 pub(crate) fn analysis(missing: u64) -> Box<AnalysisSummary> {
     Box::new(AnalysisSummary {
         rows: RUNS,
@@ -128,6 +171,7 @@ pub(crate) fn analysis(missing: u64) -> Box<AnalysisSummary> {
         head_columns: Vec::new(),
         head_rows: Vec::new(),
         files: Vec::new(),
+        texts: Vec::new(),
         notes: Vec::new(),
     })
 }

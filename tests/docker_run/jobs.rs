@@ -78,7 +78,7 @@ async fn cancelling_removes_containers_and_scratch_and_keeps_records() {
     assert_eq!(world.containers().await.len(), 0);
     let done = world.records(&jobs[0]).len();
     assert!((1..6).contains(&done), "{done}");
-    assert!(!executor.scratch_of(&handles[0]).exists());
+    assert!(!jobs[0].place.join("scratch").exists());
     executor.cancel(&handles).await.unwrap();
 
     // What was cancelled can go on: runs that have a record are not done again.

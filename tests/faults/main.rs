@@ -5,8 +5,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on says where")]
 
+mod builds;
+mod clock;
+mod disk;
 mod files;
+mod kills;
 mod models;
+mod names;
 mod trouble;
 mod webhook;
 #[path = "../world/mod.rs"]

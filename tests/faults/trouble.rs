@@ -67,10 +67,15 @@ pub(crate) fn sweep(name: &str, parameters: &[&str]) -> String {
 pub(crate) fn world(settings: &str) -> World {
     let mut world = World::empty();
     world.add_settings(settings);
+    settle(&mut world);
+    world
+}
+
+/// Brings the model to an empty world and starts its server.
+pub(crate) fn settle(world: &mut World) {
     files(|path, text| world.write(path, text));
     world.start_server();
     world.publish();
-    world
 }
 
 /// A laptop with the model.

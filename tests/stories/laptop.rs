@@ -209,3 +209,94 @@ fn a_sweep_is_cancelled_from_another_terminal_and_goes_on_by_retry() {
     let report = laptop.modelship(&["sweep", "retry", "long", "--output", "json"]).ok().json();
     assert_eq!(report["succeeded"], 10, "{report}");
 }
+
+#[test]
+fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
+    let laptop = Laptop::with_models(&["identity-matrix"]);
+    laptop.write("sweeps/ns.yaml", "sweep: ns\nmodel: examples/identity-matrix\nparameters: {N: [1, 2, 3]}\n");
+    laptop.commit("Sweep");
+    let would =
+        |arguments: &[&str]| laptop.modelship(&[arguments, &["--dry-run", "--output", "json"]].concat()).ok().json();
+    let nothing_is_registered = || {
+        assert_eq!(laptop.modelship(&["models", "--output", "json"]).ok().json(), serde_json::json!([]));
+        assert_eq!(laptop.modelship(&["sweep", "status", "--output", "json"]).ok().json(), serde_json::json!([]));
+    };
+
+    let build = would(&["build"]);
+    assert_eq!((&build[0]["would"], &build[0]["why"]), (&"build".into(), &"the model has no version yet".into()));
+    let sweep = would(&["sweep", "run", "sweeps/ns.yaml"]);
+    assert_eq!((&sweep["would"], &sweep["runs"]), (&"build".into(), &3.into()));
+    nothing_is_registered();
+
+    laptop.modelship(&["build"]).ok();
+    assert_eq!(would(&["build"])[0]["would"], "nothing");
+    assert_eq!(would(&["sweep", "run", "sweeps/ns.yaml"])["plan"]["counts"]["reused"], 0);
+    laptop.modelship(&["sweep", "run", "sweeps/ns.yaml"]).ok();
+    laptop.write("README.md", "more\n");
+    laptop.commit("Say more");
+    assert_eq!(would(&["build"])[0]["would"], "register");
+    assert_eq!(would(&["sweep", "run", "sweeps/ns.yaml"])["plan"]["counts"]["reused"], 3);
+    let said = laptop.modelship(&["sweep", "run", "sweeps/ns.yaml", "--dry-run"]).ok();
+    assert!(said.stdout.contains("every run is known"), "{said:?}");
+
+    let model = "models/identity-matrix/identity_matrix.py";
+    let text = std::fs::read_to_string(laptop.path().join(model)).unwrap();
+    laptop.write(model, &format!("{text}\n# another comment\n"));
+    laptop.commit("Touch the model");
+    let build = would(&["build"]);
+    assert!(build[0]["why"].as_str().unwrap().starts_with("the source has changed since"), "{build}");
+}
+
+#[test]
+fn a_dry_promotion_tells_from_where_to_where() {
+    let laptop = Laptop::with_models(&["identity-matrix"]);
+    let model = "examples/identity-matrix";
+    laptop.modelship(&["build"]).ok();
+    let dry = laptop.modelship(&["promote", model, "HEAD", "--dry-run"]);
+    assert_eq!(dry.status, 1, "a version has to be named: {dry:?}");
+    let version = laptop.modelship(&["versions", model, "--output", "json"]).ok().json()[0]["version"]["id"].clone();
+    let version = version.as_str().unwrap();
+    let dry = laptop.modelship(&["promote", model, version, "--dry-run", "--output", "json"]).ok().json();
+    assert_eq!((dry["from"].is_null(), &dry["to"]), (true, &version.into()));
+    assert!(laptop.modelship(&["models", "--output", "json"]).ok().json()[0]["production"].is_null());
+    laptop.modelship(&["promote", model, version]).ok();
+    let dry = laptop.modelship(&["promote", model, version, "--dry-run"]).ok();
+    assert!(dry.stdout.contains("already"), "{dry:?}");
+    let back = laptop.modelship(&["promote", model, "--back", "--dry-run"]);
+    assert_eq!(back.status, 1, "{back:?}");
+}
+
+#[test]
+fn what_was_known_is_said_to_be_known() {
+    let laptop = Laptop::with_models(&["simple-tax-cpp"]);
+    let said = laptop.modelship(&["build"]).ok();
+    assert!(said.stderr.contains("built in"), "{said:?}");
+    let said = laptop.modelship(&["build"]).ok();
+    assert!(said.stderr.contains("known already") && !said.stderr.contains("built in"), "{said:?}");
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_used_is_told_with_what_to_do() {
+    let laptop = Laptop::with_models(&[]);
+    laptop.write("file", "no folder\n");
+    for state in ["file", "file/below", "/proc/nothing"] {
+        let said = laptop.modelship(&["models", "--state", state]);
+        assert_eq!(said.status, 1, "{said:?}");
+        assert!(said.stderr.contains("--state DIR") && !said.stderr.contains("not your input's fault"), "{said:?}");
+    }
+}
+
+#[test]
+fn a_state_that_another_version_stored_is_refused_in_one_sentence() {
+    let laptop = Laptop::with_models(&["identity-matrix"]);
+    laptop.modelship(&["build"]).ok();
+    let database = laptop.path().join(".modelship/modelship.db");
+    let spoil = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); \
+        db.execute(\"UPDATE states SET body = '{\\\"kind\\\":\\\"model\\\"}' WHERE kind = 'model'\"); db.commit()";
+    let spoiled = std::process::Command::new("python3").args(["-c", spoil]).arg(database).status().unwrap();
+    assert!(spoiled.success());
+    let said = laptop.modelship(&["build"]);
+    assert_eq!(said.status, 2, "{said:?}");
+    assert!(said.stderr.contains("cannot be read by modelship") && said.stderr.contains("--state DIR"), "{said:?}");
+    assert!(!said.stderr.contains("not your input's fault"), "{said:?}");
+}

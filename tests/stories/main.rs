@@ -5,8 +5,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on says where")]
 
+mod compare;
+mod control;
 mod crash;
 mod database;
+mod init;
 mod laptop;
 mod pull;
 mod push;

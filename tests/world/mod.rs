@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 /// How long may something take before the story is over? Work of a killed server waits for 30 s when others share its
 /// database.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The folder of this project.
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
@@ -82,7 +82,12 @@ impl Laptop {
     }
 
     pub(crate) fn modelship(&self, arguments: &[&str]) -> Said {
-        Said::of(&modelship(self.path()).args(arguments).output().unwrap())
+        self.modelship_in(self.path(), arguments)
+    }
+
+    /// A verb in another folder of the laptop.
+    pub(crate) fn modelship_in(&self, folder: &Path, arguments: &[&str]) -> Said {
+        Said::of(&modelship(folder).args(arguments).output().unwrap())
     }
 }
 
@@ -112,6 +117,8 @@ pub(crate) struct World {
     server: Option<Server>,
     /// Words that may stand in error lines of the server's log because the story brings them about.
     pub(crate) expected_errors: Vec<&'static str>,
+    /// More variables of every program that is started: the server, the verbs, git and its hooks.
+    pub(crate) environment: Vec<(&'static str, String)>,
     log: Arc<Mutex<String>>,
 }
 
@@ -191,7 +198,15 @@ impl World {
         let clone = root.path().join("clone");
         git(root.path(), &["clone", "--quiet", place.join("forge/example/hub.git").to_str().unwrap(), "clone"]);
         git(&clone, &["checkout", "--quiet", "-B", "main"]);
-        Self { root, clone, state: "state", server: None, expected_errors: Vec::new(), log: Arc::default() }
+        Self {
+            root,
+            clone,
+            state: "state",
+            server: None,
+            expected_errors: Vec::new(),
+            environment: Vec::new(),
+            log: Arc::default(),
+        }
     }
 
     pub(crate) fn settings(&self) -> PathBuf {
@@ -204,13 +219,8 @@ impl World {
 
     /// Starts the server and waits until it answers.
     pub(crate) fn start_server(&mut self) {
-        self.start_server_with(&[]);
-    }
-
-    /// The same, with more in its environment.
-    pub(crate) fn start_server_with(&mut self, environment: &[(&str, &str)]) {
         assert!(self.server.is_none(), "the server is running already");
-        let server = self.launch_server(environment);
+        let server = self.launch_server();
         if server.started.lock().unwrap().recv_timeout(PATIENCE).is_err() {
             panic!("the server did not start:\n{}", self.log.lock().unwrap());
         }
@@ -218,13 +228,13 @@ impl World {
     }
 
     /// Starts a server and does not wait until it answers.
-    fn launch_server(&self, environment: &[(&str, &str)]) -> Server {
+    fn launch_server(&self) -> Server {
         let mut child = modelship(self.root.path())
             .args(["serve", "--settings"])
             .arg(self.settings())
             .arg("--state")
             .arg(self.state())
-            .envs(environment.iter().copied())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -264,7 +274,7 @@ impl World {
                     server.child.kill().unwrap();
                     server.child.wait().unwrap();
                     kills += 1;
-                    server = world.launch_server(&[]);
+                    server = world.launch_server();
                 }
                 (server, kills)
             });
@@ -338,7 +348,10 @@ impl World {
 
     /// A verb, with the server's settings, in the clone.
     pub(crate) fn modelship(&self, arguments: &[&str]) -> Said {
-        Said::of(&modelship(&self.clone).env("MODELSHIP_SETTINGS", self.settings()).args(arguments).output().unwrap())
+        let mut verb = modelship(&self.clone);
+        verb.env("MODELSHIP_SETTINGS", self.settings())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        Said::of(&verb.args(arguments).output().unwrap())
     }
 
     /// Gives somebody a permission on the forge, as its owner does: in the list of members.

@@ -1,5 +1,7 @@
 //! `modelship sweep plan|run|status|results|cancel|retry`.
 
+mod dry;
+mod sample;
 mod show;
 
 use std::path::Path;
@@ -51,6 +53,9 @@ pub(crate) async fn plan(settings: Settings, file: &SweepFile, cwd: &Path, outpu
 
 /// Runs a sweep file and waits for its analysis.
 pub(crate) async fn run(settings: Settings, run: &SweepRun, cwd: &Path, output: &Output) -> Result<(), CliError> {
+    if run.dry_run {
+        return dry::run(settings, run, cwd, output).await;
+    }
     let mut session = Session::open(settings).await?;
     let planned = make_plan(&mut session, &run.file, cwd, output).await?;
     let plan = planned.summary;
@@ -167,7 +172,14 @@ async fn follow(
     Ok(state)
 }
 
-async fn make_plan(session: &mut Session, file: &SweepFile, cwd: &Path, output: &Output) -> Result<Planned, CliError> {
+/// A sweep file of the workspace.
+struct Asked {
+    workspace: Workspace,
+    path: String,
+    spec: SweepSpec,
+}
+
+fn read_asked(session: &Session, file: &SweepFile, cwd: &Path) -> Result<Asked, CliError> {
     // What is wrong in the file as it lies there is told before anything about commits.
     if let Ok(text) = fs_err::read_to_string(cwd.join(&file.file))
         && let Some(name) = file.file.to_str()
@@ -178,16 +190,26 @@ async fn make_plan(session: &mut Session, file: &SweepFile, cwd: &Path, output: 
     let path = workspace.path_of(cwd, &file.file)?;
     let source = Source::open(&workspace.root).map_err(from_source)?;
     let spec = FilesAt::new(&source, &workspace.commit).sweep(&path).map_err(CliError::Faults)?;
-    let own_version = match &spec.reference {
+    Ok(Asked { workspace, path, spec })
+}
+
+async fn make_plan(session: &mut Session, file: &SweepFile, cwd: &Path, output: &Output) -> Result<Planned, CliError> {
+    let asked = read_asked(session, file, cwd)?;
+    let own_version = match &asked.spec.reference {
         Some(_) => None,
-        None => Some(own_version(session, &workspace, &spec.model, output).await?),
+        None => Some(own_version(session, &asked.workspace, &asked.spec.model, output).await?),
     };
+    plan_with(session, &asked, own_version).await
+}
+
+async fn plan_with(session: &Session, asked: &Asked, own_version: Option<VersionId>) -> Result<Planned, CliError> {
     let order = PlanOrder {
-        repository: workspace.repository.clone(),
-        commit: workspace.commit.clone(),
-        path,
+        repository: asked.workspace.repository.clone(),
+        commit: asked.workspace.commit.clone(),
+        path: asked.path.clone(),
         owner: "terminal".to_owned(),
         own_version,
+        called: None,
         head: None,
     };
     session.engine.plan(&order).await?.map_err(CliError::Faults)
@@ -258,12 +280,15 @@ pub(crate) async fn status(settings: Settings, wanted: Option<&str>, output: &Ou
 pub(crate) async fn results(
     settings: Settings,
     wanted: &SweepResults,
-    _cwd: &Path,
+    cwd: &Path,
     output: &Output,
 ) -> Result<(), CliError> {
     let session = Session::open(settings).await?;
     let report = one(&session, &wanted.sweep).await?;
     let analysis = analysis_of(&report)?;
+    if let Some(size) = wanted.sample {
+        return sample::bring(session, &report, wanted, size, cwd, output).await;
+    }
     let csv = csv_path(&session, &report.plan.id)?;
     if let Some(other) = &wanted.against {
         let other = one(&session, other).await?;
@@ -339,7 +364,7 @@ async fn sweep_state(session: &Session, sweep: &SweepId) -> Result<Option<SweepS
 async fn all(session: &Session) -> Result<Vec<SweepReport>, CliError> {
     let mut reports = Vec::new();
     for row in session.store().states("sweep").await? {
-        if let State::Sweep(state) = serde_json::from_str(&row.json).map_err(anyhow::Error::from)? {
+        if let State::Sweep(state) = session.engine.read_state(&row.key, &row.json).map_err(anyhow::Error::from)? {
             reports.push(state.report());
         }
     }

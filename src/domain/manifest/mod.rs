@@ -68,6 +68,13 @@ impl Manifest {
         check::manifest(path, text, files)
     }
 
+    /// Whether a manifest may lie at `path`: `config/<owner>/<title>.yaml`, or the root's `modelship.yaml`.
+    #[must_use]
+    pub fn is_path(path: &str) -> bool {
+        let hub = path.strip_prefix("config/").and_then(|rest| rest.strip_suffix(".yaml"));
+        path == check::OWN_MANIFEST || hub.is_some_and(|rest| rest.split('/').count() == 2)
+    }
+
     /// The hash of a manifest's text, as versions record it.
     #[must_use]
     pub fn hash(text: &str) -> Digest {

@@ -40,7 +40,11 @@ impl Thread<'_> {
                 Command::Unknown { text, suggestion } => {
                     self.reply(&order, &report::unknown_command(text, suggestion.as_deref()));
                 }
-                Command::Run { .. } | Command::Plan { .. } | Command::Cancel { .. } | Command::Retry { .. } => {
+                Command::Run { .. }
+                | Command::Plan { .. }
+                | Command::Cancel { .. }
+                | Command::Retry { .. }
+                | Command::Compare { .. } => {
                     self.decision.ask(Effect::CheckCommand {
                         comment,
                         nth,
@@ -66,10 +70,12 @@ impl Thread<'_> {
                     self.plan(&path);
                 }
             }
-            Command::Cancel { sweep } => self.cancel_sweeps(sweep.as_ref(), &order.author.login),
+            Command::Compare { sweep } if !closed => self.compare(order, sweep.as_ref()),
+            Command::Cancel { sweep } => self.cancel_all(sweep.as_ref(), &order.author.login),
             Command::Run { .. }
             | Command::Retry { .. }
             | Command::Plan { .. }
+            | Command::Compare { .. }
             | Command::Status
             | Command::Help
             | Command::Unknown { .. } => {}
@@ -86,6 +92,11 @@ impl Thread<'_> {
                     let seen = order.comment.created_at.plus(CLOCK_SLACK) >= shown_at;
                     if plan.verdict == Verdict::NeedsCommand && seen {
                         self.start(&path, &plan, order.author, Retry::Missing);
+                    } else if let Some(sweep) = self.state.sweeps.get_mut(&path)
+                        && shown_at > self.at.now
+                    {
+                        // The clock was set back since, so that time tells nothing any more. The next command counts.
+                        sweep.phase = PullSweepPhase::Planned { plan, shown_at: self.at.now };
                     }
                 }
                 Some(PullSweepPhase::Started { report })

@@ -1,6 +1,7 @@
 //! A pull request: the models that it changes, the sweeps that it declares, and the talk about both.
 
 mod commands;
+mod comparison;
 mod models;
 mod sweeps;
 
@@ -8,6 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+pub use comparison::{
+    Base, ComparedStage, ComparedSweep, ComparisonPhase, ComparisonPlan, Ending, Pair, PlannedPair, PullComparison,
+};
 
 use commands::Order;
 
@@ -32,6 +37,9 @@ pub struct PullState {
     pub models: BTreeMap<ModelName, PullModel>,
     /// Sweep files that it adds or changes, by path.
     pub sweeps: BTreeMap<String, PullSweep>,
+    /// For each model that it changes, what that does to results.
+    #[serde(default)]
+    pub comparisons: BTreeMap<ModelName, PullComparison>,
     /// Manifests of it that cannot be read.
     pub faults: Vec<Diagnostic>,
     /// When it was looked at last. What was seen earlier and is told later changes nothing.
@@ -194,6 +202,7 @@ fn inspected(at: Context<'_>, state: Option<&PullState>, found: &Inspection<'_>)
             snapshot: found.snapshot.clone(),
             models: BTreeMap::new(),
             sweeps: BTreeMap::new(),
+            comparisons: BTreeMap::new(),
             faults: Vec::new(),
             looked_at: found.looked_at,
             heard: BTreeSet::new(),
@@ -215,11 +224,12 @@ fn inspected(at: Context<'_>, state: Option<&PullState>, found: &Inspection<'_>)
                 return Decision { ignored: Some("its head has not moved".to_owned()), ..thread.done() };
             }
             thread.build_models(found.models);
+            thread.keep_comparisons();
             thread.state.faults = found.faults.to_vec();
             thread.read_sweeps(found.sweeps);
             thread.show_builds();
         }
-        PullStatus::Closed if was_open => thread.cancel_sweeps(None, "the pull request was closed"),
+        PullStatus::Closed if was_open => thread.cancel_all(None, "the pull request was closed"),
         PullStatus::Merged if was != Some(PullStatus::Merged) => thread.merged(found.models),
         PullStatus::Closed | PullStatus::Merged => {}
     }
@@ -251,12 +261,17 @@ impl Thread<'_> {
             }
             Event::SweepPlanned { path, head, result } => self.planned(path, head, result),
             Event::SweepAdvanced { sweep, report } => self.advanced(sweep, report),
+            Event::ComparisonPlanned { model, head, result } => self.comparison_planned(model, head, result),
+            Event::VersionsCompared { head, result } => self.versions_compared(head, result),
             Event::EffectFailed { effect, subject, reason } => self.effect_failed(effect, subject, reason),
             other => Some(format!("`{}` is not about a pull request", other.name())),
         }
     }
 
     fn effect_failed(&mut self, effect: &str, subject: &str, reason: &str) -> Option<String> {
+        if self.comparison_failed(effect, subject, reason) {
+            return None;
+        }
         let awaited = subject.rsplit_once('@').filter(|(path, head)| {
             let waits = self.state.sweeps.get(*path).is_some_and(|sweep| sweep.phase == PullSweepPhase::Planning);
             effect == "PlanSweep" && waits && *head == self.state.snapshot.head.as_str()

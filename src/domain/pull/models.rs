@@ -56,6 +56,7 @@ impl Thread<'_> {
         for path in waiting {
             self.plan(&path);
         }
+        self.plan_comparison(model);
         None
     }
 

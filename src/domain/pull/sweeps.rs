@@ -5,7 +5,7 @@ use crate::domain::decision::Due;
 use crate::domain::diagnostic::Faults;
 use crate::domain::effect::Effect;
 use crate::domain::event::{ChangedSweep, Event, Key};
-use crate::domain::ids::{CommitSha, SweepId, SweepName, Time};
+use crate::domain::ids::{CommitSha, Digest, SweepId, SweepName, Time};
 use crate::domain::report;
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::state::SweepReport;
@@ -149,7 +149,7 @@ impl Thread<'_> {
             _ => None,
         });
         let Some(path) = found else {
-            return Some(format!("sweep `{id}` is no longer part of the pull request"));
+            return self.comparison_advanced(id, report);
         };
         if let Some(PullSweep { phase: PullSweepPhase::Started { report: known }, .. }) =
             self.state.sweeps.get_mut(&path)
@@ -168,7 +168,9 @@ impl Thread<'_> {
         None
     }
 
-    pub(super) fn cancel_sweeps(&mut self, name: Option<&SweepName>, by: &str) {
+    /// Cancels every sweep and comparison of that name; everything when there is none.
+    pub(super) fn cancel_all(&mut self, name: Option<&SweepName>, by: &str) {
+        self.cancel_comparisons(name, by);
         for sweep in self.matching(name) {
             if let Some(sweep) = self.state.sweeps.get(&sweep).cloned() {
                 self.cancel_if_started(&sweep, by);
@@ -215,7 +217,7 @@ impl Thread<'_> {
 
     /// Writes the sweep file's own comment.
     fn say(&mut self, path: &str, body: String, due: Time) {
-        let marker = format!("sweep/{path}");
+        let marker = marker_of(path);
         let pull = self.at.pull;
         self.decision.ask(Due {
             effect: Effect::UpsertComment { pull: pull.clone(), marker: marker.clone(), body },
@@ -223,4 +225,13 @@ impl Thread<'_> {
             coalesce: Some(format!("comment/{}/{}/{marker}", pull.repository.id, pull.number)),
         });
     }
+}
+
+/// What marks the comment of the sweep file at `path`. A marker lies in an HTML comment, and a path may hold anything.
+fn marker_of(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte);
+    if path.len() <= 200 && path.bytes().all(plain) && !path.contains("--") {
+        return format!("sweep/{path}");
+    }
+    format!("sweep/{}", &Digest::of(path).hex()[..32])
 }

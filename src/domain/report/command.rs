@@ -38,7 +38,12 @@ impl HelpLine {
             Command::Cancel { .. } => {
                 ("cancel [sweep]", "stops what runs; results so far are kept", Some(Command::Retry { sweep: None }))
             }
-            Command::Retry { .. } => ("retry [sweep]", "runs again what failed or is missing", Some(Command::Status)),
+            Command::Retry { .. } => {
+                ("retry [sweep]", "runs again what failed or is missing", Some(Command::Compare { sweep: None }))
+            }
+            Command::Compare { .. } => {
+                ("compare [sweep]", "says what the changed models do to results", Some(Command::Status))
+            }
             Command::Status => ("status", "tells how everything stands", Some(Command::Help)),
             Command::Help | Command::Unknown { .. } => ("help", "shows this", None),
         };
@@ -132,6 +137,7 @@ fn for_sweep(command: &Command, name: &SweepName) -> Command {
         Command::Plan { .. } => Command::Plan { sweep },
         Command::Cancel { .. } => Command::Cancel { sweep },
         Command::Retry { .. } => Command::Retry { sweep },
+        Command::Compare { .. } => Command::Compare { sweep },
         Command::Status | Command::Help | Command::Unknown { .. } => command.clone(),
     }
 }
@@ -152,6 +158,7 @@ mod tests {
         | `/modelship plan [sweep]` | plans again |
         | `/modelship cancel [sweep]` | stops what runs; results so far are kept |
         | `/modelship retry [sweep]` | runs again what failed or is missing |
+        | `/modelship compare [sweep]` | says what the changed models do to results |
         | `/modelship status` | tells how everything stands |
         | `/modelship help` | shows this |
 
@@ -163,7 +170,7 @@ mod tests {
     fn what_help_lists_is_understood() {
         let text = help();
         let usages: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
-        assert_eq!(usages.len(), 6);
+        assert_eq!(usages.len(), 7);
         for usage in usages {
             let plain = usage.replace(" [sweep]", "");
             let parsed = Command::parse_comment(&plain);

@@ -3,7 +3,7 @@
 use super::escape::{COMMENT_LIMIT, clip, fit, text};
 use super::numbers::{count, number, plural};
 use super::{Align, assignments, table, value};
-use crate::domain::sweep::analysis::{Comparison, OutputDifference};
+use crate::domain::sweep::analysis::{Comparison, FailedPoint, OutputDifference};
 
 /// How many outputs the table shows.
 const MOST_OUTPUTS: usize = 30;
@@ -13,25 +13,16 @@ const MOST_OUTPUTS: usize = 30;
 pub fn comparison_text(comparison: &Comparison) -> String {
     let mut body = format!("### {} against {}\n\n", value(&comparison.second), value(&comparison.first));
     if comparison.matched == 0 {
-        body.push_str("No point succeeded in both, so there is nothing to compare.\n");
+        body.push_str("No point succeeded in both, so there is nothing to compare.\n\n");
+        body.push_str(&failing(comparison));
         return fit(&body, COMMENT_LIMIT);
     }
-    body.push_str(&format!("{}\n\n", matched(comparison)));
-    let differing = comparison.outputs.iter().any(|output| output.differing > 0);
-    if !differing {
-        body.push_str("**Nothing differs.**\n");
+    body.push_str(&format!("{}\n\n{}", matched(comparison), failing(comparison)));
+    if !comparison.outputs.iter().any(OutputDifference::differs) {
+        body.push_str("**No output differs.**\n");
         return fit(&body, COMMENT_LIMIT);
     }
-    let header = [
-        ("Output", Align::Left),
-        ("Unit", Align::Left),
-        ("Points that differ", Align::Right),
-        ("Largest difference", Align::Right),
-        ("at", Align::Left),
-        ("Largest relative", Align::Right),
-    ];
-    let rows: Vec<Vec<String>> = comparison.outputs.iter().take(MOST_OUTPUTS).map(row).collect();
-    body.push_str(&table(&header, &rows));
+    body.push_str(&difference_table(comparison));
     body.push('\n');
     if !comparison.head_rows.is_empty() {
         let names: Vec<String> = comparison.head_columns.iter().map(|name| value(name)).collect();
@@ -44,6 +35,55 @@ pub fn comparison_text(comparison: &Comparison) -> String {
         body.push_str(&table(&header, &rows));
     }
     fit(&body, COMMENT_LIMIT)
+}
+
+/// One line for each output.
+pub(super) fn difference_table(comparison: &Comparison) -> String {
+    let header = [
+        ("Output", Align::Left),
+        ("Unit", Align::Left),
+        ("Points that differ", Align::Right),
+        ("Mean", Align::Right),
+        ("Mean, relative", Align::Right),
+        ("Largest difference", Align::Right),
+        ("at", Align::Left),
+        ("Largest relative", Align::Right),
+    ];
+    let rows: Vec<Vec<String>> = comparison.outputs.iter().take(MOST_OUTPUTS).map(row).collect();
+    table(&header, &rows)
+}
+
+/// What succeeds on one side only, and what only one side has.
+pub(super) fn failing(comparison: &Comparison) -> String {
+    let (first, second) = (value(&comparison.first), value(&comparison.second));
+    let mut lines = Vec::new();
+    if comparison.failing > 0 {
+        let mut line = format!("❌ **{} fail** in {second} and did not in {first}", plural(comparison.failing, "run"));
+        let places: Vec<String> = comparison.failing_at.iter().map(failed_point).collect();
+        line.push_str(&format!(": {}", places.join("; ")));
+        lines.push(line);
+    }
+    if comparison.mended > 0 {
+        lines.push(format!("{} that failed in {first} succeed in {second}", plural(comparison.mended, "run")));
+    }
+    if comparison.failing_in_both > 0 {
+        lines.push(format!("{} fail in both", plural(comparison.failing_in_both, "run")));
+    }
+    for (only, name) in [(&comparison.outputs_only_first, first), (&comparison.outputs_only_second, second)] {
+        if !only.is_empty() {
+            let names: Vec<String> = only.iter().map(|output| value(output)).collect();
+            lines.push(format!("only {name} has the outputs {}", names.join(", ")));
+        }
+    }
+    if lines.is_empty() { String::new() } else { format!("- {}\n\n", lines.join("\n- ")) }
+}
+
+fn failed_point(point: &FailedPoint) -> String {
+    let class = if point.failure.is_empty() { "no result" } else { &point.failure };
+    match &point.at[..] {
+        [] => text(class),
+        at => format!("{} ({})", assignments(at), text(class)),
+    }
 }
 
 /// A share as a percentage with its sign: `+1.25 %`.
@@ -67,12 +107,21 @@ fn matched(comparison: &Comparison) -> String {
 }
 
 fn row(output: &OutputDifference) -> Vec<String> {
-    let equal = output.differing == 0;
+    let numeric = output.differing > 0 && output.largest != 0.0;
+    let when = |shown: String| if numeric { shown } else { String::new() };
+    let mut differing = format!("{} of {}", count(output.differing), count(output.compared));
+    for (points, what) in [(output.vanished, "lost"), (output.appeared, "gained")] {
+        if points > 0 {
+            differing.push_str(&format!(", {} {what}", count(points)));
+        }
+    }
     vec![
         value(&output.output),
         text(&output.unit),
-        format!("{} of {}", count(output.differing), count(output.compared)),
-        if equal { String::new() } else { number(output.largest) },
+        differing,
+        when(number(output.mean)),
+        when(output.mean_relative.map_or_else(String::new, percent)),
+        when(number(output.largest)),
         assignments(&output.largest_at),
         output.largest_relative.map_or_else(String::new, percent),
     ]
@@ -91,12 +140,24 @@ mod tests {
             matched: 20,
             only_first: 0,
             only_second: 1,
+            failing: 0,
+            failing_at: Vec::new(),
+            mended: 0,
+            failing_in_both: 0,
+            outputs_only_first: Vec::new(),
+            outputs_only_second: Vec::new(),
+            effort: None,
             outputs: vec![
                 OutputDifference {
                     output: "revenue".to_owned(),
                     unit: "USD".to_owned(),
                     compared: 20,
                     differing: 20,
+                    vanished: 0,
+                    appeared: 0,
+                    mean: -1_000_000_000.0,
+                    mean_relative: Some(-0.002_5),
+                    values: None,
                     largest: -1_234_567_890.5,
                     largest_at: pairs(&[("STANDARD", "1600")]),
                     largest_relative: Some(-0.003_141_5),
@@ -107,6 +168,11 @@ mod tests {
                     unit: String::new(),
                     compared: 20,
                     differing: 0,
+                    vanished: 0,
+                    appeared: 0,
+                    mean: 0.0,
+                    mean_relative: Some(0.0),
+                    values: None,
                     largest: 0.0,
                     largest_at: Vec::new(),
                     largest_relative: None,
@@ -131,10 +197,10 @@ mod tests {
 
         20 points matched by `STANDARD`; 1 only in `pr-2`.
 
-        | Output | Unit | Points that differ | Largest difference | at | Largest relative |
-        |:--|:--|--:|--:|:--|--:|
-        | `revenue` | USD | 20 of 20 | -1,234,570,000 | `STANDARD` = `1600` | -0.31415 % |
-        | `units` |  | 0 of 20 |  |  |  |
+        | Output | Unit | Points that differ | Mean | Mean, relative | Largest difference | at | Largest relative |
+        |:--|:--|--:|--:|--:|--:|:--|--:|
+        | `revenue` | USD | 20 of 20 | -1,000,000,000 | -0.25 % | -1,234,570,000 | `STANDARD` = `1600` | -0.31415 % |
+        | `units` |  | 0 of 20 |  |  |  |  |  |
 
         | `STANDARD` | `revenue, production` | `revenue, pr-2` | `difference` | `share` |
         |--:|--:|--:|--:|--:|
@@ -151,7 +217,7 @@ mod tests {
 
         20 points matched by `STANDARD`; 1 only in `pr-2`.
 
-        **Nothing differs.**
+        **No output differs.**
         ");
         let mut disjoint = comparison();
         disjoint.matched = 0;

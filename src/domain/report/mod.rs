@@ -18,6 +18,7 @@ mod progress;
 mod results;
 mod status;
 mod thread;
+mod versions;
 
 pub use build::{BuildLine, BuildProgress, build_comment};
 pub use command::{NothingToRun, command_denied, help, nothing_to_run, unknown_command};
@@ -28,6 +29,7 @@ pub use progress::progress_comment;
 pub use results::{Links, directory_url, final_comment};
 pub use status::{SweepLine, SweepProgress, status_comment};
 pub use thread::{models_comment, nothing_to_do, pull_status, sweep_comment, withdrawn_comment};
+pub use versions::versions_comment;
 
 use escape::{clip, code};
 
@@ -196,6 +198,7 @@ mod tests {
                     bytes: 5_412,
                 },
             ],
+            texts: Vec::new(),
             notes: vec!["`units` is 20,000 at every point".to_owned()],
         }
     }

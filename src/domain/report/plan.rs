@@ -266,7 +266,7 @@ mod tests {
         | Design | grid, 20 points |
         | First points | `STANDARD` = `1600`; `1700`; `1800` |
         | Outputs | `revenue` |
-        | Limits | at most 20 runs at once, stops when more than 5 % fail |
+        | Limits | 1 run goes ahead of the others, at most 20 runs at once, stops when more than 5 % fail |
         | Plan | `64879f7d6b96` |
         | For commit | `aaaaaaaaaa` |
 

@@ -205,7 +205,25 @@ mod tests {
             let body = progress_comment(&report, Time(1_004_000));
             body.split("\nStarted by").next().unwrap_or_default().to_owned()
         });
-        insta::assert_snapshot!(told.join("-----\n"), @"");
+        insta::assert_snapshot!(told.join("-----\n"), @r"
+        ### Sweep `standard-deduction` runs
+
+        `░░░░░░░░░░░░░░░░░░░░░░░░` **0 of 21 runs**
+
+        1 run goes ahead of the others.
+        -----
+        ### Sweep `standard-deduction` runs
+
+        `████████████████████░░░░` **18 of 21 runs**, cost so far: **0.0312 USD**
+
+        3 runs again with 1 GiB of memory each.
+        -----
+        ### Sweep `standard-deduction` runs
+
+        `█░░░░░░░░░░░░░░░░░░░░░░░` **1 of 21 runs**
+
+        A run took 40 s.
+        ");
     }
 
     #[test]
@@ -232,6 +250,13 @@ mod tests {
         ```
         /modelship cancel standard-deduction
         ```
+
+        -----
+        ### Sweep `standard-deduction` is being stopped
+
+        `████████████████████████` **21 of 21 runs**
+
+        Runs under way are being ended.
 
         -----
         ### Sweep `standard-deduction` is done running

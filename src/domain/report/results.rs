@@ -137,14 +137,11 @@ fn retry(report: &SweepReport) -> String {
         parts.push(format!("Failed: **{failed}**."));
     }
     if missing > 0 {
-        parts.push(format!("{} not run: `missing` in the column `status`.", were(missing)));
+        let have = if missing == 1 { "has" } else { "have" };
+        parts.push(format!("{} {have} no result (`missing` in the column `status`).", plural(missing, "run")));
     }
     let command = Command::Retry { sweep: Some(report.plan.name.clone()) };
     format!("{} To run these again:\n\n{}\n", parts.join(" "), command_block(&command))
-}
-
-fn were(runs: u64) -> String {
-    format!("{} {}", plural(runs, "run"), if runs == 1 { "was" } else { "were" })
 }
 
 fn results(analysis: &AnalysisSummary, links: &Links) -> String {
@@ -353,7 +350,7 @@ mod tests {
 
         `urban/simple-tax` version `9c31fe20a4b7d815`, in **12 s**, 2 results known before, started by ada.
 
-        Failed: **1 out of memory, 1 model error**. 1 run never ended. To run these again:
+        Failed: **1 out of memory, 1 model error**. 1 run has no result (`missing` in the column `status`). To run these again:
 
         ```
         /modelship retry standard-deduction
@@ -431,7 +428,27 @@ mod tests {
         let mut spent = report(SweepPhase::Incomplete { analysis: analysis.clone(), reason }, 7, &[]);
         spent.cost_usd = Some(2.034);
         spent.raised = vec![Raised { memory: 1 << 30, runs: 3 }, Raised { memory: 2 << 30, runs: 0 }];
-        insta::assert_snapshot!(final_comment(&spent, &links()).unwrap(), @"");
+        insta::assert_snapshot!(final_comment(&spent, &links()).unwrap(), @r"
+        ### Sweep `standard-deduction` ⚠️ 7 of 21 runs done
+
+        `urban/simple-tax` version `9c31fe20a4b7d815`, in **12 s**, 2 results known before, cost **2.03 USD**, started by ada.
+
+        3 runs needed 1 GiB of memory.
+
+        **Why:** the budget of 2 USD is used up: finished runs cost 2.03 USD
+
+        14 runs have no result (`missing` in the column `status`). To run these again:
+
+        ```
+        /modelship retry standard-deduction
+        ```
+
+        | Output | Unit | Min | Mean | Max | Std. dev. | Baseline |
+        |:--|:--|--:|--:|--:|--:|--:|
+        | `revenue` | USD | 355,280,000,000 | 374,113,000,000 | 393,020,000,000 | 12,201,600,000 | 394,520,000,000 |
+
+        **Files:** [`analysis.csv`](http://127.0.0.1:8080/artifacts/sweeps/sd-01/analysis.csv) (3.1 KiB), [`analysis.parquet`](http://127.0.0.1:8080/artifacts/sweeps/sd-01/analysis.parquet) (5.3 KiB)
+        ");
         let phase = SweepPhase::Cancelled { by: "ada".to_owned(), analysis: Some(analysis) };
         let body = final_comment(&report(phase, 7, &[]), &links()).unwrap();
         for words in ["/modelship run standard-deduction", "| `revenue` | USD |", "analysis.csv"] {

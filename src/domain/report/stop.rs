@@ -66,6 +66,14 @@ mod tests {
             too_dear(40_000, 99, 3.251, 2.0),
             interrupted(3),
         ];
-        insta::assert_snapshot!(reasons.join("\n"), @"");
+        insta::assert_snapshot!(reasons.join("\n"), @r"
+        the run that went ahead of the others failed, so the 999 others were not started
+        all 3 runs that went ahead of the others failed, so the 1 other was not started
+        6 runs failed, more than the 5 % that `max_failures` allows
+        4 runs failed, more than the 3 that `max_failures` allows
+        the budget of 2 USD is used up: finished runs cost 2.03 USD
+        a run takes 40 s, so with 99 more the sweep would cost about 3.25 USD, above its budget of 2 USD
+        3 rounds in a row brought no result because something interrupted every run
+        ");
     }
 }

@@ -12,7 +12,7 @@ use super::{escape, value};
 use crate::domain::command::Command;
 use crate::domain::forge::PullStatus;
 use crate::domain::ids::{ChannelName, ModelName, SweepName, Time};
-use crate::domain::pull::{PullBuild, PullModel, PullState, PullSweep, PullSweepPhase};
+use crate::domain::pull::{ComparedStage, ComparisonPhase, PullBuild, PullModel, PullState, PullSweep, PullSweepPhase};
 use crate::domain::sweep::plan::Verdict;
 use crate::domain::sweep::state::SweepPhase;
 
@@ -70,6 +70,7 @@ pub fn pull_status(pull: &PullState, now: Time) -> String {
 #[must_use]
 pub fn nothing_to_do(command: &Command, pull: &PullState) -> String {
     let asked = match command {
+        Command::Compare { sweep } => return nothing_to_compare(command, sweep.as_ref(), pull),
         Command::Run { sweep } | Command::Plan { sweep } | Command::Cancel { sweep } | Command::Retry { sweep } => {
             sweep.as_ref()
         }
@@ -94,6 +95,50 @@ pub fn nothing_to_do(command: &Command, pull: &PullState) -> String {
                 .collect();
             nothing_to_run(command, NothingToRun::NoneReady(&reasons))
         }
+    }
+}
+
+fn nothing_to_compare(command: &Command, asked: Option<&SweepName>, pull: &PullState) -> String {
+    if pull.snapshot.status == PullStatus::Closed {
+        return "This pull request is closed, and nothing is run for it. Reopen it first.\n".to_owned();
+    }
+    let mut lines = Vec::new();
+    for (model, entry) in &pull.models {
+        let name = value(&model.to_string());
+        match pull.comparisons.get(model).map(|comparison| &comparison.phase) {
+            None if entry.build == PullBuild::Untrusted => {
+                lines.push(format!("{name}: comes from a fork, and nothing from a fork is built"));
+            }
+            None => lines.push(format!("{name}: has no version for this pull request")),
+            Some(ComparisonPhase::Waiting) => lines.push(format!("{name}: the comparison is being planned")),
+            Some(ComparisonPhase::Nothing { reason }) => lines.push(format!("{name}: {}", escape::text(reason))),
+            Some(ComparisonPhase::Planned { sweeps, .. }) => lines.extend(
+                sweeps
+                    .iter()
+                    .filter(|sweep| asked.is_none_or(|asked| sweep.name == *asked))
+                    .map(|sweep| format!("{name}, {}: {}", value(sweep.name.as_str()), why_not_compared(&sweep.stage))),
+            ),
+        }
+    }
+    let typed = value(&format!("{} {command}", crate::domain::command::PREFIX));
+    if pull.models.is_empty() {
+        return format!("{typed} found nothing: this pull request changes no model.\n");
+    }
+    if lines.is_empty() {
+        return format!("{typed} found nothing: no sweep of that name is compared.\n");
+    }
+    format!("{typed} found nothing to do:\n\n- {}\n", lines.join("\n- "))
+}
+
+fn why_not_compared(stage: &ComparedStage) -> &'static str {
+    match stage {
+        ComparedStage::Unfit { .. } => "one of the versions cannot run it; the comment on the model says why",
+        ComparedStage::Offered { plans } if plans.refusal().is_some() => "policy refuses it",
+        ComparedStage::Offered { .. } | ComparedStage::Ended { .. } => {
+            "its plan is newer than your command; look at it, then give the command again"
+        }
+        ComparedStage::Running { .. } | ComparedStage::Comparing { .. } => "it is running",
+        ComparedStage::Compared { .. } => "it is done",
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::record::OutputValue;
+
 /// Statistics of one output over all runs that succeeded, the baseline left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OutputStatistics {
@@ -66,6 +68,9 @@ pub struct AnalysisSummary {
     pub head_rows: Vec<Vec<String>>,
     /// The files.
     pub files: Vec<ArtifactFile>,
+    /// Outputs that are not numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub texts: Vec<String>,
     /// Suspicions that are worth a look, one sentence each.
     pub notes: Vec<String>,
 }
@@ -77,11 +82,19 @@ pub struct OutputDifference {
     pub output: String,
     /// Its unit; empty when there is none.
     pub unit: String,
-    /// Points at which both analyses have a number for it.
+    /// Points at which both analyses have a value for it.
     pub compared: u64,
-    /// Points at which the two numbers are not equal.
+    /// Points at which the two values are not equal.
     pub differing: u64,
-    /// The difference of largest size, second analysis minus first.
+    /// Points at which only the first analysis has a value.
+    pub vanished: u64,
+    /// Points at which only the second analysis has a value.
+    pub appeared: u64,
+    /// The mean of the differences, second analysis minus first, over all compared points; zero for texts.
+    pub mean: f64,
+    /// The mean of the relative differences, over the compared points at which the first value is not zero.
+    pub mean_relative: Option<f64>,
+    /// The difference of largest size, second analysis minus first; zero for texts.
     pub largest: f64,
     /// Where that is: the joined parameters with their values. Empty when nothing differs.
     pub largest_at: Vec<(String, String)>,
@@ -90,6 +103,35 @@ pub struct OutputDifference {
     pub largest_relative: Option<f64>,
     /// Where that is.
     pub largest_relative_at: Vec<(String, String)>,
+    /// Both values at the largest relative difference; at the largest difference when there is no relative one, and at
+    /// the first point that differs for texts.
+    pub values: Option<(OutputValue, OutputValue)>,
+}
+
+impl OutputDifference {
+    /// Whether anything about this output differs.
+    #[must_use]
+    pub fn differs(&self) -> bool {
+        self.differing + self.vanished + self.appeared > 0
+    }
+}
+
+/// A point that has a result in one analysis and failed in the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedPoint {
+    /// The joined parameters with their values.
+    pub at: Vec<(String, String)>,
+    /// The failure's class in words; empty when the run never ended.
+    pub failure: String,
+}
+
+/// What the points that succeeded in both analyses took.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Effort {
+    /// Wall time of all of them together, in seconds.
+    pub wall_seconds: f64,
+    /// The largest peak of memory, in megabytes.
+    pub peak_memory_mb: f64,
 }
 
 /// How two analyses differ at the points that both have. Bounded whatever the number of runs.
@@ -101,16 +143,58 @@ pub struct Comparison {
     pub second: String,
     /// Parameters that decide which rows belong together.
     pub joined_on: Vec<String>,
-    /// Rows that belong together and succeeded in both.
+    /// Points that succeeded in both.
     pub matched: u64,
-    /// Rows that succeeded in the first only.
+    /// Points that only the first has.
     pub only_first: u64,
-    /// Rows that succeeded in the second only.
+    /// Points that only the second has.
     pub only_second: u64,
-    /// Each output that both have as numbers.
+    /// Points that succeeded in the first and have no result in the second.
+    pub failing: u64,
+    /// The first of them, at most 5.
+    pub failing_at: Vec<FailedPoint>,
+    /// Points that have no result in the first and succeeded in the second.
+    pub mended: u64,
+    /// Points that have no result in either.
+    pub failing_in_both: u64,
+    /// Each output that both have, the most important first.
     pub outputs: Vec<OutputDifference>,
+    /// Outputs that only the first has; at most 20.
+    pub outputs_only_first: Vec<String>,
+    /// Outputs that only the second has; at most 20.
+    pub outputs_only_second: Vec<String>,
+    /// What the first took, and what the second took; none when nothing matched.
+    pub effort: Option<(Effort, Effort)>,
     /// The columns of the short table: joined parameters, then the first output in both, their difference and its share.
     pub head_columns: Vec<String>,
     /// The first rows of the short table, at most 10, values as shown to people.
     pub head_rows: Vec<Vec<String>>,
+}
+
+impl Comparison {
+    /// Whether anything that is compared differs.
+    #[must_use]
+    pub fn differs(&self) -> bool {
+        self.failing + self.mended + self.only_first + self.only_second > 0
+            || !self.outputs_only_first.is_empty()
+            || !self.outputs_only_second.is_empty()
+            || self.outputs.iter().any(OutputDifference::differs)
+    }
+
+    /// The output that moved most: by its largest relative difference, or by the difference itself where none has a
+    /// relative one.
+    #[must_use]
+    pub fn largest_mover(&self) -> Option<&OutputDifference> {
+        let moved = self.outputs.iter().filter(|output| output.differing > 0);
+        // Of equals the first, which is the more important one.
+        moved.fold(None, |most: Option<&OutputDifference>, output| match most {
+            Some(most) if size(output) <= size(most) => Some(most),
+            Some(_) | None => Some(output),
+        })
+    }
+}
+
+/// How far an output moved: outputs with a relative difference go before those without.
+fn size(output: &OutputDifference) -> (f64, f64) {
+    (output.largest_relative.map_or(-1.0, f64::abs), output.largest.abs())
 }

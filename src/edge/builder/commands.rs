@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use crate::runner::processes::ProcessId;
 use crate::runner::supervise::{How, Limits, Stdout, Step, Stop, SuperviseError, supervise};
 use crate::runner::tree::remove_tree;
 use crate::runner::{BUILD_MARKER, Log, base_environment, processes, resolve_program, tail_of};
@@ -35,7 +36,7 @@ pub(super) fn build(
 pub(super) fn end_builds(scratch: &Path, prefix: &str) -> anyhow::Result<usize> {
     let named = |directory: &Path| {
         let name = directory.file_name().and_then(|name| name.to_str());
-        directory.parent() == Some(scratch) && name.is_some_and(|name| name.starts_with(prefix))
+        directory.parent() == Some(scratch) && name.is_some_and(|name| name.starts_with(prefix) && !owner_lives(name))
     };
     let ended = processes::end_where(|process| process.value(BUILD_MARKER).map(Path::new).is_some_and(named))?;
     fs_err::create_dir_all(scratch).context("failed to make the scratch directory")?;
@@ -46,6 +47,21 @@ pub(super) fn end_builds(scratch: &Path, prefix: &str) -> anyhow::Result<usize> 
         }
     }
     Ok(ended)
+}
+
+/// What the name of a directory begins with in which tests run. They run in whatever process asks for them, also beside
+/// the one that builds, so the name says which process that is.
+pub(super) fn tests_prefix() -> String {
+    format!("{TESTS}{}-", ProcessId::own())
+}
+
+/// What is common to all of them.
+const TESTS: &str = "build-tests-";
+
+/// Whether the directory is one for tests whose process is at work on them.
+fn owner_lives(name: &str) -> bool {
+    let owner = name.strip_prefix(TESTS).and_then(|rest| rest.rsplit_once('-'));
+    owner.and_then(|(process, _)| ProcessId::parse(process)).is_some_and(|process| process.is_alive())
 }
 
 /// A build's own directory. Removed when it is dropped.
@@ -90,12 +106,11 @@ fn build_in(
     environment.push((BUILD_MARKER.into(), room.path.clone().into()));
     let start = Instant::now();
     let commands = Commands { room, settings, environment, timeout: request.timeout, start, stop };
-    for command in &request.commands {
-        commands.run(command, log)?;
-    }
+    let ran = request.commands.iter().try_for_each(|command| commands.run(command, log));
     let elapsed = start.elapsed();
+    // However they ended: what left their groups would go on in a folder that is gone.
     end_strays(&room.path)?;
-    Ok(elapsed)
+    ran.map(|()| elapsed)
 }
 
 /// What all commands of a build share.
@@ -161,4 +176,25 @@ fn write_log(path: &Path, log: &Log) -> anyhow::Result<()> {
         fs_err::create_dir_all(directory).context("failed to make a place for a build's log")?;
     }
     fs_err::write(path, log.text()).context("failed to write a build's log")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_under_way_in_a_living_process_are_not_taken_for_leftovers() {
+        let scratch = tempfile::tempdir().unwrap();
+        let mut ended = std::process::Command::new("true").spawn().unwrap();
+        let gone = ProcessId::of(ended.id()).map(|process| process.to_string());
+        ended.wait().unwrap();
+        let own = Room::make(scratch.path(), &tests_prefix()).unwrap();
+        let left = scratch.path().join(format!("{TESTS}{}-abcdef", gone.unwrap_or_else(|| "1.1.x".to_owned())));
+        let older = scratch.path().join("build-tests-abcdef");
+        let build = scratch.path().join("build-0123456789abcdef-abcdef");
+        [&left, &older, &build].iter().for_each(|path| fs_err::create_dir(path).unwrap());
+        end_builds(scratch.path(), "build-").unwrap();
+        assert!(own.path.exists(), "somebody runs tests here");
+        assert!(!left.exists() && !older.exists() && !build.exists());
+    }
 }

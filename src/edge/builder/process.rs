@@ -229,7 +229,7 @@ impl ProcessBuilder {
         cancel: &CancellationToken,
     ) -> Result<Vec<PassedTest>, TestError> {
         fs_err::create_dir_all(&self.settings.scratch).context("failed to make the scratch directory")?;
-        let room = Room::make(&self.settings.scratch, "build-tests-")?;
+        let room = Room::make(&self.settings.scratch, &commands::tests_prefix())?;
         let place = TestPlace {
             model: model.to_path_buf(),
             directory: room.path.join("tests"),

@@ -1,5 +1,9 @@
 //! The Docker engine: one connection for the builder and the executor. The only place that names `bollard`.
 
+mod health;
+
+pub use health::Health;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

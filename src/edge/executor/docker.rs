@@ -242,7 +242,7 @@ impl DockerExecutor {
         let stopped = self.ready().await?.docker.api().stop_container(&name, Some(options)).await;
         unless(304, unless(404, stopped)).context("failed to stop a container")?;
         self.remove(&name).await?;
-        let scratch = self.scratch_of(job);
+        let scratch = scratch_in(&self.settings.artifacts.join(&job.place));
         let removed = tokio::task::spawn_blocking(move || remove_tree(&scratch)).await;
         if let Err(error) = removed.context("removing a directory panicked")? {
             // What another user's runner left when it was killed cannot always be removed, and hurts nobody.
@@ -269,12 +269,6 @@ impl DockerExecutor {
         let removals: Vec<_> = left.values().map(|(id, _)| self.remove(id)).collect();
         futures_util::stream::iter(removals).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         Ok(left.len())
-    }
-
-    /// Where the job's runs have their fresh directories.
-    #[must_use]
-    pub fn scratch_of(&self, job: &JobHandle) -> PathBuf {
-        scratch_in(&self.settings.artifacts.join(&job.place))
     }
 
     /// The engine, which has answered at least once.

@@ -7,7 +7,6 @@ mod container;
 pub mod docker;
 pub mod process;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,15 +127,6 @@ impl Executor {
         match self {
             Self::Process(executor) => on_thread(executor, ProcessExecutor::reap_orphans).await,
             Self::Docker(executor) => executor.reap_orphans(open).await,
-        }
-    }
-
-    /// Where the job's runs have their fresh directories.
-    #[must_use]
-    pub fn scratch_of(&self, job: &JobHandle) -> PathBuf {
-        match self {
-            Self::Process(executor) => executor.scratch_of(job),
-            Self::Docker(executor) => executor.scratch_of(job),
         }
     }
 }

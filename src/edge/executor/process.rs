@@ -17,11 +17,9 @@ use rustix::process::Signal;
 
 use super::JobStatus;
 use crate::domain::sweep::state::JobHandle;
-use crate::runner::job::scratch_of;
 use crate::runner::place::{self, write_durably};
 use crate::runner::processes::{self, ProcessId, wait_for_any, wait_for_end};
-use crate::runner::tree::remove_tree;
-use crate::runner::{JOB_MARKER, JobSpec, SlotsSpec, tail_of};
+use crate::runner::{JOB_MARKER, JobSpec, SlotsSpec, scratch, tail_of};
 
 /// How long a runner may take to say that it has its place.
 const ANNOUNCE_WAIT: Duration = Duration::from_secs(20);
@@ -156,13 +154,7 @@ impl ProcessExecutor {
         self.collect_children();
         let marker = place.to_str().context("the artifact store's path must be UTF-8")?;
         processes::end_where(|process| process.value(JOB_MARKER) == Some(marker))?;
-        remove_tree(&scratch_of(&self.settings.scratch, &place)).context("failed to remove a job's scratch directory")
-    }
-
-    /// Where the job's runs have their fresh directories.
-    #[must_use]
-    pub fn scratch_of(&self, job: &JobHandle) -> PathBuf {
-        scratch_of(&self.settings.scratch, &self.settings.artifacts.join(&job.place))
+        scratch::remove(&self.settings.scratch, &place)
     }
 
     /// Ends processes of jobs of this artifact store whose runner is dead, and says how many there were. Jobs whose

@@ -7,6 +7,7 @@
 //! The calls block (they read files); callers in async code use `spawn_blocking`. A [`Source`] can move between threads
 //! and cannot be shared by them: open one where it is needed, which is cheap.
 
+mod begin;
 mod change;
 mod checkout;
 mod error;
@@ -23,6 +24,7 @@ use git2::{
 
 use crate::domain::ids::{CommitSha, ObjectId, Time};
 
+pub use begin::FirstCommit;
 pub use change::{Change, ChangedFile, ManifestFile, TouchedManifest};
 pub use error::SourceError;
 pub use merge::{MergeAuthor, MergeError};

@@ -19,7 +19,7 @@ use crate::engine::{Engine, PlanOrder};
 const MOST_SWEEPS: usize = 50;
 
 /// Where sweep files lie in a repository.
-const SWEEPS: &str = "sweeps";
+pub(super) const SWEEPS: &str = "sweeps";
 
 /// A push to look at.
 pub(super) struct Push<'a> {
@@ -171,7 +171,7 @@ fn changed_sweeps(source: &Source, base: Option<&CommitSha>, head: &CommitSha) -
         .collect())
 }
 
-fn is_sweep(path: &str) -> bool {
+pub(super) fn is_sweep(path: &str) -> bool {
     path.strip_prefix(SWEEPS).is_some_and(|rest| rest.starts_with('/'))
         && (path.ends_with(".yaml") || path.ends_with(".yml"))
 }
@@ -195,6 +195,7 @@ pub(super) async fn plan_sweep(engine: &Engine, order: SweepOrder<'_>) -> Report
             path: order.path.to_owned(),
             owner: key.to_string(),
             own_version: order.own_version.cloned(),
+            called: None,
             head: Some(order.head.clone()),
         })
         .await

@@ -2,6 +2,7 @@
 
 mod analyse;
 mod build;
+mod compare;
 mod inspect;
 mod jobs;
 pub(super) mod members;
@@ -46,6 +47,10 @@ pub(super) async fn perform(engine: &Engine, effect: &Effect, cancel: &Cancellat
             let order = inspect::SweepOrder { pull, head, path, request, own_version: own_version.as_ref() };
             inspect::plan_sweep(engine, order).await
         }
+        Effect::PlanComparison { pull, head, model, source, version } => {
+            compare::plan(engine, &compare::Order { pull, head, model, source, version }).await
+        }
+        Effect::CompareVersions { pull, base, head, .. } => compare::versions(engine, pull, base, head).await,
         Effect::SubmitJobs { plan, pull, round, scope, beginning } => {
             let order = jobs::Order { plan, pull: pull.as_ref(), round: *round, scope };
             jobs::submit(engine, &order, *beginning).await

@@ -18,6 +18,7 @@ use crate::engine::Engine;
 
 /// Tells of every branch and pull request that is not as we knew it.
 pub(super) async fn compare(engine: &Engine) -> Reports {
+    forget(engine).await?;
     let Some(forge) = engine.outside().forge().cloned() else { return Ok(Vec::new()) };
     let listed = forge.clone();
     let repositories = blocking(move || Ok(listed.repositories()?)).await.context("cannot list the repositories")?;
@@ -29,6 +30,18 @@ pub(super) async fn compare(engine: &Engine) -> Reports {
     }
     jobs(engine).await?;
     Ok(events)
+}
+
+/// Forgets what is remembered for people alone and has become old; now and then, as it is a look through whole tables.
+async fn forget(engine: &Engine) -> anyhow::Result<()> {
+    let now = engine.now();
+    if engine.may_forget(now) {
+        let forgotten = engine.store().forget(now.minus(engine.outside().keep_history)).await?;
+        if forgotten > 0 {
+            tracing::info!(row.count = forgotten, "forgot {forgotten} old deliveries, events and failed tasks");
+        }
+    }
+    Ok(())
 }
 
 async fn repository_state(engine: &Engine, repository: &Repository) -> anyhow::Result<RepositoryState> {

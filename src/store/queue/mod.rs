@@ -5,6 +5,7 @@
 //! are handed out one at a time and strictly in the order in which they were kept; effects hold no key.
 
 mod claim;
+mod clock;
 pub(super) mod enqueue;
 mod finish;
 mod lease;

@@ -3,6 +3,7 @@
 mod deliveries;
 mod effects;
 mod events;
+mod history;
 mod opening;
 mod registry;
 mod replicas;

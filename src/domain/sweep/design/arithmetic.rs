@@ -13,6 +13,11 @@ const CLOSE: f64 = 1e-12;
 pub(super) const FUNCTIONS: [&str; 11] =
     ["min", "max", "abs", "floor", "ceil", "round", "sqrt", "exp", "ln", "log10", "pow"];
 
+/// What an operation says that has no value at these numbers: a division by zero, the root of a negative number.
+pub(super) const NO_VALUE: &str = "no value";
+
+type Outcome = Result<Dynamic, Box<EvalAltResult>>;
+
 /// Teaches `engine` its operators and functions.
 pub(super) fn teach(engine: &mut Engine) {
     arithmetic(engine);
@@ -50,14 +55,26 @@ impl Number {
     }
 
     /// The exact result where it is whole and fits, else the float one.
-    fn combine(self, other: Self, whole: fn(i64, i64) -> Option<i64>, broken: fn(f64, f64) -> f64) -> Dynamic {
+    fn combine(self, other: Self, whole: fn(i64, i64) -> Option<i64>, broken: fn(f64, f64) -> f64) -> Outcome {
         if let (Self::Int(left), Self::Int(right)) = (self, other)
             && let Some(result) = whole(left, right)
         {
-            return result.into();
+            return Ok(result.into());
         }
-        broken(self.float(), other.float()).into()
+        finite(broken(self.float(), other.float()))
     }
+
+    /// The same for an operation on one number.
+    fn change(self, whole: fn(i64) -> Option<i64>, broken: fn(f64) -> f64) -> Outcome {
+        match self {
+            Self::Int(value) => whole(value).map_or_else(|| finite(broken(self.float())), |result| Ok(result.into())),
+            Self::Float(value) => finite(broken(value)),
+        }
+    }
+}
+
+fn finite(result: f64) -> Outcome {
+    if result.is_finite() { Ok(result.into()) } else { Err(NO_VALUE.into()) }
 }
 
 fn arithmetic(engine: &mut Engine) {
@@ -69,14 +86,8 @@ fn arithmetic(engine: &mut Engine) {
     for power in ["**", "pow"] {
         binary(engine, power, |a, b| a.combine(b, whole_power, f64::powf));
     }
-    unary(engine, "-", |a| match a {
-        Number::Int(value) => value.checked_neg().map_or_else(|| (-a.float()).into(), Dynamic::from),
-        Number::Float(value) => (-value).into(),
-    });
-    unary(engine, "+", |a| match a {
-        Number::Int(value) => value.into(),
-        Number::Float(value) => value.into(),
-    });
+    unary(engine, "-", |a| a.change(i64::checked_neg, |a| -a));
+    unary(engine, "+", |a| a.change(Some, |a| a));
     engine.register_fn("!", |value: bool| !value);
 }
 
@@ -97,12 +108,12 @@ fn refuse(what: &str) -> Result<bool, Box<EvalAltResult>> {
 }
 
 fn comparison(engine: &mut Engine) {
-    binary(engine, "==", |a, b| (a.compare(b) == Some(Ordering::Equal)).into());
-    binary(engine, "!=", |a, b| (a.compare(b) != Some(Ordering::Equal)).into());
-    binary(engine, "<", |a, b| (a.compare(b) == Some(Ordering::Less)).into());
-    binary(engine, "<=", |a, b| a.compare(b).is_some_and(Ordering::is_le).into());
-    binary(engine, ">", |a, b| (a.compare(b) == Some(Ordering::Greater)).into());
-    binary(engine, ">=", |a, b| a.compare(b).is_some_and(Ordering::is_ge).into());
+    binary(engine, "==", |a, b| Ok((a.compare(b) == Some(Ordering::Equal)).into()));
+    binary(engine, "!=", |a, b| Ok((a.compare(b) != Some(Ordering::Equal)).into()));
+    binary(engine, "<", |a, b| Ok((a.compare(b) == Some(Ordering::Less)).into()));
+    binary(engine, "<=", |a, b| Ok(a.compare(b).is_some_and(Ordering::is_le).into()));
+    binary(engine, ">", |a, b| Ok((a.compare(b) == Some(Ordering::Greater)).into()));
+    binary(engine, ">=", |a, b| Ok(a.compare(b).is_some_and(Ordering::is_ge).into()));
     for operator in ["==", "!=", "<", "<=", ">", ">="] {
         incomparable!(engine, operator, ImmutableString, i64, "a text and a number");
         incomparable!(engine, operator, ImmutableString, f64, "a text and a number");
@@ -115,32 +126,24 @@ fn comparison(engine: &mut Engine) {
 fn functions(engine: &mut Engine) {
     binary(engine, "min", |a, b| a.combine(b, |a, b| Some(a.min(b)), f64::min));
     binary(engine, "max", |a, b| a.combine(b, |a, b| Some(a.max(b)), f64::max));
-    unary(engine, "abs", |a| match a {
-        Number::Int(value) => value.checked_abs().map_or_else(|| a.float().abs().into(), Dynamic::from),
-        Number::Float(value) => value.abs().into(),
-    });
-    for (name, function) in [
-        ("floor", f64::floor as fn(f64) -> f64),
-        ("ceil", f64::ceil),
-        ("round", f64::round),
-        ("sqrt", f64::sqrt),
-        ("exp", f64::exp),
-        ("ln", f64::ln),
-        ("log10", f64::log10),
-    ] {
-        engine.register_fn(name, move |value: i64| function(Number::Int(value).float()));
-        engine.register_fn(name, move |value: f64| function(value));
-    }
+    unary(engine, "abs", |a| a.change(i64::checked_abs, f64::abs));
+    unary(engine, "floor", |a| a.change(|_| None, f64::floor));
+    unary(engine, "ceil", |a| a.change(|_| None, f64::ceil));
+    unary(engine, "round", |a| a.change(|_| None, f64::round));
+    unary(engine, "sqrt", |a| a.change(|_| None, f64::sqrt));
+    unary(engine, "exp", |a| a.change(|_| None, f64::exp));
+    unary(engine, "ln", |a| a.change(|_| None, f64::ln));
+    unary(engine, "log10", |a| a.change(|_| None, f64::log10));
 }
 
-fn binary(engine: &mut Engine, name: &str, operation: fn(Number, Number) -> Dynamic) {
+fn binary(engine: &mut Engine, name: &str, operation: fn(Number, Number) -> Outcome) {
     engine.register_fn(name, move |a: i64, b: i64| operation(Number::Int(a), Number::Int(b)));
     engine.register_fn(name, move |a: i64, b: f64| operation(Number::Int(a), Number::Float(b)));
     engine.register_fn(name, move |a: f64, b: i64| operation(Number::Float(a), Number::Int(b)));
     engine.register_fn(name, move |a: f64, b: f64| operation(Number::Float(a), Number::Float(b)));
 }
 
-fn unary(engine: &mut Engine, name: &str, operation: fn(Number) -> Dynamic) {
+fn unary(engine: &mut Engine, name: &str, operation: fn(Number) -> Outcome) {
     engine.register_fn(name, move |a: i64| operation(Number::Int(a)));
     engine.register_fn(name, move |a: f64| operation(Number::Float(a)));
 }

@@ -6,7 +6,7 @@
 
 use rhai::{AST, Dynamic, Engine, EvalAltResult, OptimizationLevel, ParseErrorType, Position, Scope};
 
-use super::arithmetic::{FUNCTIONS, teach};
+use super::arithmetic::{FUNCTIONS, NO_VALUE, teach};
 use crate::domain::diagnostic::Diagnostic;
 use crate::domain::parameters::{Parameter, Value};
 use crate::domain::sweep::spec;
@@ -20,6 +20,17 @@ const MAX_DEPTH: usize = 64;
 
 /// Most operations of one evaluation.
 const MAX_OPERATIONS: u64 = 2000;
+
+/// What an expression says of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Truth {
+    /// It holds.
+    Yes,
+    /// It does not.
+    No,
+    /// It has no value there: it divides by zero, or takes the root of a negative number.
+    NoValue,
+}
 
 /// An expression over a model's parameters, ready to be evaluated.
 pub(crate) struct Condition {
@@ -55,6 +66,10 @@ impl Condition {
             let hint = Some("write texts in double quotes".to_owned());
             return Err(source.fault(written.place, "backticks cannot be used in an expression", hint));
         }
+        if let Some(single) = in_single_quotes(text) {
+            let hint = Some(format!("write texts in double quotes: `\"{}\"`", shown(single)));
+            return Err(source.fault(written.place, "single quotes cannot be used in an expression", hint));
+        }
         let mentioned: Vec<&str> = words(text).collect();
         let used: Vec<(usize, String)> = parameters
             .iter()
@@ -85,20 +100,22 @@ impl Condition {
     }
 
     /// Whether the point with these values stays.
-    pub(crate) fn holds(&self, values: &[Value]) -> Result<bool, Diagnostic> {
+    pub(crate) fn holds(&self, values: &[Value]) -> Result<Truth, Diagnostic> {
         let mut scope = Scope::new();
         for (index, name) in &self.used {
             scope.push_dynamic(name.as_str(), dynamic(&values[*index]));
         }
         match self.engine.eval_ast_with_scope::<Dynamic>(&mut scope, &self.expression) {
-            Ok(result) => result.as_bool().map_err(|found| {
-                let message = format!("`where` must be true or false; this is {}", plain_type(found));
-                self.source.fault(
-                    self.written.place,
-                    message,
-                    Some("compare it with something: `A + B <= 1`".to_owned()),
-                )
-            }),
+            Ok(result) => match result.as_bool() {
+                Ok(true) => Ok(Truth::Yes),
+                Ok(false) => Ok(Truth::No),
+                Err(found) => {
+                    let message = format!("`where` must be true or false; this is {}", plain_type(found));
+                    let hint = Some("compare it with something: `A + B <= 1`".to_owned());
+                    Err(self.source.fault(self.written.place, message, hint))
+                }
+            },
+            Err(error) if has_no_value(&error) => Ok(Truth::NoValue),
             Err(error) => Err(self.failure(&error, values)),
         }
     }
@@ -128,6 +145,16 @@ impl Condition {
         let message = format!("`where` cannot be evaluated at {}: {}", at.join(", "), sentence(&error.to_string()));
         self.source.fault(place(1), message, None)
     }
+}
+
+fn has_no_value(error: &EvalAltResult) -> bool {
+    matches!(error, EvalAltResult::ErrorRuntime(reason, _) if reason.is_string() && reason.to_string() == NO_VALUE)
+}
+
+/// What stands in single quotes, where those are no part of a text in double quotes.
+fn in_single_quotes(text: &str) -> Option<&str> {
+    let outside = text.split('"').step_by(2).find_map(|part| part.split_once('\''))?;
+    outside.1.split('\'').next()
 }
 
 /// The words of an expression, outside of quotes as well as inside.
@@ -294,7 +321,8 @@ mod tests {
             Value::List(vec![Value::Int(1), Value::Int(2)]),
         ];
         let condition = Condition::new(&written, reader.source(), &parameters);
-        condition.and_then(|condition| condition.holds(&values)).map_err(|fault| picture(&fault.into()))
+        let truth = condition.and_then(|condition| condition.holds(&values));
+        truth.map(|truth| truth == Truth::Yes).map_err(|fault| picture(&fault.into()))
     }
 
     fn of(expression: &str) -> bool {
@@ -320,7 +348,14 @@ mod tests {
         assert!(of("9223372036854775807 + N > 0"));
         assert!(of("FLAG || false") && of("!FLAG == false") && of("FLAG == true"));
         assert!(of("NAME == \"none\"") && of("NAME != \"join\""));
-        assert!(!of("1 / 0 < 3"));
+    }
+
+    #[test]
+    fn where_an_expression_has_no_value_no_point_stays() {
+        for text in ["1 / 0 < 3", "1 / 0 > 3", "N % 0 == 0", "sqrt(-1) < 3 || true", "ln(0) < 3", "exp(1000) > 3"] {
+            assert!(!of(text), "{text}");
+        }
+        assert!(of("N == 7 || 1 / 0 > 3"), "what is not needed is not calculated");
     }
 
     #[test]
@@ -380,6 +415,11 @@ mod tests {
         | where: NAME > 1
         |             ^
         ");
+        insta::assert_snapshot!(fault("where: \"NAME == 'none'\""), @r#"
+        sweeps/s.yaml:1:8: single quotes cannot be used in an expression (hint: write texts in double quotes: `"none"`)
+        | where: "NAME == 'none'"
+        |        ^^^^^^^^^^^^^^^^
+        "#);
         insta::assert_snapshot!(fault("where: YEARS > 1"), @r"
         sweeps/s.yaml:1:8: `YEARS` is a list and cannot be compared
         | where: YEARS > 1

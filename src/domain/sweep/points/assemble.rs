@@ -9,7 +9,8 @@ use crate::domain::diagnostic::Faults;
 use crate::domain::manifest::Manifest;
 use crate::domain::manifest::paths::{Whole, joined, relative};
 use crate::domain::parameters::{Given, Parameter, Value};
-use crate::domain::sweep::design::condition::Condition;
+use crate::domain::report::numbers::plural;
+use crate::domain::sweep::design::condition::{Condition, Truth};
 use crate::domain::sweep::design::grid::{Axis, Grid};
 use crate::domain::sweep::design::levels::{Said, key, said};
 use crate::domain::sweep::design::rows::{Rows, entry, find};
@@ -326,6 +327,7 @@ impl<'a> Assembly<'a> {
         let mut kept = Kept::new(self.parameters().len());
         let mut counts = PlanCounts::default();
         let mut matched = vec![false; filter.exclude.len()];
+        let mut without_value = 0;
         let plain = matches!(generator, Generator::Grid(_)) && filter.is_empty();
         if let (true, Generator::Grid(grid)) = (plain, &generator) {
             counts.generated = grid.axes.iter().map(Axis::count).product();
@@ -338,10 +340,14 @@ impl<'a> Assembly<'a> {
                 for (entry, matched) in filter.exclude.iter().zip(&mut matched).filter(|(_, matched)| !**matched) {
                     *matched = entry.iter().all(|(index, value)| values[*index] == *value);
                 }
-                match filter.keeps(values) {
-                    Ok(true) if seen.is_first(values) => kept.add(values, &generator),
-                    Ok(true) => counts.repeated += 1,
-                    Ok(false) => counts.rejected += 1,
+                match filter.judge(values) {
+                    Ok(Truth::Yes) if seen.is_first(values) => kept.add(values, &generator),
+                    Ok(Truth::Yes) => counts.repeated += 1,
+                    Ok(Truth::No) => counts.rejected += 1,
+                    Ok(Truth::NoValue) => {
+                        counts.rejected += 1;
+                        without_value += 1;
+                    }
                     Err(fault) => {
                         reader.note(fault);
                         return None;
@@ -365,9 +371,16 @@ impl<'a> Assembly<'a> {
             }
         }
         if kept.runs == 0 {
-            self.nothing_left(counts, reader);
+            self.nothing_left(counts, without_value, reader);
             return None;
         }
+        if without_value > 0 {
+            let points = plural(without_value, "point");
+            let were = if without_value == 1 { "was" } else { "were" };
+            self.notes
+                .push(format!("{points} where the condition has no value (it divides by zero, say) {were} left out"));
+        }
+        self.undeclared_outputs();
         for (entry, _) in self.spec.raw().exclude.iter().flatten().zip(&matched).filter(|(_, matched)| !**matched) {
             self.notes.push(format!("the `exclude` entry in line {} matches no point", entry.place.line));
         }
@@ -417,13 +430,32 @@ impl<'a> Assembly<'a> {
         None
     }
 
-    fn nothing_left(&self, counts: PlanCounts, reader: &mut Reader) {
+    /// Outputs that nobody has declared are no fault: a model may write more than its manifest says.
+    fn undeclared_outputs(&mut self) {
+        let columns = &self.manifest.outputs.columns;
+        for output in self.spec.outputs.iter().filter(|output| !columns.is_empty() && !columns.contains_key(*output)) {
+            let hint = did_you_mean(output, columns.keys().map(String::as_str));
+            let hint = hint.map_or_else(String::new, |hint| format!(" ({hint})"));
+            let output = shown(output);
+            self.notes.push(format!(
+                "the manifest declares no output `{output}`; it is empty unless the model writes it{hint}"
+            ));
+        }
+    }
+
+    fn nothing_left(&self, counts: PlanCounts, without_value: u64, reader: &mut Reader) {
         let raw = self.spec.raw();
         let place = raw.r#where.as_ref().map(|condition| condition.place);
         let place = place.or_else(|| raw.exclude.as_ref().and_then(|exclude| exclude.first()).map(|entry| entry.place));
         let message = match counts.generated {
             1 => "the only point is rejected".to_owned(),
             generated => format!("all {} points are rejected", grouped(generated.into())),
+        };
+        let message = match without_value {
+            0 => message,
+            points => {
+                format!("{message}; at {} `where` has no value because it divides by zero", grouped(points.into()))
+            }
         };
         reader.fault(place.unwrap_or(Place::START), message, Some("loosen `where` or `exclude`".to_owned()));
     }

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::domain::sweep::plan::{MaxFailures, RunLimits};
+use crate::domain::sweep::retry::RetryRules;
 use crate::domain::yaml::NoFiles;
 use crate::domain::yaml::tests::picture;
 
@@ -469,6 +470,10 @@ fn a_sweep_file_says_its_name_its_model_and_its_limits() {
     };
     assert_eq!(spec.limits(), limits);
     assert_eq!(spec.outputs, ["revenue"]);
+    let text = "sweep: s\nmodel: urban/tax\nrun: {canary: 3, pack: 4m, retry: {interruption: 5, oom: {times: 2, memory: x1.5}, error: 1}}\n";
+    let limits = SweepSpec::parse("sweeps/s.yaml", text).unwrap().limits();
+    assert_eq!((limits.canary, limits.pack_ms), (Some(3), Some(240_000)));
+    assert_eq!(limits.retry, RetryRules { interruption: 5, oom: 2, oom_factor: 1.5, timeout: 0, error: 1 });
     let counted = SweepSpec::parse("sweeps/s.yaml", "sweep: s\nmodel: urban/tax\nrun: {max_failures: 3}\n").unwrap();
     assert_eq!(counted.limits().max_failures, Some(MaxFailures::Count(3)));
 }
@@ -522,30 +527,39 @@ fn what_a_sweep_file_may_not_say_is_refused_by_name() {
         "
     );
     insta::assert_snapshot!(
-        told("sweep: s\nmodel: urban/tax\nrun: {executor: aws, timeout: 3m, pack: 4m, retry: 1, max_paralel: 0, budget: 2, max_failures: many}\n"),
+        told("sweep: s\nmodel: urban/tax\nrun: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}\n"),
         @r"
-        sweeps/s.yaml:3:7: `executor` is not part of this release (hint: the instance's settings choose the executor)
-        | run: {executor: aws, timeout: 3m, pack: 4m, retry: 1, max_paralel: 0, budget: 2, max_failures: many}
-        |       ^^^^^^^^
-        sweeps/s.yaml:3:22: `timeout` is not part of this release (hint: the manifest's `run.timeout` decides)
-        | run: {executor: aws, timeout: 3m, pack: 4m, retry: 1, max_paralel: 0, budget: 2, max_failures: many}
-        |                      ^^^^^^^
-        sweeps/s.yaml:3:35: `pack` is not part of this release (hint: runs are packed into jobs by themselves)
-        | run: {executor: aws, timeout: 3m, pack: 4m, retry: 1, max_paralel: 0, budget: 2, max_failures: many}
-        |                                   ^^^^
-        sweeps/s.yaml:3:45: `retry` is not part of this release (hint: interrupted runs are done again by themselves; failed ones on `/modelship retry`)
-        | run: {executor: aws, timeout: 3m, pack: 4m, retry: 1, max_paralel: 0, budget: 2, max_failures: many}
-        |                                             ^^^^^
-        sweeps/s.yaml:3:55: unknown key `max_paralel` (hint: did you mean `max_parallel`?)
-        | run: {executor: aws, timeout: 3m, pack: 4m, retry: 1, max_paralel: 0, budget: 2, max_failures: many}
-        |                                                       ^^^^^^^^^^^
-        sweeps/s.yaml:3:79: `2` is not an amount of money (hint: write the amount and its currency: `2 USD`)
-        | run: {executor: aws, timeout: 3m, pack: 4m, retry: 1, max_paralel: 0, budget: 2, max_failures: many}
-        |                                                                               ^
-        sweeps/s.yaml:3:96: `many` is not a limit on failures (hint: write a number of runs (`3`) or a share of them (`5%`))
-        | run: {executor: aws, timeout: 3m, pack: 4m, retry: 1, max_paralel: 0, budget: 2, max_failures: many}
-        |                                                                                                ^^^^
-        "
+    sweeps/s.yaml:3:7: `executor` is not part of this release (hint: the instance's settings choose the executor)
+    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
+    |       ^^^^^^^^
+    sweeps/s.yaml:3:22: `timeout` is not part of this release (hint: the manifest's `run.timeout` decides)
+    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
+    |                      ^^^^^^^
+    sweeps/s.yaml:3:41: `4` is not a duration (hint: write how long a job should last: `4m`)
+    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
+    |                                         ^
+    sweeps/s.yaml:3:65: `oom` is 11; it must be at most 10
+    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
+    |                                                                 ^^
+    sweeps/s.yaml:3:77: `2` is no factor (hint: write what it is multiplied with: `x2`)
+    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
+    |                                                                             ^
+    sweeps/s.yaml:3:88: `error` is 99; it must be at most 10
+    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
+    |                                                                                        ^^
+    sweeps/s.yaml:3:101: `canary` is 101; it must be at most 100
+    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
+    |                                                                                                     ^^^
+    sweeps/s.yaml:3:106: unknown key `max_paralel` (hint: did you mean `max_parallel`?)
+    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
+    |                                                                                                          ^^^^^^^^^^^
+    sweeps/s.yaml:3:130: `2` is not an amount of money (hint: write the amount and its currency: `2 USD`)
+    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
+    |                                                                                                                                  ^
+    sweeps/s.yaml:3:147: `many` is not a limit on failures (hint: write a number of runs (`3`) or a share of them (`5%`))
+    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
+    |                                                                                                                                                   ^^^^
+    "
     );
     insta::assert_snapshot!(told("sweep: s\nmodel: urban/tax\nrun: {max_parallel: 0, budget: 2, max_failures: 150%}\n"), @r"
     sweeps/s.yaml:3:21: `max_parallel` must be at least 1 and fit into 32 bits
@@ -577,4 +591,28 @@ fn what_a_sweep_file_may_not_say_is_refused_by_name() {
     | parameters: {A: {normal: {mean: 0, sd: 1}}, B: {range: {start: 1}, choice: []}}
     |                                             ^
     ");
+}
+
+#[test]
+fn points_where_the_condition_has_no_value_are_left_out_counted_and_told() {
+    let design = design("parameters: {EXEMPT: [0, 1, 2, 4]}\nwhere: 4 / EXEMPT > 1\n");
+    assert_eq!((design.rejected(), design.runs()), (2, 2));
+    insta::assert_snapshot!(design.notes().join("\n"), @"1 point where the condition has no value (it divides by zero, say) was left out");
+    insta::assert_snapshot!(fault("parameters: {EXEMPT: [0]}\nwhere: 4 / EXEMPT > 1\n"), @r"
+    sweeps/s.yaml:4:8: the only point is rejected; at 1 `where` has no value because it divides by zero (hint: loosen `where` or `exclude`)
+    | where: 4 / EXEMPT > 1
+    |        ^^^^^^^^^^^^^^
+    ");
+}
+
+#[test]
+fn an_output_that_the_manifest_does_not_declare_is_worth_a_note() {
+    let declared = MANIFEST.replace("{summary: s.json}", "{summary: s.json, columns: {revenue: {}}}");
+    let declared = Manifest::parse("modelship.yaml", &declared, &NoFiles).unwrap();
+    let text = "sweep: s\nmodel: urban/tax\noutputs: [revenu, revenue]\n";
+    let spec = SweepSpec::parse("sweeps/s.yaml", text).unwrap();
+    let notes =
+        |manifest: &Manifest| Design::new(&spec, manifest, &NoFiles, Limits::default()).unwrap().notes().join("\n");
+    insta::assert_snapshot!(notes(&declared), @"the manifest declares no output `revenu`; it is empty unless the model writes it (did you mean `revenue`?)");
+    assert_eq!(notes(&manifest()), "", "a manifest that declares nothing says nothing about them");
 }

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::{Design, Filter, Generator, Point, Role};
 use crate::domain::diagnostic::Diagnostic;
 use crate::domain::parameters::Value;
+use crate::domain::sweep::design::condition::Truth;
 use crate::domain::sweep::design::grid::GridWalk;
 use crate::domain::sweep::design::rows::RowsWalk;
 
@@ -138,12 +139,17 @@ impl Generator {
 impl Filter {
     /// Whether the point stays.
     pub(super) fn keeps(&self, values: &[Value]) -> Result<bool, Diagnostic> {
+        Ok(self.judge(values)? == Truth::Yes)
+    }
+
+    /// Whether the point stays, or nobody can tell.
+    pub(super) fn judge(&self, values: &[Value]) -> Result<Truth, Diagnostic> {
         if self.exclude.iter().any(|entry| entry.iter().all(|(index, value)| values[*index] == *value)) {
-            return Ok(false);
+            return Ok(Truth::No);
         }
         match &self.condition {
             Some(condition) => condition.holds(values),
-            None => Ok(true),
+            None => Ok(Truth::Yes),
         }
     }
 }

@@ -3,10 +3,13 @@
 mod limits;
 mod raw;
 
+use serde_json::json;
+
 use super::plan::RunLimits;
 use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::event::SweepRequest;
 use crate::domain::ids::{ModelName, SweepName};
+use crate::domain::manifest::{Manifest, TestKind};
 use crate::domain::yaml::{Place, Placed, Reader, Source, shown};
 
 pub(crate) use limits::{budget_usd, parallel};
@@ -38,6 +41,31 @@ impl SweepSpec {
         let (mut reader, raw) = Reader::record::<RawSweep>(path, text)?;
         let spec = Self::checked(raw, &mut reader);
         reader.finish(spec)
+    }
+
+    /// The runs that the tests of the manifest at `path` declare, as a sweep called `tests`.
+    ///
+    /// # Errors
+    /// When no test is a run.
+    pub fn of_tests(path: &str, manifest: &Manifest) -> Result<Self, Faults> {
+        let points: Vec<serde_json::Value> = manifest
+            .tests
+            .iter()
+            .filter_map(|test| match &test.kind {
+                TestKind::Run { parameters, .. } => {
+                    Some(parameters.iter().map(|(name, value)| (name.clone(), json!(value))).collect())
+                }
+                TestKind::Command { .. } => None,
+            })
+            .map(serde_json::Value::Object)
+            .collect();
+        if points.is_empty() {
+            let hint = Some("write a test with `parameters` and `expect`".to_owned());
+            return Err(Diagnostic::of_file(path, "no test of the manifest runs the model", hint).into());
+        }
+        // JSON is YAML, so this is a sweep file like any other.
+        let file = json!({"sweep": "tests", "model": manifest.model.to_string(), "design": {"points": points}});
+        Self::parse(path, &file.to_string())
     }
 
     fn checked(raw: RawSweep, reader: &mut Reader) -> Option<Self> {

@@ -1,0 +1,161 @@
+//! What other programs hold: the database, the repositories and the forge, the secrets.
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+
+use super::Check;
+use crate::domain::ids::Time;
+use crate::domain::report::numbers;
+use crate::edge::forge::local::LocalForge;
+use crate::engine::system_time;
+use crate::settings::{ForgeSettings, Settings};
+use crate::store::{Store, StoreError};
+
+/// How far the clocks of this machine and of the database may be apart. Leases last 30 seconds.
+const CLOCKS: Duration = Duration::from_secs(5);
+
+/// Before this moment, 2025-01-01, no clock is right.
+const EARLIEST: Time = Time(1_735_689_600_000);
+
+/// The fewest bytes of a secret that nobody guesses.
+const SECRET: usize = 16;
+
+/// The database, and the clock beside it.
+pub(super) async fn database(settings: &Settings) -> Vec<Check> {
+    let store = match Store::open(settings.database.expose_secret()).await {
+        Ok(store) => store,
+        Err(error) => {
+            return vec![Check::bad(
+                "database",
+                reasons(error),
+                "mend `database` in the settings, or MODELSHIP_DATABASE",
+            )];
+        }
+    };
+    let before = system_time();
+    let about = store.about().await;
+    let after = system_time();
+    store.close().await;
+    match about {
+        Ok(about) => {
+            let found =
+                format!("{} at {}, {}", about.system, store.address(), numbers::plural(about.migrations, "migration"));
+            vec![Check::good("database", found), clock(before, about.now, after)]
+        }
+        Err(error) => vec![Check::bad("database", reasons(error), "look at its disk and at its server")],
+    }
+}
+
+/// Whether this machine's clock makes sense, and agrees with the database's where that has one.
+fn clock(before: Time, theirs: Option<Time>, after: Time) -> Check {
+    const ADVICE: &str = "let the clocks be set by the network: `timedatectl set-ntp true`";
+    if before < EARLIEST {
+        return Check::bad("clock", "this machine's clock is years behind", ADVICE);
+    }
+    let Some(theirs) = theirs else { return Check::good("clock", "this machine's alone") };
+    let apart = before.since(theirs).max(theirs.since(after));
+    let found = format!(
+        "{} apart from the database's",
+        numbers::duration(u64::try_from(apart.as_millis()).unwrap_or(u64::MAX))
+    );
+    if apart > CLOCKS { Check::bad("clock", found, ADVICE) } else { Check::good("clock", found) }
+}
+
+/// What went wrong, and why.
+fn reasons(error: StoreError) -> String {
+    format!("{:#}", anyhow::Error::from(error))
+}
+
+/// The repository or the forge, and the forge's hooks.
+pub(super) fn forge(settings: &Settings) -> Vec<Check> {
+    let root = match &settings.forge {
+        ForgeSettings::Laptop { repository } if repository.join(".git").exists() => {
+            return vec![Check::good("repository", repository.display().to_string())];
+        }
+        ForgeSettings::Laptop { repository } => {
+            return vec![Check::bad(
+                "repository",
+                format!("`{}` is no git repository", repository.display()),
+                "begin with `git init` and a commit, or name a server's settings with `--settings FILE`",
+            )];
+        }
+        ForgeSettings::Local { root } => root,
+    };
+    let opened = LocalForge::open(root, system_time).and_then(|forge| Ok((forge.repositories()?, forge)));
+    match opened {
+        Err(error) => {
+            vec![Check::bad(
+                "forge",
+                error.to_string(),
+                "make one with `modelship init --forge DIR`, or mend `forge` in the settings",
+            )]
+        }
+        Ok((repositories, forge)) => {
+            let found = format!("{}, repositories: {}", root.display(), repositories.len());
+            let broken: Vec<_> = repositories
+                .iter()
+                .filter(|repository| !calls_a_program(&forge.git_dir(&repository.name).join("hooks/post-receive")))
+                .map(|repository| repository.name.to_string())
+                .collect();
+            let hooks = match broken.as_slice() {
+                [] => Check::good("hooks", "every push is told to the server"),
+                broken => Check::bad(
+                    "hooks",
+                    format!("those of {} call no program that is there", broken.join(", ")),
+                    "start `modelship serve` once: it writes them anew",
+                ),
+            };
+            vec![Check::good("forge", found), hooks]
+        }
+    }
+}
+
+/// Whether the hook is there, may be executed, and calls a program that is there.
+fn calls_a_program(hook: &std::path::Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    let executable = |path: &std::path::Path| {
+        fs_err::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    let Ok(text) = fs_err::read_to_string(hook) else { return false };
+    let program = text.split("exec '").nth(1).and_then(|rest| rest.split("' forge-hook").next());
+    let program = program.map(|program| program.replace(r"'\''", "'"));
+    executable(hook) && program.is_some_and(|program| executable(std::path::Path::new(&program)))
+}
+
+/// The secrets that sign webhooks. A laptop receives none.
+pub(super) fn secrets(settings: &Settings) -> Option<Check> {
+    let ForgeSettings::Local { root } = &settings.forge else { return None };
+    let own = LocalForge::open(root, system_time).and_then(|forge| forge.webhook_secret());
+    let mut secrets = settings.server.webhook_secrets.clone();
+    match own {
+        Ok(own) => secrets.push(own),
+        Err(error) => return Some(Check::bad("webhook secrets", error.to_string(), "mend the forge's folder")),
+    }
+    let short = secrets.iter().filter(|secret| secret.expose_secret().len() < SECRET).count();
+    let found = numbers::plural(secrets.len() as u64, "secret");
+    Some(match short {
+        0 => Check::good("webhook secrets", found),
+        short => Check::bad(
+            "webhook secrets",
+            format!("{short} of {found} can be guessed"),
+            format!("use at least {SECRET} characters, for instance of `openssl rand -hex 32`"),
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_that_are_apart_are_told() {
+        let now = Time(EARLIEST.0 + 1_000_000);
+        let at = |offset: i64| Some(Time(now.0 + offset));
+        assert_eq!(clock(now, None, now).mark(), "ok");
+        assert_eq!(clock(now, at(1_000), now.plus(Duration::from_secs(2))).mark(), "ok");
+        assert_eq!(clock(now, at(60_000), now).mark(), "BAD");
+        assert_eq!(clock(now, at(-60_000), now).mark(), "BAD");
+        assert_eq!(clock(Time(0), None, Time(0)).mark(), "BAD");
+    }
+}

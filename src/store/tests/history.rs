@@ -1,0 +1,48 @@
+use super::{Database, LEASE, NOW, at, claim_quick, comment, decide_effects, event, now, on_every_database, owner};
+use crate::domain::ids::{Digest, Time};
+use crate::store::deliveries::{Accepted, NewDelivery};
+use crate::store::queue::NewEffect;
+
+on_every_database!(only_what_is_old_and_over_is_forgotten, a_clock_that_was_set_back_keeps_nothing_waiting,);
+
+fn delivery(id: &str, received_at: Time) -> NewDelivery {
+    NewDelivery { id: id.to_owned(), event: "push".to_owned(), body_digest: Digest::of(id), received_at }
+}
+
+async fn only_what_is_old_and_over_is_forgotten(database: &Database) {
+    let store = &database.store;
+    store.accept_delivery(&delivery("old", NOW), &[event(1, "old")], NOW).await.unwrap();
+    decide_effects(store, vec![now(comment("failed")), now(comment("waiting"))], NOW).await;
+    let failed = claim_quick(store, NOW).await.remove(0);
+    store.fail_effect(&failed.lease, "no", None, &[], NOW).await.unwrap();
+    store.accept_delivery(&delivery("new", at(100)), &[], at(100)).await.unwrap();
+    let before = store.pending(at(100)).await.unwrap();
+
+    assert_eq!(store.forget(NOW).await.unwrap(), 0, "nothing is from before that");
+    assert!(store.forget(at(100)).await.unwrap() >= 3, "a delivery, a decided event and a failed task");
+    assert_eq!(store.forget(at(100)).await.unwrap(), 0);
+    let after = store.pending(at(100)).await.unwrap();
+    assert_eq!((after.events, after.effects, after.leased), (before.events, before.effects, before.leased));
+    assert_eq!((before.failed, after.failed), (1, 0));
+    let again = |id, time| async move { store.accept_delivery(&delivery(id, time), &[], time).await.unwrap() };
+    assert_eq!(again("new", at(100)).await, Accepted::Repeated);
+    assert_eq!(again("old", at(100)).await, Accepted::New);
+}
+
+async fn a_clock_that_was_set_back_keeps_nothing_waiting(database: &Database) {
+    let store = &database.store;
+    assert_eq!(store.newest_moment().await.unwrap(), None);
+    let later = NewEffect { not_before: Some(at(7300)), ..now(comment("later")) };
+    decide_effects(store, vec![now(comment("taken")), later], at(7200)).await;
+    assert_eq!(claim_quick(store, at(7200)).await.len(), 1, "and its worker dies");
+    assert_eq!(store.newest_moment().await.unwrap(), Some(at(7200)));
+
+    // Two hours back.
+    assert!(claim_quick(store, NOW).await.is_empty());
+    assert_eq!(store.clock_was_set_back(NOW, LEASE).await.unwrap(), 2);
+    assert_eq!(claim_quick(store, NOW).await.len(), 1, "what waited is due");
+    assert!(store.claim_event(&owner(), NOW, LEASE).await.unwrap().is_none());
+    let expired = NOW.plus(LEASE);
+    assert_eq!(claim_quick(store, expired).await.len(), 2, "and what the dead had is free once its time has run out");
+    assert_eq!(store.clock_was_set_back(expired, LEASE).await.unwrap(), 0);
+}
