@@ -46,6 +46,14 @@ pub(super) fn job(sweep: &SweepId, number: u32, round: u32) -> Result<ArtifactKe
     key(format!("sweeps/{sweep}/jobs/{number}/{round}"))
 }
 
+/// The sweep and the round of the job in `place`; none when it is of no sweep.
+pub(super) fn round_of(place: &str) -> Option<(SweepId, u32)> {
+    match *place.split('/').collect::<Vec<_>>() {
+        ["sweeps", sweep, "jobs", _, round] => Some((SweepId::parse(sweep).ok()?, round.parse().ok()?)),
+        _ => None,
+    }
+}
+
 /// The runs that the jobs of a round are told to do. Not in a job's place: no job may change what it is measured by.
 pub(super) fn slice(sweep: &SweepId, round: u32) -> Result<ArtifactKey> {
     key(format!("sweeps/{sweep}/rounds/{round}/slice.jsonl"))

@@ -202,6 +202,14 @@ impl Engine {
         let mut open: Vec<_> = self.store.open_jobs().await?.into_iter().map(|job| job.handle).collect();
         let replays = replay::clear_abandoned(&self.outside).await;
         open.extend(replays.context("cannot look for replays that nobody waits for")?);
+        // Jobs that were started and not written down yet: whoever submits them again finds them.
+        for job in self.outside.executor.found().await.context("cannot look for runs under way")? {
+            if let Some((sweep, round)) = keys::round_of(&job.place)
+                && perform::reconcile::is_wanted(self, &sweep, round).await?
+            {
+                open.push(job);
+            }
+        }
         let runs = self.outside.executor.reap_orphans(&open).await;
         let runs = runs.context("cannot look for runs that nobody watches")?;
         let outside = self.share_outside();

@@ -94,14 +94,15 @@ impl DockerExecutor {
     }
 
     /// Starts `jobs`, whose scratch directories and slots are this executor's own, whatever they say. A job whose
-    /// container runs, or that has ended, is not started again. When one cannot be started, those of the others that
-    /// were not known before are ended.
+    /// container runs, or that has ended, is not started again. When one cannot be started, all are ended.
     ///
     /// # Errors
     /// When a place lies outside of the artifact store or cannot be written, the image is not to be had, or the engine
     /// refuses.
     pub async fn submit(&self, jobs: &[JobSpec]) -> Result<Vec<JobHandle>, SubmitError> {
         let ready = self.ready().await?;
+        let places = jobs.iter().map(|job| self.relative(&job.place)).collect::<anyhow::Result<Vec<_>>>()?;
+        self.remove_beyond(&places).await?;
         let starts: Vec<_> = jobs.iter().map(|job| self.submit_one(ready, job)).collect();
         let mut started = futures_util::stream::iter(starts).buffered(AT_ONCE);
         let mut handles = Vec::with_capacity(jobs.len());
@@ -110,8 +111,6 @@ impl DockerExecutor {
                 Ok(handle) => handles.push(handle),
                 Err(error) => {
                     drop(started);
-                    let places =
-                        jobs.iter().map(|job| self.relative(&job.place)).collect::<anyhow::Result<Vec<_>>>()?;
                     let all: Vec<_> =
                         places.into_iter().map(|place| JobHandle { place, token: String::new() }).collect();
                     self.cancel(&all).await?;
@@ -120,6 +119,22 @@ impl DockerExecutor {
             }
         }
         Ok(handles)
+    }
+
+    /// Removes containers of the same rounds as `places` that are not among them: an earlier attempt to submit may have
+    /// made more.
+    async fn remove_beyond(&self, places: &[String]) -> anyhow::Result<()> {
+        let round_of = |place: &str| {
+            let parts: Vec<_> = place.split('/').collect();
+            (parts.len() == 5).then(|| [parts[1].to_owned(), parts[4].to_owned()])
+        };
+        for (place, (id, _)) in self.containers().await? {
+            let same = |other: &String| round_of(other).is_some_and(|round| Some(round) == round_of(&place));
+            if !places.contains(&place) && places.iter().any(same) {
+                self.remove(&id).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn submit_one(&self, ready: &Ready, job: &JobSpec) -> Result<JobHandle, SubmitError> {
@@ -257,6 +272,15 @@ impl DockerExecutor {
     /// When the engine does not answer.
     pub async fn forget(&self, job: &JobHandle) -> anyhow::Result<()> {
         self.remove(&self.name_of(&job.place)).await
+    }
+
+    /// The jobs of this artifact store that have a container.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn found(&self) -> anyhow::Result<Vec<JobHandle>> {
+        let found = self.containers().await?.into_iter();
+        Ok(found.map(|(place, (token, _))| JobHandle { place, token }).collect())
     }
 
     /// Removes the containers of this artifact store's jobs that are not among `open`, and says how many there were.

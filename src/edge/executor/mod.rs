@@ -118,6 +118,17 @@ impl Executor {
         }
     }
 
+    /// The jobs of this instance that can be found without knowing them, which are those in containers.
+    ///
+    /// # Errors
+    /// When the executor cannot be asked.
+    pub async fn found(&self) -> anyhow::Result<Vec<JobHandle>> {
+        match self {
+            Self::Process(_) => Ok(Vec::new()),
+            Self::Docker(executor) => executor.found().await,
+        }
+    }
+
     /// Ends what an earlier process of this instance left: runs whose runner is dead, and containers of jobs that are
     /// not among `open`. Says how many there were. Called when the server starts.
     ///

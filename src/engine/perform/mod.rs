@@ -6,7 +6,7 @@ mod compare;
 mod inspect;
 mod jobs;
 pub(super) mod members;
-mod reconcile;
+pub(super) mod reconcile;
 mod registry;
 mod talk;
 
