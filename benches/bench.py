@@ -37,6 +37,7 @@ class Bench:
         self.place = target() / "bench"
         self.work = self.place / f"work-{os.getpid()}"
         self.made: dict[str, Path] = {}
+        self.folders = 0
 
     def __enter__(self) -> "Bench":
         self.work.mkdir(parents=True)
@@ -94,6 +95,17 @@ class Bench:
             install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "parallel"]
             subprocess.run(install, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         return shutil.which("parallel") is not None
+
+    def folder(self, name: str) -> Path:
+        """An empty folder that nobody had before.
+
+        Nothing is removed before all is measured: for minutes ext4 passes over the numbers of removed files one by one
+        when it makes new files, and whoever comes next would pay for that.
+        """
+        self.folders += 1
+        made = self.work / f"{name}-{self.folders}"
+        made.mkdir()
+        return made
 
     # --- rounds --------------------------------------------------------------------------------------------------
 

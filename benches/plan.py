@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-import subprocess
 import time
 
 from benches.bench import HERE, Bench, run
@@ -22,12 +21,13 @@ parameters:
 
 
 def measure(bench: Bench) -> list[Line]:
-    hub = table_hub(bench, bench.work / "hub", {"million": SWEEP})
-    env = environment(bench)
+    hub = table_hub(bench, bench.folder("hub") / "hub", {"million": SWEEP})
+    state = bench.folder("state")
+    env = environment(bench, MODELSHIP_STATE=str(state))
     run([bench.modelship, "build", "bench/table"], cwd=hub, env=env)
     ours, memory, peer, limit = [], [], [], []
     for _ in bench.rounds(5, quick=3):
-        sweeps = hub / ".modelship/artifacts/sweeps"
+        sweeps = state / "artifacts/sweeps"
         shutil.rmtree(sweeps, ignore_errors=True)
         settle()
         ran = run([bench.modelship, "sweep", "plan", "sweeps/million.yaml", "--output", "json"], cwd=hub, env=env)
@@ -40,15 +40,9 @@ def measure(bench: Bench) -> list[Line]:
         peer.append(run([bench.python(), str(HERE / "peers/product_json.py"), str(out)]).wall)
         # No plan with a hash for each point can be written in less time than hashing and writing takes.
         (points,) = sweeps.glob("*/points.jsonl")
-        content = points.read_bytes()
         copy = bench.work / "copy"
         settle()
-        began = time.perf_counter()
-        with open(copy, "wb") as file:
-            file.write(content)
-        subprocess.run(["sync", "-d", str(copy)], check=True)
-        limit.append(time.perf_counter() - began)
-        del content
+        limit.append(run(["dd", f"if={points}", f"of={copy}", "bs=1M", "conv=fdatasync", "status=none"]).wall)
         for left in [out, copy]:
             left.unlink()
     began = time.perf_counter()

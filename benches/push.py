@@ -35,9 +35,9 @@ outputs:
 
 
 def measure(bench: Bench) -> list[Line]:
-    hub = repository(bench.work / "hub")
+    hub = repository(bench.folder("hub") / "hub")
     pushes = bench.size(40, 15)
-    with Server(bench, bench.work / "server", "process: {builds: 2}\nreconcile_every: 1h\n") as server:
+    with Server(bench, bench.folder("server"), "process: {builds: 2}\nreconcile_every: 1h\n") as server:
         bench.say(f"pushing {COMMITS} commits with {MANIFESTS} manifests, each built once")
         push(hub, server, "main")
         until("the first builds", lambda: len(server.decided("VersionRegistered")) >= MANIFESTS and server.is_quiet(), 600)

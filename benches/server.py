@@ -15,8 +15,8 @@ from benches.table import Line
 def measure(bench: Bench) -> list[Line]:
     runs = bench.size(100_000, 10_000)
     deliveries = bench.size(400, 100)
-    hub = table_hub(bench, bench.work / "hub", {})
-    with Server(bench, bench.work / "server", "reconcile_every: 1h\n") as server:
+    hub = table_hub(bench, bench.folder("hub") / "hub", {})
+    with Server(bench, bench.folder("server"), "reconcile_every: 1h\n") as server:
         push(hub, server, "main")
         until("the first version", lambda: server.decided("VersionRegistered") and server.is_quiet())
         time.sleep(1)

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import shutil
 import sys
 import time
 
@@ -42,8 +41,6 @@ def main(arguments: list[str]) -> int:
         for name in names:
             bench.say(f"{name} ...")
             lines += ALL[name](bench)
-            shutil.rmtree(bench.work, ignore_errors=True)
-            bench.work.mkdir()
     if options.json:
         json.dump([line.as_dict() for line in lines], sys.stdout, indent=1)
         print()

@@ -8,22 +8,21 @@ from pathlib import Path
 from benches.bench import HERE, Bench, run
 from benches.hub import environment, grid, tax_hub, write
 from benches.runs import settle
-from benches.table import Line
+from benches.table import Line, spread
 
 TARGET = 1.05
 
 
 def measure(bench: Bench) -> list[Line]:
     count = bench.size(2500, 500)
-    hub = tax_hub(bench.work / "hub", {"tax": grid("tax", "urban/simple-tax-cpp", count)})
-    env = environment(bench)
+    hub = tax_hub(bench.folder("hub") / "hub", {"tax": grid("tax", "urban/simple-tax-cpp", count)})
     # Once, to have the model's program for the others too.
-    built = bench.work / "model"
+    built = bench.folder("model") / "model"
     shutil.copytree(hub / "models/simple-tax-cpp", built)
     subprocess.run(["make", "--silent"], cwd=built, check=True)
     model, units = str(built / "simple-tax"), str(built / "data/units.csv")
-    points = bench.work / "points.csv"
-    bare, commands = bench.work / "bare", []
+    points = bench.folder("points") / "points.csv"
+    bare, pool, commands = bench.folder("bare"), bench.folder("pool"), []
     with open(points, "w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["RATE", "STANDARD", "EXEMPT"])
@@ -41,26 +40,19 @@ def measure(bench: Bench) -> list[Line]:
         wall, cpu = map(float, run([bench.program("spawn_loop"), "2"], stdin=lines).out.split())
         half.append(cpu / 2)
         bare_wall.append(wall)
-        shutil.rmtree(bare)
-        state = hub / ".modelship"
-        if state.exists():
-            subprocess.run(["chmod", "-R", "u+w", state], check=True)
-            shutil.rmtree(state)
+        state = bench.folder("state")
+        env = environment(bench, MODELSHIP_STATE=str(state))
         run([bench.modelship, "build", "urban/simple-tax-cpp"], cwd=hub, env=env)
         settle()
         ours.append(run([bench.modelship, "sweep", "run", "sweeps/tax.yaml"], cwd=hub, env=env).wall)
         (table,) = state.glob("**/analysis.csv")
         if sum(1 for _ in open(table)) != count + 1:
             raise SystemExit(f"bench: {table} has not {count} rows")
-        root = bench.work / "pool"
-        root.mkdir()
         settle()
-        script = [bench.python(), str(HERE / "peers/pandas_pool.py"), model, units, str(points), str(root)]
+        script = [bench.python(), str(HERE / "peers/pandas_pool.py"), model, units, str(points), str(pool)]
         peer.append(run(script).wall)
-        agree(table, root / "analysis.csv")
-        shutil.rmtree(root)
+        agree(table, pool / "analysis.csv")
     title = f"sweep of {count} tax runs with analysis"
-    from benches.table import spread
     return [
         Line(title, ours, "the models' own CPU over 2 cores", half, target=TARGET,
              limit=f"{spread(bare_wall, 's')} in a bare posix_spawn loop"),

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::decision::Rules;
 use crate::domain::ids::RepositoryName;
+use crate::domain::manifest::Bases;
 use crate::domain::report;
 use crate::domain::sweep::cost::Price;
 
@@ -29,6 +30,8 @@ pub struct Settings {
     pub artifacts: PathBuf,
     /// Where repositories and pull requests are.
     pub forge: ForgeSettings,
+    /// Other repositories that sources are fetched from.
+    pub sources: SourceSettings,
     /// The server.
     pub server: ServerSettings,
     /// What builds and runs models.
@@ -78,6 +81,15 @@ pub struct ServerSettings {
     pub repositories: Vec<i64>,
 }
 
+/// Other repositories that manifests may name with `source: {repo: ...}`.
+#[derive(Debug, Clone)]
+pub struct SourceSettings {
+    /// Folders of this machine whose repositories may be named with `file://`.
+    pub folders: Vec<PathBuf>,
+    /// Variables that `git` sees: where it finds its configuration, keys, proxies and certificates.
+    pub environment: Vec<(String, String)>,
+}
+
 /// What builds and runs models. An executor runs what the builder of the same name makes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -106,8 +118,10 @@ pub struct DockerSettings {
     pub processes: u32,
     /// The engine's network for builds.
     pub build_network: String,
-    /// Base images of generated environments: `python`, `debian`.
-    pub bases: BTreeMap<String, String>,
+    /// Base images of generated environments.
+    pub bases: Bases,
+    /// Build arguments for every Dockerfile that declares them.
+    pub build_args: BTreeMap<String, String>,
     /// What runs cost here.
     pub price: Price,
 }
@@ -171,6 +185,7 @@ struct File {
     database: Option<String>,
     artifacts: Option<PathBuf>,
     forge: Option<ForgeFile>,
+    source_folders: Vec<PathBuf>,
     server: ServerFile,
     executor: ExecutorKind,
     process: ProcessFile,
@@ -216,8 +231,16 @@ struct DockerFile {
     network: Option<String>,
     processes: Option<u32>,
     build_network: Option<String>,
-    bases: BTreeMap<String, String>,
+    bases: BasesFile,
+    build_args: BTreeMap<String, String>,
     price: Price,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct BasesFile {
+    debian: Option<String>,
+    python: Option<String>,
 }
 
 /// The name of the state directory within a repository, and of the settings file within that.
@@ -231,6 +254,18 @@ const BUILD_VARIABLES: &[&str] = &["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA
 /// The same, by how names begin or end.
 const BUILD_PREFIX: &str = "PIP_";
 const BUILD_SUFFIX: &str = "_PROXY";
+
+/// What `git` needs to know of whom it works for, and of the way out.
+const GIT_VARIABLES: &[&str] = &[
+    "HOME",
+    "XDG_CONFIG_HOME",
+    "SSH_AUTH_SOCK",
+    "GIT_SSL_CAINFO",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE",
+    "GIT_CONFIG_GLOBAL",
+];
 
 impl Settings {
     /// Reads settings for the directory `cwd`: flags over environment over file over what suits a laptop.
@@ -275,6 +310,10 @@ impl Settings {
             artifacts: file.artifacts.map_or_else(|| state.join("artifacts"), at),
             database: SecretString::from(database),
             forge,
+            sources: SourceSettings {
+                folders: file.source_folders.into_iter().map(at).collect(),
+                environment: git_environment(),
+            },
             server: ServerSettings {
                 listen,
                 webhook_secrets: webhook_secrets()?,
@@ -368,6 +407,12 @@ fn build_environment(named: &[String]) -> BTreeMap<String, String> {
     std::env::vars().filter(|(name, value)| passed(name) && !value.is_empty()).collect()
 }
 
+/// The variables that `git` sees when it fetches other repositories.
+fn git_environment() -> Vec<(String, String)> {
+    let passed = |name: &str| GIT_VARIABLES.contains(&name) || name.to_ascii_uppercase().ends_with(BUILD_SUFFIX);
+    std::env::vars().filter(|(name, value)| passed(name) && !value.is_empty()).collect()
+}
+
 /// The secrets of `MODELSHIP_WEBHOOK_SECRET`, one a line.
 fn webhook_secrets() -> Result<Vec<SecretString>> {
     match std::env::var("MODELSHIP_WEBHOOK_SECRET") {
@@ -400,11 +445,10 @@ fn docker_settings(file: DockerFile, base: &Path) -> Result<DockerSettings> {
         Some(path) => base.join(path),
         None => runner_path()?,
     };
-    let mut bases = BTreeMap::from([
-        ("debian".to_owned(), "debian:bookworm-slim".to_owned()),
-        ("python".to_owned(), "python:3.12-slim".to_owned()),
-    ]);
-    bases.extend(file.bases);
+    let bases = Bases {
+        debian: file.bases.debian.unwrap_or_else(|| "debian:bookworm-slim".to_owned()),
+        python: file.bases.python.unwrap_or_else(|| "python:3.12-slim".to_owned()),
+    };
     Ok(DockerSettings {
         host: file.host.or_else(|| variable("DOCKER_HOST")).unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned()),
         registry: file.registry,
@@ -414,6 +458,7 @@ fn docker_settings(file: DockerFile, base: &Path) -> Result<DockerSettings> {
         processes: file.processes.unwrap_or(512).max(16),
         build_network: file.build_network.unwrap_or_else(|| "default".to_owned()),
         bases,
+        build_args: file.build_args,
         price: checked_price("docker", file.price)?,
     })
 }

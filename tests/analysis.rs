@@ -105,7 +105,7 @@ fn write(spec: AnalysisSpec, runs: &[Run]) -> Written {
     assert_eq!(summary.files[0].bytes, fs_err::metadata(&csv).unwrap().len());
     assert_eq!(summary.files[1].bytes, fs_err::metadata(&parquet).unwrap().len());
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&parquet).unwrap().into_parts().0).unwrap();
-    let metadata = reader
+    let mut metadata: Vec<(String, String)> = reader
         .metadata()
         .file_metadata()
         .key_value_metadata()
@@ -115,12 +115,10 @@ fn write(spec: AnalysisSpec, runs: &[Run]) -> Written {
         .filter(|(key, _)| key.starts_with("modelship."))
         .collect();
     let row_groups = reader.metadata().num_row_groups();
-    let units = reader
-        .schema()
-        .fields()
-        .iter()
-        .filter_map(|field| Some((field.name().clone(), field.metadata().get("unit")?.clone())))
-        .collect();
+    let (name, columns) = metadata.pop().unwrap();
+    assert_eq!(name, "modelship.columns");
+    let columns: BTreeMap<String, BTreeMap<String, String>> = serde_json::from_str(&columns).unwrap();
+    let units = columns.into_iter().filter_map(|(name, mut about)| Some((name, about.remove("unit")?))).collect();
     let batches = reader.build().unwrap().map(Result::unwrap).collect();
     Written { summary, csv: fs_err::read_to_string(&csv).unwrap(), batches, metadata, row_groups, units }
 }

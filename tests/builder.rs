@@ -47,6 +47,7 @@ impl World {
                 Ok(())
             }),
             commands: vec![vec!["./build.sh".to_owned()]],
+            build: Build::default(),
             log: self.log(),
             timeout: Duration::from_secs(60),
         }

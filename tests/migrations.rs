@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use modelship::domain::event::{Event, Key};
-use modelship::domain::ids::{ChannelName, ModelName, RunId, SweepId, Time};
+use modelship::domain::ids::{ChannelName, Digest, ModelName, RunId, SweepId, Time};
 use modelship::store::queue::Owner;
 use modelship::store::runs::RunOutcome;
 use modelship::store::{Store, StoreError};
@@ -22,6 +22,10 @@ const RELEASED: &[(&str, &str)] = &[
     ("0002_registry.sql", "ed454417b1b2908fb4a08a58196c56f9eb4adfddf4aa839b7e44a16f2382b2f8"),
     ("0003_runs.sql", "516eeb1377e0bd1ff1e494142b1b44072809b49f03c9448ea98922513d178ebb"),
 ];
+
+/// What the sample version was built by and with.
+const SAMPLE_RECIPE: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
+const SAMPLE_MANIFEST: &str = "sha256:2222222222222222222222222222222222222222222222222222222222222222";
 
 /// Words that only one of the databases knows, or means something else by. Times, flags and JSON have their own rules.
 const NOT_PORTABLE: &[&str] = &[
@@ -207,6 +211,9 @@ async fn work_with_samples(url: &str) {
     let production = store.channel(&model, &ChannelName::production()).await.unwrap().unwrap();
     assert_eq!(store.version(&production).await.unwrap().unwrap().model, model);
     assert_eq!(store.models().await.unwrap().len(), 1);
+    let (recipe, manifest) = (Digest::parse(SAMPLE_RECIPE).unwrap(), Digest::parse(SAMPLE_MANIFEST).unwrap());
+    let built = store.version_of_build(&model, &recipe, &manifest).await.unwrap();
+    assert_eq!(built.map(|version| version.id), Some(production), "what was built before recipes is found again");
 
     let run = RunId::parse("a".repeat(64)).unwrap();
     let known = store.known_runs(std::slice::from_ref(&run)).await.unwrap();

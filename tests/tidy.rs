@@ -89,6 +89,7 @@ const CLOCKS: &[&str] = &[
     "src/runner/",
     "src/edge/executor/",
     "src/edge/builder/",
+    "src/edge/source/remote.rs",
     "src/edge/forge/local",
     "src/server/connections.rs",
     "src/cli/",

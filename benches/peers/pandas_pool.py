@@ -20,7 +20,7 @@ def one(job: tuple[int, dict[str, str]]) -> dict[str, float]:
 
     index, point = job
     place = os.path.join(ROOT, f"r{index:05d}")
-    os.makedirs(place)
+    os.makedirs(place, exist_ok=True)
     parameters = os.path.join(place, "params.csv")
     with open(parameters, "w") as out:
         out.writelines(f"{name},{value}\n" for name, value in point.items())

@@ -23,16 +23,17 @@ int main(int argc, char **argv) {
     const char *found = strstr(parameters, "RATE,");
     if (found) rate = atof(found + 5);
     int length = sprintf(table, "unit,salary,tax\n"), rows = 0;
-    double sum = 0;
+    long long basis_points = (long long)(rate * 10000 + 0.5), sum = 0;
     for (; length < SIZE; rows++) {
         int salary = rows * 137 % 99991;
-        sum += rate * salary;
-        length += sprintf(table + length, "%d,%d,%.2f\n", rows, salary, rate * salary);
+        int cents = (int)(basis_points * salary / 100);
+        sum += cents;
+        length += sprintf(table + length, "%d,%d,%d.%02d\n", rows, salary, cents / 100, cents % 100);
     }
     int out = open(argv[2], O_CREAT | O_WRONLY | O_TRUNC, 0644);
     if (out < 0) { perror(argv[2]); return 1; }
     if (write(out, table, length) != length) return 1;
     close(out);
-    printf("revenue,%.2f\nunits,%d\n", sum, rows);
+    printf("revenue,%lld.%02lld\nunits,%d\n", sum / 100, sum % 100, rows);
     return 0;
 }

@@ -1,30 +1,24 @@
 //! The table as Parquet, with a type for each column.
 //!
-//! Rows are gathered in small batches and row groups have a bounded size, so a long table needs no more memory than a
-//! short one.
+//! Rows are gathered by column up to a bounded size and written as one row group, so a long table needs no more memory
+//! than a short one. The format's own interface is used and not the one over Arrow, which takes as long to build as all
+//! the rest of Parquet.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use arrow_array::builder::{BooleanBuilder, Float64Builder, Int64Builder, StringBuilder};
-use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{DataType, Field, Schema, SchemaRef};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::Compression;
+use parquet::basic::{Compression, LogicalType, Repetition, Type as PhysicalType};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
+use parquet::schema::types::{Type, TypePtr};
 
 use super::Origin;
 use super::columns::{OutputKind, Source, TableColumn};
 use super::delimited::{Cell, exact};
-
-/// How many rows are gathered before they are encoded.
-const BATCH_ROWS: usize = 1_024;
-
-/// How many bytes of text are gathered before they are encoded.
-const BATCH_TEXT: usize = 4 * 1_024 * 1_024;
 
 /// How large a row group gets: what is held in memory before it is written.
 const GROUP_ROWS: usize = 65_536;
@@ -32,130 +26,173 @@ const GROUP_BYTES: usize = 32 * 1_024 * 1_024;
 
 /// Writes rows as Parquet.
 pub(super) struct TypedWriter<W: Write + Send> {
-    writer: ArrowWriter<W>,
-    schema: SchemaRef,
-    builders: Vec<ColumnBuilder>,
+    writer: SerializedFileWriter<W>,
+    columns: Vec<Gathered>,
     rows: usize,
-    text: usize,
+    bytes: usize,
 }
 
-enum ColumnBuilder {
-    Int(Int64Builder),
-    Float(Float64Builder),
-    Bool(BooleanBuilder),
-    Text(StringBuilder),
+/// The values of one column that wait to be written.
+struct Gathered {
+    values: Values,
+    /// For each row 1 when it has a value and 0 when that is missing; none where no value may be missing.
+    there: Option<Vec<i16>>,
+}
+
+enum Values {
+    Int(Vec<i64>),
+    Float(Vec<f64>),
+    Bool(Vec<bool>),
+    Text(Vec<ByteArray>),
 }
 
 impl<W: Write + Send> TypedWriter<W> {
     /// Begins the file with the columns and its origin.
     pub(super) fn new(target: W, columns: &[TableColumn], origin: &Origin) -> anyhow::Result<Self> {
-        let fields: Vec<Field> = columns.iter().map(field).collect();
-        let schema = Arc::new(Schema::new(fields));
+        let schema = schema(columns).context("failed to describe the Parquet file")?;
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
             .set_created_by(concat!("modelship ", env!("CARGO_PKG_VERSION")).to_owned())
-            .set_max_row_group_row_count(Some(GROUP_ROWS))
-            .set_max_row_group_bytes(Some(GROUP_BYTES))
-            .set_key_value_metadata(Some(metadata(origin)))
+            .set_key_value_metadata(Some(metadata(origin, columns)))
             .build();
-        let writer = ArrowWriter::try_new(target, Arc::clone(&schema), Some(properties))
+        let writer = SerializedFileWriter::new(target, schema, Arc::new(properties))
             .context("failed to begin the Parquet file")?;
-        let builders = columns.iter().map(|column| ColumnBuilder::new(column.kind)).collect();
-        Ok(Self { writer, schema, builders, rows: 0, text: 0 })
+        Ok(Self { writer, columns: columns.iter().map(Gathered::new).collect(), rows: 0, bytes: 0 })
     }
 
     pub(super) fn write(&mut self, cells: &[Cell<'_>]) -> anyhow::Result<()> {
-        for (builder, cell) in self.builders.iter_mut().zip(cells) {
-            self.text += builder.push(cell);
+        for (column, cell) in self.columns.iter_mut().zip(cells) {
+            self.bytes += column.push(cell);
         }
         self.rows += 1;
-        if self.rows >= BATCH_ROWS || self.text >= BATCH_TEXT {
-            self.encode()?;
+        if self.rows >= GROUP_ROWS || self.bytes >= GROUP_BYTES {
+            self.write_group()?;
         }
         Ok(())
     }
 
     pub(super) fn finish(mut self) -> anyhow::Result<W> {
-        self.encode()?;
+        self.write_group()?;
         self.writer.into_inner().context("failed to end the Parquet file")
     }
 
-    fn encode(&mut self) -> anyhow::Result<()> {
+    fn write_group(&mut self) -> anyhow::Result<()> {
         if self.rows == 0 {
             return Ok(());
         }
-        let arrays: Vec<ArrayRef> = self.builders.iter_mut().map(ColumnBuilder::finish).collect();
-        let batch =
-            RecordBatch::try_new(Arc::clone(&self.schema), arrays).context("failed to gather rows for Parquet")?;
-        self.writer.write(&batch).context("failed to write Parquet")?;
+        let columns = &mut self.columns;
+        let write = || {
+            let mut group = self.writer.next_row_group()?;
+            for column in columns {
+                if let Some(mut writer) = group.next_column()? {
+                    column.write(&mut writer)?;
+                    writer.close()?;
+                }
+            }
+            group.close().map(drop)
+        };
+        write().context("failed to write Parquet")?;
         self.rows = 0;
-        self.text = 0;
+        self.bytes = 0;
         Ok(())
     }
 }
 
-impl ColumnBuilder {
-    fn new(kind: OutputKind) -> Self {
-        match kind {
-            OutputKind::Int => Self::Int(Int64Builder::new()),
-            OutputKind::Float => Self::Float(Float64Builder::new()),
-            OutputKind::Bool => Self::Bool(BooleanBuilder::new()),
-            OutputKind::Text => Self::Text(StringBuilder::new()),
-        }
+impl Gathered {
+    fn new(column: &TableColumn) -> Self {
+        let values = match column.kind {
+            OutputKind::Int => Values::Int(Vec::new()),
+            OutputKind::Float => Values::Float(Vec::new()),
+            OutputKind::Bool => Values::Bool(Vec::new()),
+            OutputKind::Text => Values::Text(Vec::new()),
+        };
+        Self { values, there: (!is_always_there(column)).then(Vec::new) }
     }
 
-    /// Adds a value and returns how many bytes of text that was. A value that its column cannot hold is missing.
+    /// Adds a value and says how many bytes that takes. A value that its column cannot hold is missing.
     fn push(&mut self, cell: &Cell<'_>) -> usize {
-        match self {
-            Self::Int(builder) => match cell {
-                Cell::Int(value) => builder.append_value(*value),
-                _ => builder.append_null(),
-            },
-            Self::Float(builder) => match cell {
-                Cell::Float(value) => builder.append_value(*value),
-                #[expect(clippy::cast_precision_loss, reason = "a column of mixed numbers holds doubles")]
-                Cell::Int(value) => builder.append_value(*value as f64),
-                _ => builder.append_null(),
-            },
-            Self::Bool(builder) => match cell {
-                Cell::Bool(value) => builder.append_value(*value),
-                _ => builder.append_null(),
-            },
-            Self::Text(builder) => {
+        let added = self.values.push(cell);
+        if let Some(there) = &mut self.there {
+            there.push(i16::from(added.is_some()));
+        }
+        size_of::<i16>() + added.unwrap_or(0)
+    }
+
+    fn write(&mut self, writer: &mut SerializedColumnWriter<'_>) -> Result<(), ParquetError> {
+        let there = self.there.as_deref();
+        match &mut self.values {
+            Values::Int(values) => write_values::<Int64Type>(values, there, writer),
+            Values::Float(values) => write_values::<DoubleType>(values, there, writer),
+            Values::Bool(values) => write_values::<BoolType>(values, there, writer),
+            Values::Text(values) => write_values::<ByteArrayType>(values, there, writer),
+        }?;
+        if let Some(there) = &mut self.there {
+            there.clear();
+        }
+        Ok(())
+    }
+}
+
+fn write_values<T: DataType>(
+    values: &mut Vec<T::T>,
+    there: Option<&[i16]>,
+    writer: &mut SerializedColumnWriter<'_>,
+) -> Result<(), ParquetError> {
+    writer.typed::<T>().write_batch(values, there, None)?;
+    values.clear();
+    Ok(())
+}
+
+impl Values {
+    /// Adds what the column can hold and says how many bytes that takes; none when it cannot hold it.
+    fn push(&mut self, cell: &Cell<'_>) -> Option<usize> {
+        match (self, cell) {
+            (Self::Int(values), Cell::Int(value)) => values.push(*value),
+            (Self::Float(values), Cell::Float(value)) => values.push(*value),
+            #[expect(clippy::cast_precision_loss, reason = "a column of mixed numbers holds doubles")]
+            (Self::Float(values), Cell::Int(value)) => values.push(*value as f64),
+            (Self::Bool(values), Cell::Bool(value)) => values.push(*value),
+            (Self::Text(values), cell) => {
                 let text = match cell {
-                    Cell::Missing => {
-                        builder.append_null();
-                        return 0;
-                    }
+                    Cell::Missing => return None,
                     Cell::Text(value) => value.to_string(),
                     Cell::Int(value) => value.to_string(),
                     Cell::Float(value) => exact(*value),
                     Cell::Bool(value) => value.to_string(),
                 };
-                builder.append_value(&text);
-                return text.len();
+                let size = size_of::<ByteArray>() + text.len();
+                values.push(ByteArray::from(text.into_bytes()));
+                return Some(size);
             }
+            (Self::Int(_) | Self::Float(_) | Self::Bool(_), _) => return None,
         }
-        0
-    }
-
-    fn finish(&mut self) -> ArrayRef {
-        match self {
-            Self::Int(builder) => Arc::new(builder.finish()),
-            Self::Float(builder) => Arc::new(builder.finish()),
-            Self::Bool(builder) => Arc::new(builder.finish()),
-            Self::Text(builder) => Arc::new(builder.finish()),
-        }
+        Some(size_of::<f64>())
     }
 }
 
-fn field(column: &TableColumn) -> Field {
-    let kind = match column.kind {
-        OutputKind::Int => DataType::Int64,
-        OutputKind::Float => DataType::Float64,
-        OutputKind::Bool => DataType::Boolean,
-        OutputKind::Text => DataType::Utf8,
+fn schema(columns: &[TableColumn]) -> Result<TypePtr, ParquetError> {
+    let fields: Result<Vec<TypePtr>, _> = columns.iter().map(field).collect();
+    Type::group_type_builder("analysis").with_fields(fields?).build().map(Arc::new)
+}
+
+fn field(column: &TableColumn) -> Result<TypePtr, ParquetError> {
+    let (kind, logical) = match column.kind {
+        OutputKind::Int => (PhysicalType::INT64, None),
+        OutputKind::Float => (PhysicalType::DOUBLE, None),
+        OutputKind::Bool => (PhysicalType::BOOLEAN, None),
+        OutputKind::Text => (PhysicalType::BYTE_ARRAY, Some(LogicalType::String)),
     };
+    let repetition = if is_always_there(column) { Repetition::REQUIRED } else { Repetition::OPTIONAL };
+    let field = Type::primitive_type_builder(&column.name, kind).with_repetition(repetition);
+    field.with_logical_type(logical).build().map(Arc::new)
+}
+
+fn is_always_there(column: &TableColumn) -> bool {
+    matches!(column.source, Source::RunId | Source::Role | Source::Status)
+}
+
+/// What a column is and its unit, as JSON.
+fn about(column: &TableColumn) -> serde_json::Value {
     let role = match column.source {
         Source::Parameter(_) => "parameter",
         Source::Output(_) => "output",
@@ -168,20 +205,21 @@ fn field(column: &TableColumn) -> Field {
         | Source::CpuSeconds
         | Source::PeakMemory => "run",
     };
-    let mut about = HashMap::from([("role".to_owned(), role.to_owned())]);
+    let mut about = serde_json::json!({ "role": role });
     if !column.unit.is_empty() {
-        about.insert("unit".to_owned(), column.unit.clone());
+        about["unit"] = column.unit.as_str().into();
     }
-    let always_there = matches!(column.source, Source::RunId | Source::Role | Source::Status);
-    Field::new(&column.name, kind, !always_there).with_metadata(about)
+    about
 }
 
-fn metadata(origin: &Origin) -> Vec<KeyValue> {
+fn metadata(origin: &Origin, columns: &[TableColumn]) -> Vec<KeyValue> {
+    let columns: serde_json::Map<_, _> = columns.iter().map(|column| (column.name.clone(), about(column))).collect();
     [
         ("modelship.sweep", origin.sweep.to_string()),
         ("modelship.model", origin.model.to_string()),
         ("modelship.version", origin.version.to_string()),
         ("modelship.plan", origin.plan.to_string()),
+        ("modelship.columns", serde_json::Value::Object(columns).to_string()),
     ]
     .into_iter()
     .map(|(key, value)| KeyValue::new(key.to_owned(), value))

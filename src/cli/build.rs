@@ -292,12 +292,12 @@ async fn test_model(
 ) -> Result<Vec<TestResult>, CliError> {
     let stage = Stage::begin(output, &format!("Testing {}", model.model));
     let builder = &session.engine.outside().builder;
-    let Some(dir) = builder.built(&version.executable) else {
-        let message = format!("version `{}` is no longer built on this machine; build it again", version.id);
-        return Err(CliError::User(message));
-    };
-    match builder.run_tests(&dir, &model.manifest, &CancellationToken::new()).await {
-        Ok(tests) => {
+    match builder.test_version(version, &model.manifest, &CancellationToken::new()).await {
+        Ok(None) => {
+            let message = format!("what was built for version `{}` is no longer there; build it again", version.id);
+            Err(CliError::User(message))
+        }
+        Ok(Some(tests)) => {
             stage.done(&numbers::plural(u64::try_from(tests.len()).unwrap_or(u64::MAX), "test"));
             let passed = |test: PassedTest| TestResult {
                 model: model.model.to_string(),

@@ -33,6 +33,9 @@ use output::{CliError, ExitStatus, Output};
 use crate::settings::{self, Flags, Settings};
 use crate::telemetry::{self, LogFormat};
 
+/// How long work that nobody waits for any more may go on after the verb is done.
+const LAST_WORK: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// Reads the command line, does what it says, and gives the process's exit status: 0 done, 1 the user's input or model
 /// failed, 2 our fault.
 #[must_use]
@@ -45,7 +48,10 @@ pub fn main() -> std::process::ExitCode {
         .map_err(CliError::from)
         .and_then(|()| {
             let runtime = tokio::runtime::Runtime::new().map_err(|error| CliError::Ours(error.into()))?;
-            runtime.block_on(run(arguments, &output))
+            let done = runtime.block_on(run(arguments, &output));
+            // Whoever left in the middle of something does not wait for it after all.
+            runtime.shutdown_timeout(LAST_WORK);
+            done
         })
         .map_or_else(|error| output.error(&error), |()| ExitStatus::Done);
     status.into()

@@ -162,6 +162,12 @@ fn show_version(version: &Version, output: &Output) -> Result<(), CliError> {
         vec!["built by".to_owned(), version.builder.clone()],
         vec!["registered".to_owned(), output.moment(version.registered_at)],
     ];
+    if let Some(pinned) = &version.pinned {
+        rows.push(vec!["source".to_owned(), format!("{} {} ({})", pinned.repo, pinned.reference, pinned.commit)]);
+    }
+    if let Some(image) = &version.image {
+        rows.push(vec!["image".to_owned(), image.reference.clone()]);
+    }
     rows.extend(version.toolchain.iter().map(|line| vec!["toolchain".to_owned(), line.clone()]));
     rows.extend(version.inputs.iter().map(|(path, digest)| vec!["input".to_owned(), format!("{path} {digest}")]));
     rows.extend(

@@ -108,6 +108,8 @@ pub(crate) struct RunsBar {
     known: AtomicU64,
     /// When the last line was printed, in milliseconds since the beginning.
     told_ms: AtomicU64,
+    /// How many runs had ended by then.
+    told_done: AtomicU64,
     failed: AtomicU64,
 }
 
@@ -122,7 +124,16 @@ impl RunsBar {
             bar.enable_steady_tick(TICK);
         }
         let zero = || AtomicU64::new(0);
-        Self { name: visible(name), total, mode, bar, known: zero(), told_ms: zero(), failed: zero() }
+        Self {
+            name: visible(name),
+            total,
+            mode,
+            bar,
+            known: zero(),
+            told_ms: zero(),
+            told_done: zero(),
+            failed: zero(),
+        }
     }
 
     /// Tells how many runs have a good result by now, and how many failed.
@@ -136,8 +147,10 @@ impl RunsBar {
             Mode::Lines => {
                 let elapsed = millis(self.bar.elapsed());
                 let told = self.told_ms.load(Ordering::Relaxed);
-                if elapsed.saturating_sub(told) >= millis(LINE_EVERY) && done < self.total {
+                let is_time = elapsed.saturating_sub(told) >= millis(LINE_EVERY);
+                if is_time && self.is_news(done) && done < self.total {
                     self.told_ms.store(elapsed, Ordering::Relaxed);
+                    self.told_done.store(done, Ordering::Relaxed);
                     tell(&self.line(done));
                 }
             }
@@ -147,11 +160,22 @@ impl RunsBar {
 
     /// Ends the bar and leaves its last count as a line.
     pub(crate) fn end(self) {
-        let line = self.line(self.bar.position());
+        let done = self.bar.position();
+        let line = self.line(done);
         self.bar.finish_and_clear();
-        if self.mode != Mode::Silent {
+        let is_worth_a_line = match self.mode {
+            Mode::Moving => true,
+            Mode::Lines => done == 0 || self.is_news(done),
+            Mode::Silent => false,
+        };
+        if is_worth_a_line {
             tell(&line);
         }
+    }
+
+    /// Whether the line that was printed last says something else. Lines stay, so no line is printed twice.
+    fn is_news(&self, done: u64) -> bool {
+        done != self.told_done.load(Ordering::Relaxed)
     }
 
     fn line(&self, done: u64) -> String {
@@ -234,9 +258,13 @@ mod tests {
             bar: ProgressBar::hidden(),
             known: AtomicU64::new(0),
             told_ms: AtomicU64::new(0),
+            told_done: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         };
         bar.set(2, 0);
+        assert!(bar.is_news(2));
+        bar.told_done.store(2, Ordering::Relaxed);
+        assert!(!bar.is_news(2) && bar.is_news(3));
         assert_eq!(bar.line(2), "standard-deduction: 2 of 21 runs\n");
         bar.set(9, 1_200);
         assert!(bar.line(9).starts_with("standard-deduction: 9 of 21 runs, 1,200 failed"), "{}", bar.line(9));

@@ -263,15 +263,20 @@ fn words(compared: &Compared) -> String {
 
 fn show_sweep(planned: &Planned, report: &ReplayReport, output: &Output) -> Result<(), CliError> {
     let ((wall, again), (memory, memory_again)) = (report.wall_ms, report.peak_memory);
-    let count = |name: &str, count: u64| vec![name.to_owned(), numbers::count(count), String::new()];
-    let rows = vec![
-        count("runs done again", report.runs),
-        count("the same", report.same),
-        count("different", report.differing),
-        vec!["wall time of all, recorded and replayed".to_owned(), numbers::duration(wall), numbers::duration(again)],
-        vec!["peak memory, recorded and replayed".to_owned(), numbers::bytes(memory), numbers::bytes(memory_again)],
+    output.line(&format!(
+        "{} of {} version {}: {} the same, {} different",
+        numbers::plural(report.runs, "run"),
+        planned.summary.model,
+        planned.version.id,
+        numbers::count(report.same),
+        numbers::count(report.differing)
+    ))?;
+    output.line("")?;
+    let rows = [
+        vec!["wall time of all runs".to_owned(), numbers::duration(wall), numbers::duration(again)],
+        vec!["peak memory of a run".to_owned(), numbers::bytes(memory), numbers::bytes(memory_again)],
     ];
-    output.table(&["WHAT", "", ""], &rows)?;
+    output.table(&["WHAT", "RECORDED", "REPLAYED"], &rows)?;
     if report.differing == 0 {
         return Ok(());
     }

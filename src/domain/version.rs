@@ -36,10 +36,16 @@ pub struct Version {
     pub source: SourceRef,
     /// Whether `source.commit` can be checked out again by others.
     pub tree: Tree,
+    /// The commit of another repository that the source was taken from; none when it lies beside the manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<PinnedSource>,
     /// The git tree id of the model's own source folder.
     pub source_tree: ObjectId,
     /// What runs: an image digest, or the digest over source tree, build commands and toolchain.
     pub executable: Digest,
+    /// What decides how the executable is built; the same recipe is not built again. None when it is `executable` itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Digest>,
     /// How `executable` was made: `process` or `docker`.
     pub builder: String,
     /// The container image that runs; none for `process`.
@@ -59,6 +65,25 @@ pub struct Version {
     pub build_ms: u64,
     /// When the version was registered.
     pub registered_at: Time,
+}
+
+impl Version {
+    /// What decides how the executable is built.
+    #[must_use]
+    pub fn recipe(&self) -> &Digest {
+        self.recipe.as_ref().unwrap_or(&self.executable)
+    }
+}
+
+/// A commit of another repository, as it was when the version was built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinnedSource {
+    /// The repository's address.
+    pub repo: String,
+    /// The branch, tag or commit that the manifest names.
+    pub reference: String,
+    /// The commit that it stood for.
+    pub commit: CommitSha,
 }
 
 /// A container image with a runner in it, and how the model's own image starts what is in it.

@@ -82,6 +82,11 @@ pub(super) fn replayed(place: &ArtifactKey) -> Result<ArtifactKey> {
     key(format!("{place}/slice.jsonl"))
 }
 
+/// A file of the job at `place` itself.
+pub(super) fn in_place(place: &str, name: &str) -> Result<ArtifactKey> {
+    key(format!("{place}/{name}"))
+}
+
 /// Where the run `run` of the job at `place` leaves its files.
 pub(super) fn run(place: &str, run: &RunId) -> Result<ArtifactKey> {
     key(format!("{place}/{run}"))

@@ -33,7 +33,7 @@ pub use clock::{Clock, system_time};
 pub use logs::{BuildLog, Sought, UnderWay};
 use outage::Outage;
 pub use outlook::Outlook;
-pub use outside::{Hosting, Outside};
+pub use outside::{Hosting, Outside, docker_settings};
 use perform::members::Members;
 pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
 pub use replay::{Choice, Recorded, ReplayEnd, ReplayOrder};
@@ -215,10 +215,11 @@ impl Engine {
         let outside = self.share_outside();
         let ended = tokio::task::spawn_blocking(move || {
             outside.remove_leftovers().context("cannot remove what an earlier process left half-done")?;
-            let builds = outside.builder.end_leftovers().context("cannot look for builds that nobody watches")?;
-            anyhow::Ok(runs + builds)
+            anyhow::Ok(runs)
         });
-        let ended = ended.await.context("looking for left processes panicked")??;
+        let runs = ended.await.context("looking for left processes panicked")??;
+        let builds = self.outside().builder.end_leftovers().await;
+        let ended = runs + builds.context("cannot look for builds that nobody watches")?;
         if ended > 0 {
             tracing::info!(process.count = ended, "ended {ended} processes that nobody watched");
         }

@@ -1,14 +1,14 @@
 //! What a build would do, found out without doing it.
 
 use anyhow::Result;
+use tokio_util::sync::CancellationToken;
 
-use super::{Engine, FilesAt};
-use crate::domain::diagnostic::Faults;
-use crate::domain::ids::{Digest, ModelName};
-use crate::domain::manifest::{Manifest, Source};
+use super::perform::build::{Ended, Prepared, prepare};
+use super::{Engine, Failure};
+use crate::domain::diagnostic::{Diagnostic, Faults};
+use crate::domain::ids::{Digest, ModelName, ObjectId};
+use crate::domain::manifest::Manifest;
 use crate::domain::version::{SourceRef, Version};
-use crate::edge::builder::process::ProcessBuilder;
-use crate::edge::source::Source as Repository;
 
 /// What a build of a model at a commit would do.
 #[derive(Debug)]
@@ -29,9 +29,9 @@ pub enum Outlook {
 /// What decides whether two builds make the same.
 struct Ingredients {
     manifest_hash: Digest,
-    source_tree: crate::domain::ids::ObjectId,
+    source_tree: ObjectId,
     toolchain: Vec<String>,
-    executable: Digest,
+    recipe: Digest,
 }
 
 impl Engine {
@@ -40,19 +40,22 @@ impl Engine {
     /// # Errors
     /// When git or the database fail.
     pub async fn build_outlook(&self, model: &ModelName, source: &SourceRef) -> Result<Outlook> {
-        let outside = self.share_outside();
-        let wanted = source.clone();
-        let looked = tokio::task::spawn_blocking(move || ingredients(&outside, &wanted)).await;
-        let own = match looked.map_err(|error| anyhow::Error::new(error).context("looking at a model panicked"))?? {
-            Ok(own) => own,
-            Err(faults) => return Ok(Outlook::Refused(faults)),
+        let own = match prepare(self, model, source, &CancellationToken::new()).await {
+            Ok(prepared) => Ingredients::of(prepared),
+            Err(Ended::Failed(failure)) if failure.faults.is_empty() => {
+                let fault = Diagnostic::of_file(&source.manifest, failure.message, None);
+                return Ok(Outlook::Refused(Faults::from(fault)));
+            }
+            Err(Ended::Failed(failure)) => return Ok(Outlook::Refused(Faults(failure.faults))),
+            Err(Ended::Cancelled) => anyhow::bail!("looking at `{model}` was cancelled"),
+            Err(Ended::Ours(Failure::Later(error) | Failure::Never(error))) => return Err(error),
         };
-        let is_built = self.outside.builder.built(&own.executable).is_some();
         let versions = self.store.versions(model).await?;
-        let same: Vec<_> = versions
-            .iter()
-            .filter(|version| version.executable == own.executable && version.manifest == own.manifest_hash)
-            .collect();
+        let same: Vec<_> = versions.iter().filter(|version| own.is_of(version)).collect();
+        let is_built = match same.first() {
+            Some(version) => self.outside.builder.has(version).await?,
+            None => false,
+        };
         if is_built && let Some(version) = same.iter().find(|version| version.source.commit == source.commit) {
             return Ok(Outlook::Known(Box::new((*version).clone())));
         }
@@ -70,6 +73,22 @@ impl Engine {
 }
 
 impl Ingredients {
+    fn of(prepared: Prepared) -> Self {
+        let Prepared { manifest: _, manifest_text, located, recipe } = prepared;
+        Self {
+            manifest_hash: Manifest::hash(&manifest_text),
+            source_tree: located.tree,
+            toolchain: recipe.toolchain,
+            recipe: recipe.digest,
+        }
+    }
+
+    /// Whether `version` was made by the same recipe, for the same manifest.
+    fn is_of(&self, version: &Version) -> bool {
+        let recipe = version.recipe.as_ref().unwrap_or(&version.executable);
+        *recipe == self.recipe && version.manifest == self.manifest_hash
+    }
+
     /// What differs from `version`.
     fn unlike(&self, version: &Version) -> Vec<String> {
         let since = format!("since version {}", version.id);
@@ -92,30 +111,4 @@ impl Ingredients {
         }
         reasons
     }
-}
-
-fn ingredients(outside: &super::Outside, source: &SourceRef) -> Result<Result<Ingredients, Faults>> {
-    use crate::domain::diagnostic::Diagnostic;
-
-    let refused = |message: String| Ok(Err(Faults::from(Diagnostic::of_file(&source.manifest, message, None))));
-    let repository = Repository::open(&outside.git_dir(&source.repository.name)?)?;
-    let (manifest, text) = match FilesAt::new(&repository, &source.commit).manifest(&source.manifest) {
-        Ok(read) => read,
-        Err(faults) => return Ok(Err(faults)),
-    };
-    let Source::Path(path) = &manifest.source else {
-        return refused("`source.repo` names another repository, which a dry run does not fetch".to_owned());
-    };
-    let Some(commands) = &manifest.build.process else {
-        return refused("the manifest has no `build: {process: [...]}`, which this instance needs".to_owned());
-    };
-    let Some(source_tree) = repository.tree_of(&source.commit, path)? else {
-        return refused(format!("`source.path` names `{path}`, which is no folder at {}", source.commit.short()));
-    };
-    let mut implied = commands.clone();
-    implied.push(manifest.run.command.clone());
-    implied.extend(manifest.run.summarize.clone());
-    let toolchain = outside.builder.toolchain(&implied)?;
-    let executable = ProcessBuilder::executable_digest(&source_tree, commands, &toolchain);
-    Ok(Ok(Ingredients { manifest_hash: Manifest::hash(&text), source_tree, toolchain, executable }))
 }

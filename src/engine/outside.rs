@@ -7,17 +7,20 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::domain::effect::Lane;
-use crate::domain::ids::{Repository, RepositoryName};
+use crate::domain::ids::{Digest, Repository, RepositoryName};
 use crate::domain::policy::Guarantees;
 use crate::domain::sweep::cost::Price;
 use crate::domain::version::Version;
 use crate::edge::artifacts::directory::Artifacts;
+use crate::edge::builder::Builder;
+use crate::edge::builder::docker::{DockerBuilder, ImageSettings};
 use crate::edge::builder::process::{BuilderSettings, ProcessBuilder};
 use crate::edge::docker::{Docker, DockerSettings};
 use crate::edge::executor::Executor;
 use crate::edge::executor::docker::{ContainerSettings, DockerExecutor};
 use crate::edge::executor::process::{ProcessExecutor, ProcessSettings};
 use crate::edge::forge::local::LocalForge;
+use crate::edge::source::remote::{RemoteSettings, Remotes};
 use crate::runner::SlotsSpec;
 use crate::runner::memory::machine_memory;
 use crate::runner::scratch;
@@ -45,7 +48,9 @@ pub struct Outside {
     /// Files that sweeps and builds leave.
     pub artifacts: Artifacts,
     /// Makes models out of sources.
-    pub builder: ProcessBuilder,
+    pub builder: Builder,
+    /// Repositories that models' sources are fetched from.
+    pub remotes: Remotes,
     /// Runs jobs.
     pub executor: Executor,
     /// Who may use `process`.
@@ -96,11 +101,12 @@ impl Outside {
         let scratch = state.join("scratch");
         Ok(Self {
             hosting,
-            builder: ProcessBuilder::new(BuilderSettings {
-                models_dir: state.join("models"),
-                scratch: scratch.clone(),
+            builder: builder(settings, &state)?,
+            remotes: Remotes::new(RemoteSettings {
+                directory: state.join("remotes"),
+                folders: settings.sources.folders.clone(),
                 search_path: settings.process.search_path.clone(),
-                environment: settings.process.build_environment.clone(),
+                environment: settings.sources.environment.clone(),
             }),
             executor: executor(settings, artifacts.root(), &state)?,
             artifacts,
@@ -206,13 +212,34 @@ fn executor(settings: &Settings, artifacts: &Path, state: &Path) -> Result<Execu
         ExecutorKind::Docker => {
             let slots = SlotsSpec { directory: slots_dir, count: slots };
             let containers = ContainerSettings { artifacts, slots, processes: settings.docker.processes };
-            Ok(Executor::Docker(Box::new(DockerExecutor::new(Docker::new(&docker_settings(settings))?, containers))))
+            Ok(Executor::Docker(Box::new(DockerExecutor::new(
+                Docker::new(&docker_settings(settings, state))?,
+                containers,
+            ))))
         }
     }
 }
 
+/// What builds models, as the settings choose.
+fn builder(settings: &Settings, state: &Path) -> Result<Builder> {
+    let (scratch, environment) = (state.join("scratch"), settings.process.build_environment.clone());
+    Ok(match settings.executor {
+        ExecutorKind::Process => Builder::Process(ProcessBuilder::new(BuilderSettings {
+            models_dir: state.join("models"),
+            scratch,
+            search_path: settings.process.search_path.clone(),
+            environment,
+        })),
+        ExecutorKind::Docker => {
+            let docker = Docker::new(&docker_settings(settings, state))?;
+            Builder::Docker(DockerBuilder::new(docker, ImageSettings { scratch, environment }))
+        }
+    })
+}
+
 /// How the Docker engine is used.
-fn docker_settings(settings: &Settings) -> DockerSettings {
+#[must_use]
+pub fn docker_settings(settings: &Settings, state: &Path) -> DockerSettings {
     let docker = settings.docker.clone();
     DockerSettings {
         host: docker.host,
@@ -222,6 +249,8 @@ fn docker_settings(settings: &Settings) -> DockerSettings {
         network: docker.network,
         build_network: docker.build_network,
         bases: docker.bases,
+        build_args: docker.build_args,
+        instance: Digest::of(state.as_os_str().as_encoded_bytes()).short().to_owned(),
     }
 }
 

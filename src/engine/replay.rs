@@ -18,6 +18,7 @@ use super::records::read_records;
 use super::work::Work;
 use super::{Engine, Outside, keys};
 use crate::domain::ids::{Digest, RunId};
+use crate::domain::manifest::Run;
 use crate::domain::parameters::Value;
 use crate::domain::sweep::record::Record;
 use crate::domain::sweep::replay::{FileDigests, ReplayReport, RunComparison};
@@ -25,9 +26,9 @@ use crate::domain::sweep::sample::Sample;
 use crate::domain::sweep::state::JobHandle;
 use crate::edge::artifacts::directory::{ArtifactKey, Artifacts};
 use crate::edge::executor::{JobStatus, SubmitError};
-use crate::runner::SliceLine;
-use crate::runner::place::RUN_LOG;
+use crate::runner::place::{JOB, RUN_LOG};
 use crate::runner::processes::ProcessId;
+use crate::runner::{JobSpec, SliceLine};
 use crate::store::registry::Found;
 use crate::store::runs::KnownRun;
 
@@ -182,11 +183,11 @@ impl Engine {
         mut progress: impl FnMut(u64, u64),
     ) -> Result<ReplayEnd> {
         let slice = keys::replayed(place)?;
-        let runs = self.write_replayed(order, &slice).await?;
+        let (runs, places) = self.write_replayed(order, &slice).await?;
         if runs == 0 {
             return Ok(ReplayEnd::Nothing);
         }
-        let run = order.planned.manifest.run.clone();
+        let run = self.run_as_recorded(&order.planned, &places);
         let work = Work { planned: &order.planned, run, slice: &slice, runs, cursor: None };
         let Ok(jobs) = self.jobs_for(work, |_| Ok(place.clone())).await? else { return Ok(ReplayEnd::NotBuilt) };
         let job = match self.outside.executor.submit(jobs).await {
@@ -207,8 +208,21 @@ impl Engine {
         Ok(if cancel.is_cancelled() { ReplayEnd::Cancelled } else { ReplayEnd::Interrupted(last_words) })
     }
 
-    /// Lists the chosen runs that have a record, and says how many there are.
-    async fn write_replayed(&self, order: &ReplayOrder, slice: &ArtifactKey) -> Result<u64> {
+    /// How runs ran in the jobs at `places`: a job that came after one without enough memory had more than the manifest
+    /// says.
+    fn run_as_recorded(&self, planned: &Planned, places: &BTreeSet<String>) -> Run {
+        let spec_of = |place: &String| -> Option<JobSpec> {
+            let bytes = self.outside.artifacts.read(&keys::in_place(place, JOB).ok()?).ok()?;
+            serde_json::from_slice(&bytes).ok()
+        };
+        let mut run = planned.manifest.run.clone();
+        let most = places.iter().filter_map(spec_of).map(|job| job.run.resources.memory).max();
+        run.resources.memory = most.map_or(run.resources.memory, |most| most.max(run.resources.memory));
+        run
+    }
+
+    /// Lists the chosen runs that have a record, and says how many there are and which jobs did them.
+    async fn write_replayed(&self, order: &ReplayOrder, slice: &ArtifactKey) -> Result<(u64, BTreeSet<String>)> {
         let chosen = match &order.choice {
             Choice::Run(run) => Some(HashSet::from([run.clone()])),
             Choice::All => None,
@@ -218,7 +232,7 @@ impl Engine {
         let points = self.outside.artifacts.path(&keys::points(&order.planned.summary.id)?);
         let mut reader = PointReader::open(&points)?;
         let mut writer = self.outside.artifacts.create(slice)?;
-        let mut runs = 0;
+        let (mut runs, mut places) = (0, BTreeSet::new());
         loop {
             let mut chunk = reader.next_chunk(CHUNK)?;
             if chunk.is_empty() {
@@ -229,7 +243,11 @@ impl Engine {
             }
             let ids: Vec<_> = chunk.iter().map(|point| point.run.clone()).collect();
             let known = self.store.known_runs(&ids).await?;
-            for point in chunk.into_iter().filter(|point| known.contains_key(&point.run)) {
+            for point in chunk {
+                let Some(known) = known.get(&point.run) else { continue };
+                if !places.contains(&known.place) {
+                    places.insert(known.place.clone());
+                }
                 let parameters = names.iter().cloned().zip(point.values).collect();
                 serde_json::to_writer(&mut writer, &SliceLine { run: point.run, parameters, seed: None })?;
                 writer.write_all(b"\n")?;
@@ -237,7 +255,7 @@ impl Engine {
             }
         }
         writer.commit().context("the list of runs cannot be written")?;
-        Ok(runs)
+        Ok((runs, places))
     }
 
     /// Draws a sample of those runs of the plan that have a record.

@@ -64,7 +64,9 @@ impl Engine {
                     plan.version, plan.model
                 )));
             };
-            return Ok(Ok(vec![JobSpec { model, ..job }]));
+            let around = work.planned.manifest.build.surroundings(&model.to_string_lossy(), &outside.search_path);
+            let (search_path, environment) = (around.search_path, around.variables);
+            return Ok(Ok(vec![JobSpec { model, search_path, environment, ..job }]));
         };
         let job = job.within(image);
         let Some(cursor) = work.cursor else { return Ok(Ok(vec![job])) };

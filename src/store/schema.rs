@@ -7,10 +7,11 @@ use super::Result;
 
 /// Every migration: its number, its name, its SQL. The list is written out so that a new file cannot be forgotten by an
 /// incremental build.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "queue", include_str!("migrations/0001_queue.sql")),
     (2, "registry", include_str!("migrations/0002_registry.sql")),
     (3, "runs", include_str!("migrations/0003_runs.sql")),
+    (4, "recipes", include_str!("migrations/0004_recipes.sql")),
 ];
 
 /// Applies the migrations that the database does not have yet, inside the caller's transaction: two processes that

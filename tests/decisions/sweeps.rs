@@ -106,9 +106,9 @@ fn a_failure_to_end_the_jobs_of_an_earlier_round_does_not_stop_the_sweep() {
 
 // --- runs that go ahead ----------------------------------------------------------------------------------------------
 
-fn ahead(limits: RunLimits) -> World {
+fn ahead() -> World {
     let mut world = World::new();
-    world.tell_sweep(started(Retry::Missing, RunLimits { canary: Some(1), ..limits }));
+    world.tell_sweep(started(Retry::Missing, RunLimits { canary: Some(1), ..RunLimits::default() }));
     world
 }
 
@@ -129,7 +129,7 @@ fn reason(world: &World) -> &str {
 
 #[test]
 fn one_run_goes_ahead_and_the_others_follow_with_what_it_took() {
-    let mut world = ahead(RunLimits::default());
+    let mut world = ahead();
     assert_eq!(scope(&world).most_runs, Some(1));
     world.answer(0, Luck::Good).answer(0, Luck::Good);
     assert_eq!(scope(&world), Scope { settled_since: 1, mean_ms: Some(5), ..Scope::default() });
@@ -140,7 +140,7 @@ fn one_run_goes_ahead_and_the_others_follow_with_what_it_took() {
 
 #[test]
 fn when_the_run_that_went_ahead_fails_nothing_else_is_run_until_somebody_asks_again() {
-    let mut world = ahead(RunLimits::default());
+    let mut world = ahead();
     world.answer(0, Luck::Good);
     world.take("WatchJobs");
     world.tell_sweep(observed(1, counts(0, &[(FailureClass::ModelError, 1)]), true));
@@ -153,7 +153,7 @@ fn when_the_run_that_went_ahead_fails_nothing_else_is_run_until_somebody_asks_ag
 
 #[test]
 fn a_run_that_goes_ahead_and_is_interrupted_goes_ahead_again() {
-    let mut world = ahead(RunLimits::default());
+    let mut world = ahead();
     world.answer(0, Luck::Good).answer(0, Luck::Bad);
     assert_eq!((scope(&world).most_runs, world.sweep().round), (Some(1), 2));
     world.drain();
@@ -220,7 +220,7 @@ fn memory_is_raised_as_often_as_the_file_says_and_not_beyond_the_ceiling() {
 
 #[test]
 fn the_memory_that_the_first_run_needed_is_what_the_others_get() {
-    let mut world = ahead(RunLimits::default());
+    let mut world = ahead();
     world.answer(0, Luck::Good).answer(0, Luck::Faulty);
     assert_eq!((scope(&world).most_runs, scope(&world).memory), (Some(1), Some(2 * MIB_512)));
     world.answer(0, Luck::Good).answer(0, Luck::Good);

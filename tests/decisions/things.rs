@@ -58,6 +58,8 @@ pub(crate) fn version(source: &SourceRef, tree: Tree) -> Version {
         executable,
         builder: "process".to_owned(),
         image: None,
+        pinned: None,
+        recipe: None,
         manifest,
         manifest_text: String::new(),
         inputs: BTreeMap::new(),

@@ -21,6 +21,7 @@ const BUILDS: &[(&str, &str, &[&str])] = &[
         "[[sh, -c, 'echo started; sleep 7393 & setsid sleep 7394 & sleep 7395']]",
         &["the build took longer than its limit of 2s", "started"],
     ),
+    ("leaving", "[[sh, -c, 'setsid sleep 7396 & exit 9']]", &["ended with status 9"]),
 ];
 
 fn versions(world: &World) -> usize {

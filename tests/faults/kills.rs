@@ -21,7 +21,7 @@ const WORLDS: u64 = 3;
 /// The points of the story's sweep.
 const POINTS: u32 = 12;
 
-/// Numbers that nobody can guess and everybody can repeat (SplitMix64).
+/// Numbers that nobody can guess and everybody can repeat (`SplitMix64`).
 struct Random(u64);
 
 impl Random {
@@ -60,6 +60,7 @@ fn story(world: &World) {
     world.push_branch("story", "Tell a story");
     let number = world.open_pull("story", "A story");
     world.until_comment(number, &["/modelship run story"]);
+    world.until_comment(number, &["What this pull request does to", "/modelship compare"]);
     world.comment(number, "/modelship run");
     world.until_comment(number, &[&format!("{POINTS} runs done"), "analysis.csv"]);
     world.modelship(&["pr", "merge", &number.to_string()]).ok();
@@ -73,7 +74,7 @@ fn end(world: &World) -> End {
     world.until_idle();
     let table = world.analysis("story");
     let told = table.0.iter().position(|name| name == "wall_seconds").unwrap();
-    let analysis = [&[table.0.clone()], table.1.as_slice()].concat();
+    let analysis = [std::slice::from_ref(&table.0), table.1.as_slice()].concat();
     let thread = world.modelship(&["pr", "show", "1", "--output", "json"]).ok().json();
     let statuses = thread["statuses"].as_array().unwrap().iter();
     let mut statuses: Vec<_> = statuses.map(|status| format!("{}: {}", status["context"], status["state"])).collect();
@@ -122,7 +123,7 @@ fn a_server_killed_at_two_hundred_moments_ends_its_stories_as_if_nothing_had_bee
     let mut once = undisturbed.executed.clone();
     once.sort_by_key(|line| line.trim_start_matches("fine ").parse::<u32>().unwrap());
     assert_eq!(once, expected, "each run is executed once");
-    assert_eq!((undisturbed.versions, undisturbed.comments.len()), (3, 3), "{undisturbed:#?}");
+    assert_eq!((undisturbed.versions, undisturbed.comments.len()), (3, 4), "{undisturbed:#?}");
     drop(world);
 
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();

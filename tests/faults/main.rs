@@ -1,7 +1,31 @@
 //! Bad input and faults, through the real door: the real program, real pushes, real processes, real disks and clocks.
 //!
 //! Each story breaks something and looks at three things: the right person is told once and clearly, nothing is lost, and
-//! nothing is done twice.
+//! nothing is done twice. What is shown elsewhere is not shown here again:
+//!
+//! | fault | shown by |
+//! |---|---|
+//! | malformed, huge, deeply nested, aliased, tagged YAML: sweep, manifest, policy | [`files`]; one by one in `domain/yaml` |
+//! | a grid of 10^12; steps of zero, below zero, NaN, that miss the end; empty lists | [`files`]; `domain/sweep/design` |
+//! | a parameter that the model lacks, or out of its bounds | [`files`] |
+//! | a broken policy refuses instead of allowing | [`files`] |
+//! | a missing Dockerfile | `tests/docker.rs` or wherever images are built |
+//! | a missing build program; a build that fails, prints 100 MB, never ends, leaves processes | [`builds`] |
+//! | a build that fails its tests | `tests/stories/push.rs` |
+//! | a run that exits with a status, is killed, takes too long, prints 100 MB | [`models`] |
+//! | a run that leaves children, in its group and out of it | [`models`]; on a timeout `tests/runner.rs` |
+//! | a run without summary, with NaN, with 11 MB of it, with links in its place | [`models`] |
+//! | a run that leaves more files than `outputs.limit`, also sparse ones | [`models`] |
+//! | a run that takes too much memory | `tests/runner.rs` |
+//! | output that poses as Markdown or HTML | [`models`]; `domain/report/escape.rs` |
+//! | names with spaces, line breaks, leading dashes, `..`, shell and markup | [`names`]; trees in `src/edge/source/tests.rs` |
+//! | forged and unsigned deliveries; one delivery 100 times at once, and under other ids | [`webhook`]; forms of signatures in `tests/webhook.rs` |
+//! | kill -9 of the server at 200 random moments of a story | [`kills`]; at chosen moments `tests/stories/crash.rs` |
+//! | kill -9 of a terminal that runs a sweep | `tests/stories/laptop.rs` |
+//! | disk full under the database, under the artifacts | [`disk`] |
+//! | the clock set back, while the server runs and while it is down | [`clock`]; both databases in `src/store/tests/history.rs` |
+//! | PostgreSQL stopped and started, under load and under a server; a replica dies | `src/store/tests/replicas.rs`, `tests/stories/database.rs` |
+//! | a lease lost while its worker lives | `src/store/tests/effects.rs`, `events.rs` |
 
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on says where")]
 

@@ -188,3 +188,27 @@ fn the_manual_has_a_page_for_each_verb() {
     assert!(written["pages"].as_array().unwrap().len() > 20, "{written}");
     assert!(laptop.path().join("man/modelship-sweep-replay.1").is_file());
 }
+
+#[test]
+fn doctor_looks_at_the_docker_engine_that_the_settings_name() {
+    let laptop = Laptop::with_models(&[]);
+    let states = |settings: &str| {
+        laptop.write(".modelship/settings.yaml", settings);
+        let said = laptop.modelship(&["doctor", "--output", "json"]);
+        let checks = said.json();
+        let checks = checks.as_array().unwrap().iter();
+        let parts: Vec<(String, String)> = checks
+            .map(|check| (check["part"].as_str().unwrap().to_owned(), check["state"].as_str().unwrap().to_owned()))
+            .collect();
+        move |part: &str| parts.iter().find(|(own, _)| own == part).map(|(_, state)| state.clone())
+    };
+    let nobody = states("executor: docker\ndocker: {host: \"unix:///nothing.sock\"}\n");
+    assert_eq!(nobody("docker engine").as_deref(), Some("bad"));
+    assert_eq!(nobody("registry"), None, "the engine would have to ask it");
+
+    let real = states("executor: docker\ndocker: {registry: \"127.0.0.1:1/models\"}\n");
+    assert_eq!((real("docker engine").as_deref(), real("docker limits").as_deref()), (Some("good"), Some("good")));
+    assert_eq!(real("registry").as_deref(), Some("bad"));
+    let alone = states("executor: docker\n");
+    assert_eq!(alone("registry").as_deref(), Some("look"));
+}

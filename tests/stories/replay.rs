@@ -191,7 +191,8 @@ fn a_run_that_is_under_way_is_followed_to_its_end() {
         let jobs = laptop.path().join(".modelship/artifacts/sweeps");
         let slice = contents(&jobs).into_iter().find(|(name, _)| name.ends_with("slice.jsonl"))?.1;
         let line: serde_json::Value = serde_json::from_slice(&slice).ok()?;
-        Some(line["run"].as_str()?.to_owned())
+        let run = line["run"].as_str()?.to_owned();
+        (laptop.modelship(&["logs", &run]).status == 0).then_some(run)
     });
     let mut following = laptop.start(&["logs", &run[..12], "--follow"]);
     let mut lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 /// How long may something take before the story is over? Work of a killed server waits for 30 s when others share its
 /// database.
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The folder of this project.
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");

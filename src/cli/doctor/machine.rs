@@ -28,7 +28,7 @@ pub(super) fn git() -> Check {
     }
 }
 
-/// The program that executes jobs: of this version, and static where it goes into images.
+/// The program that executes jobs, which has to be of this version.
 pub(super) fn runner(settings: &Settings) -> Check {
     let path = match settings.executor {
         ExecutorKind::Process => &settings.process.runner,
@@ -42,30 +42,8 @@ pub(super) fn runner(settings: &Settings) -> Check {
         Ok(version) if version != own => {
             Check::bad("runner", format!("`{shown}` is {version}, and this is {own}"), beside)
         }
-        Ok(_) if settings.executor == ExecutorKind::Docker && is_static(path) == Some(false) => Check::bad(
-            "runner",
-            format!("`{shown}` needs shared libraries, which a model's image may not have"),
-            "build a static one with `scripts/build-runner` and name it as `docker.runner` in the settings",
-        ),
         Ok(_) => Check::good("runner", format!("{shown}, run contract {CONTRACT}")),
     }
-}
-
-/// Whether the program at `path` needs no loader: its headers name none. None when it is no ELF file of 64 bits.
-fn is_static(path: &Path) -> Option<bool> {
-    const INTERPRETER: u32 = 3;
-    let bytes = fs_err::read(path).ok()?;
-    if bytes.get(..5)? != b"\x7fELF\x02" {
-        return None;
-    }
-    let half = |at: usize| bytes.get(at..at + 2).map(|bytes| usize::from(u16::from_le_bytes([bytes[0], bytes[1]])));
-    let start = usize::try_from(u64::from_le_bytes(bytes.get(32..40)?.try_into().ok()?)).ok()?;
-    let (size, count) = (half(54)?, half(56)?);
-    let kinds = (0..count).map(|index| {
-        let at = start + index * size;
-        Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-    });
-    Some(!kinds.collect::<Option<Vec<_>>>()?.contains(&INTERPRETER))
 }
 
 /// A folder that has to be written to, with how much room there is.
@@ -124,22 +102,6 @@ fn answer(program: &Path, question: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_program_that_needs_a_loader_is_told_from_a_static_one() {
-        assert_eq!(is_static(Path::new("/bin/sh")), Some(false));
-        let header = |kind: u8| {
-            let mut bytes = vec![0; 64 + 56];
-            bytes[..5].copy_from_slice(b"\x7fELF\x02");
-            (bytes[32], bytes[54], bytes[56], bytes[64]) = (64, 56, 1, kind);
-            bytes
-        };
-        let dir = tempfile::tempdir().unwrap();
-        for (bytes, expected) in [(header(1), Some(true)), (header(3), Some(false)), (b"#!/bin/sh".to_vec(), None)] {
-            fs_err::write(dir.path().join("program"), bytes).unwrap();
-            assert_eq!(is_static(&dir.path().join("program")), expected);
-        }
-    }
 
     #[test]
     fn a_folder_that_cannot_be_written_says_what_to_do() {

@@ -5,8 +5,11 @@ mod sample;
 mod show;
 
 use std::path::Path;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use show::{in_short, read_head, show_end, show_files, show_plan, show_rows, show_statistics, words};
 
@@ -142,7 +145,15 @@ enum Standing {
     Settled,
 }
 
-/// Waits for the sweep's end with a bar. The first Ctrl-C stops the sweep.
+/// How waiting for a sweep came to its end.
+enum Followed {
+    /// Nothing of it is left to do.
+    Settled(Box<SweepState>),
+    /// Whoever waited would not wait any longer.
+    Left,
+}
+
+/// Waits for the sweep's end with a bar. The first Ctrl-C stops the sweep, the second one the waiting.
 async fn follow(
     session: &mut Session,
     key: &Key,
@@ -151,25 +162,34 @@ async fn follow(
     output: &Output,
 ) -> Result<SweepState, CliError> {
     let bar = RunsBar::begin(output, plan.name.as_str(), plan.counts.runs);
-    let mut interrupt = Box::pin(tokio::signal::ctrl_c());
+    let mut interrupts = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
     let mut stopping = false;
-    let state = session
+    let followed = session
         .until(async |engine: &Engine| {
-            if !stopping && let Ok(signal) = tokio::time::timeout(std::time::Duration::ZERO, &mut interrupt).await {
-                signal?;
+            if tokio::time::timeout(Duration::ZERO, interrupts.recv()).await.is_ok() {
+                if stopping {
+                    return Ok(Some(Followed::Left));
+                }
                 stopping = true;
                 engine.tell(key.clone(), Event::CancelRequested { by: settings::user_name() }).await?;
+                output.note("the sweep is being stopped; Ctrl-C again leaves at once");
             }
             let Some((state, standing)) = standing(engine, key).await?.filter(|(state, _)| state.round > before) else {
                 return Ok(None);
             };
             let report = state.report();
             bar.set(report.succeeded, report.failed.values().sum());
-            Ok((standing == Standing::Settled).then_some(state))
+            Ok((standing == Standing::Settled).then(|| Followed::Settled(Box::new(state))))
         })
         .await?;
     bar.end();
-    Ok(state)
+    match followed {
+        Followed::Settled(state) => Ok(*state),
+        Followed::Left => Err(CliError::User(format!(
+            "left while the runs of `{}` are being ended; `modelship sweep cancel {}` waits until they are",
+            plan.id, plan.id
+        ))),
+    }
 }
 
 /// A sweep file of the workspace.

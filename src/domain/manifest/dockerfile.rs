@@ -3,6 +3,8 @@
 //! Nothing of a manifest reaches a shell: commands are in exec form, and the names of packages were checked when the
 //! manifest was read.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{Build, Environment};
 
 /// Where the packages of a requirements file lie within the built model, whoever built it. Python finds them there by
@@ -46,6 +48,45 @@ impl Requirements {
         let lines = || text.lines().map(|line| line.split('#').next().unwrap_or_default());
         if lines().any(|line| local(line) || path(line)) { Self::WithSource } else { Self::Alone }
     }
+}
+
+/// What a command of a built model finds around it on a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surroundings {
+    /// `PATH`.
+    pub search_path: String,
+    /// Further variables.
+    pub variables: BTreeMap<String, String>,
+}
+
+impl Build {
+    /// What commands find around them when the model, built as processes, lies in the folder `model` of a machine whose
+    /// `PATH` is `search_path`: the packages that were installed beside it.
+    #[must_use]
+    pub fn surroundings(&self, model: &str, search_path: &str) -> Surroundings {
+        match &self.environment {
+            Some(Environment { python: Some(_), .. }) => Surroundings {
+                search_path: format!("{model}/{PACKAGES}/bin:{search_path}"),
+                variables: BTreeMap::from([("PYTHONPATH".to_owned(), format!("{model}/{PACKAGES}"))]),
+            },
+            Some(Environment { python: None, .. }) | None => {
+                Surroundings { search_path: search_path.to_owned(), variables: BTreeMap::new() }
+            }
+        }
+    }
+}
+
+/// The build arguments that the Dockerfile with this text declares.
+#[must_use]
+pub fn declared_arguments(text: &str) -> BTreeSet<String> {
+    let names = |line: &str| -> Vec<String> {
+        let Some((word, rest)) = line.trim().split_once(char::is_whitespace) else { return Vec::new() };
+        if !word.eq_ignore_ascii_case("ARG") {
+            return Vec::new();
+        }
+        rest.split_whitespace().map(|name| name.split('=').next().unwrap_or_default().to_owned()).collect()
+    };
+    text.lines().flat_map(names).collect()
 }
 
 impl Environment {
@@ -180,6 +221,14 @@ mod tests {
         "#);
         let with_source = generated(&environment, None, Requirements::WithSource);
         assert!(with_source.contains("WORKDIR /model\nCOPY . .\nRUN"), "{with_source}");
+    }
+
+    #[test]
+    fn arguments_are_found_wherever_they_are_declared() {
+        let text =
+            "ARG BASE=debian:bookworm-slim\nFROM $BASE\n  arg PIP_INDEX_URL\nARG A=1 B\n# ARG NO\nRUN echo ARG NOT\n";
+        let names: Vec<_> = declared_arguments(text).into_iter().collect();
+        assert_eq!(names, ["A", "B", "BASE", "PIP_INDEX_URL"]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::ids::{Digest, ModelName};
 use super::parameters::{Parameter, Value};
 use super::yaml::Files;
 
-pub use dockerfile::{Bases, PACKAGES, Requirements};
+pub use dockerfile::{Bases, PACKAGES, Requirements, Surroundings, declared_arguments};
 pub(super) use raw::RawManifest;
 
 /// How long may a build take whose manifest does not say?

@@ -177,7 +177,7 @@ impl Sweep {
         }
         let before = std::mem::replace(&mut self.state.counts, counts.clone());
         self.remember(failures);
-        let was_running = runs.is_some();
+        let phase = std::mem::discriminant(&self.state.phase);
         match runs {
             None if ended => self.wind_up(),
             None => self.watch(&jobs),
@@ -191,8 +191,7 @@ impl Sweep {
                 None => self.watch(&jobs),
             },
         }
-        let is_running = matches!(self.state.phase, SweepPhase::Running { .. });
-        if before != self.state.counts || was_running != is_running {
+        if before != self.state.counts || phase != std::mem::discriminant(&self.state.phase) {
             self.report();
         }
         None

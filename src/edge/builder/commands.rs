@@ -13,6 +13,7 @@ use crate::runner::tree::remove_tree;
 use crate::runner::{BUILD_MARKER, Log, base_environment, processes, resolve_program, tail_of};
 
 use super::process::{BuildError, BuildRequest, BuilderSettings};
+use super::text_of;
 
 /// Ends what was left of the same build, then checks out and runs the commands. Returns the build's directory and how
 /// long the commands took. The log is written however it ends.
@@ -101,11 +102,14 @@ fn build_in(
     stop: &Stop,
 ) -> Result<Duration, BuildError> {
     (request.checkout)(&room.model).context("failed to check out the source")?;
-    let mut environment = base_environment(&settings.search_path, &room.home, 1000);
+    let around = request.build.surroundings(text_of(&room.model)?, &settings.search_path);
+    let mut environment = base_environment(&around.search_path, &room.home, 1000);
+    environment.extend(around.variables.iter().map(|(name, value)| (name.into(), value.into())));
     environment.extend(settings.environment.iter().map(|(name, value)| (name.into(), value.into())));
     environment.push((BUILD_MARKER.into(), room.path.clone().into()));
     let start = Instant::now();
-    let commands = Commands { room, settings, environment, timeout: request.timeout, start, stop };
+    let commands =
+        Commands { room, search_path: around.search_path, environment, timeout: request.timeout, start, stop };
     let ran = request.commands.iter().try_for_each(|command| commands.run(command, log));
     let elapsed = start.elapsed();
     // However they ended: what left their groups would go on in a folder that is gone.
@@ -116,7 +120,7 @@ fn build_in(
 /// What all commands of a build share.
 struct Commands<'a> {
     room: &'a Room,
-    settings: &'a BuilderSettings,
+    search_path: String,
     environment: Vec<(OsString, OsString)>,
     timeout: Duration,
     start: Instant,
@@ -143,7 +147,7 @@ impl Commands<'_> {
 
     fn execute(&self, command: &[String], log: &mut Log) -> Result<How, SuperviseError> {
         let model = &self.room.model;
-        let (program, arguments) = program_of(command, model, &self.settings.search_path)
+        let (program, arguments) = program_of(command, model, &self.search_path)
             .map_err(|reason| SuperviseError::CannotStart(io::Error::other(reason)))?;
         let step = Step {
             program: &program,
@@ -157,8 +161,8 @@ impl Commands<'_> {
     }
 }
 
-/// Ends what the commands left running outside of their groups, so that nothing changes the model any more.
-fn end_strays(build: &Path) -> anyhow::Result<()> {
+/// Ends what commands or tests left running outside of their groups, so that nothing changes the model any more.
+pub(super) fn end_strays(build: &Path) -> anyhow::Result<()> {
     let build = build.to_str().context("the scratch directory's path must be UTF-8")?;
     processes::end_where(|process| process.value(BUILD_MARKER) == Some(build))?;
     Ok(())
@@ -171,7 +175,7 @@ fn program_of(command: &[String], model: &Path, search_path: &str) -> Result<(Pa
     Ok((program, rest.iter().map(OsString::from).collect()))
 }
 
-fn write_log(path: &Path, log: &Log) -> anyhow::Result<()> {
+pub(super) fn write_log(path: &Path, log: &Log) -> anyhow::Result<()> {
     if let Some(directory) = path.parent() {
         fs_err::create_dir_all(directory).context("failed to make a place for a build's log")?;
     }

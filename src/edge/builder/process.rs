@@ -15,13 +15,14 @@ use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::ids::{Digest, ObjectId};
-use crate::domain::manifest::Manifest;
+use crate::domain::manifest::{Build, Manifest, Part};
 use crate::domain::version::PassedTest;
 use crate::runner::supervise::Stop;
 
 use super::commands::{self, Room};
 use super::test_run::{self, TestPlace};
 use super::toolchain::Toolchain;
+use super::{Recipe, RecipeError, SourceFiles, Way, packages, required, text_of};
 
 /// How this builder is set up. All paths are absolute; the first two lie on one file system.
 #[derive(Debug, Clone)]
@@ -47,6 +48,8 @@ pub struct BuildRequest {
     pub checkout: Checkout,
     /// The commands, each an argv list, run in the source directory one after another.
     pub commands: Vec<Vec<String>>,
+    /// What the manifest says, from which follows what the commands find around them.
+    pub build: Build,
     /// Where the log goes once the build has ended.
     pub log: PathBuf,
     /// How long all commands together may take.
@@ -79,6 +82,12 @@ impl Built {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.room.model
+    }
+
+    /// What it will be known by.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.digest
     }
 
     /// How long the commands took, in milliseconds.
@@ -173,6 +182,36 @@ impl ProcessBuilder {
         self.toolchain.lines(commands, &self.settings.search_path, &self.settings.scratch)
     }
 
+    /// What decides how the model is built: its source, its commands, and the tools that they use. Blocks while tools tell
+    /// their versions.
+    ///
+    /// # Errors
+    /// As [`RecipeError`] says.
+    pub fn recipe(&self, manifest: &Manifest, source: &SourceFiles<'_>) -> Result<Recipe, RecipeError> {
+        let Some(own) = manifest.build.commands() else {
+            let message = "this server builds models as processes, and the manifest names no commands for that";
+            return Err(RecipeError::refused(
+                Part::Build,
+                message,
+                "write `process: [[make]]`, or `process: []` when there is nothing to build",
+            ));
+        };
+        let environment = manifest.build.environment.clone().unwrap_or_default();
+        if let Some(requirements) = &environment.python {
+            required(source, Part::Python, requirements, "name pip's requirements file by its path within the source")?;
+        }
+        let mut commands = environment.install();
+        commands.extend(own.iter().cloned());
+        let mut implied = commands.clone();
+        implied.push(manifest.run.command.clone());
+        implied.extend(manifest.run.summarize.clone());
+        let mut toolchain = self.toolchain(&implied)?;
+        let (search_path, scratch) = (&self.settings.search_path, &self.settings.scratch);
+        toolchain.extend(packages::versions(&environment.debian, search_path, scratch)?);
+        let digest = Self::executable_digest(source.tree, &commands, &toolchain);
+        Ok(Recipe { digest, toolchain, way: Way::Process(commands, manifest.build.clone()) })
+    }
+
     /// What identifies the executable that these build commands make of this source with this toolchain.
     #[must_use]
     pub fn executable_digest(source_tree: &ObjectId, build: &[Vec<String>], toolchain: &[String]) -> Digest {
@@ -233,12 +272,13 @@ impl ProcessBuilder {
         let place = TestPlace {
             model: model.to_path_buf(),
             directory: room.path.join("tests"),
-            search_path: self.settings.search_path.clone(),
+            around: manifest.build.surroundings(text_of(model)?, &self.settings.search_path),
             build: room.path.clone(),
         };
         let manifest = manifest.clone();
         cancellable(cancel, move |stop| {
             let tests = test_run::run_tests(&place, &manifest, stop);
+            commands::end_strays(&room.path)?;
             drop(room);
             tests
         })

@@ -1,13 +1,12 @@
 //! The tests that a manifest declares, run on a built model before it is published.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
 
 use crate::domain::ids::{Digest, RunId};
-use crate::domain::manifest::{Expectation, Manifest, Run, Test, TestKind};
+use crate::domain::manifest::{Expectation, Manifest, Run, Surroundings, Test, TestKind};
 use crate::domain::parameters::Value;
 use crate::domain::sweep::record::{Outcome, Record};
 use crate::domain::version::PassedTest;
@@ -17,8 +16,8 @@ use crate::runner::{
     BUILD_MARKER, CONTRACT, Fill, JobEnd, JobSpec, Log, SliceLine, base_environment, resolve_program, run_job, tail_of,
 };
 
-use super::check_expectations;
 use super::process::TestError;
+use super::{check_expectations, text_of};
 
 /// Where a model is tested.
 pub(super) struct TestPlace {
@@ -26,8 +25,8 @@ pub(super) struct TestPlace {
     pub(super) model: PathBuf,
     /// A directory for the tests' own files.
     pub(super) directory: PathBuf,
-    /// `PATH`.
-    pub(super) search_path: String,
+    /// What commands find around them.
+    pub(super) around: Surroundings,
     /// The build's directory, by which its processes are found again.
     pub(super) build: PathBuf,
 }
@@ -88,7 +87,8 @@ fn run_model(
     let line = serde_json::to_string(&SliceLine { run, parameters, seed: None }).context("failed to write a run")?;
     let slice = directory.join("slice.jsonl");
     fs_err::write(&slice, line + "\n").context("failed to write a test's slice")?;
-    let build = place.build.to_str().context("the scratch directory's path must be UTF-8")?;
+    let mut environment = place.around.variables.clone();
+    environment.insert(BUILD_MARKER.to_owned(), text_of(&place.build)?.to_owned());
     Ok(JobSpec {
         contract: CONTRACT,
         place: directory.join("place"),
@@ -99,18 +99,18 @@ fn run_model(
         slots: None,
         run: Run { timeout: test.timeout, ..manifest.run.clone() },
         outputs: manifest.outputs.clone(),
-        search_path: place.search_path.clone(),
-        environment: BTreeMap::from([(BUILD_MARKER.to_owned(), build.to_owned())]),
+        search_path: place.around.search_path.clone(),
+        environment,
         image: None,
         cursor: None,
     })
 }
 
 /// Every parameter's value: the test's own, or the default.
-fn resolved(manifest: &Manifest, overrides: &[(String, Value)]) -> Result<Vec<(String, Value)>, Trouble> {
+pub(super) fn resolved(manifest: &Manifest, overrides: &[(String, Value)]) -> Result<Vec<(String, Value)>, String> {
     let declared = |name: &str| manifest.parameters.iter().any(|parameter| parameter.name == name);
     if let Some((name, _)) = overrides.iter().find(|(name, _)| !declared(name)) {
-        return Err(format!("the test sets `{name}`, which is no parameter of this model").into());
+        return Err(format!("the test sets `{name}`, which is no parameter of this model"));
     }
     let value_of = |parameter: &crate::domain::parameters::Parameter| {
         let own = overrides.iter().find(|(name, _)| *name == parameter.name).map(|(_, value)| value);
@@ -147,8 +147,9 @@ fn run_command(
     let fill = Fill { model: &place.model, params: None, outputs: None };
     let argv = command.iter().map(|argument| fill.apply(argument)).collect::<Result<Vec<_>, _>>()?;
     let (first, arguments) = argv.split_first().ok_or_else(|| "the command is empty".to_owned())?;
-    let program = resolve_program(first, &place.model, &place.search_path)?;
-    let mut environment = base_environment(&place.search_path, directory, 1000);
+    let program = resolve_program(first, &place.model, &place.around.search_path)?;
+    let mut environment = base_environment(&place.around.search_path, directory, 1000);
+    environment.extend(place.around.variables.iter().map(|(name, value)| (name.into(), value.into())));
     // pytest would leave a directory of its own in the model.
     environment.push(("PYTEST_ADDOPTS".into(), "-p no:cacheprovider".into()));
     environment.push((BUILD_MARKER.into(), place.build.clone().into()));

@@ -1,8 +1,10 @@
 //! How an engine is: its version, and which limits it can hold.
 
 use anyhow::Context as _;
+use bollard::errors::Error;
 
 use super::Docker;
+use super::program::static_program;
 
 /// What an engine says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +13,8 @@ pub struct Health {
     pub version: String,
     /// The version of its API that it and we agree on.
     pub api: String,
+    /// The architecture of its machine, as Docker names it: `amd64`.
+    pub architecture: String,
     /// The version of its cgroups: `1` or `2`.
     pub cgroups: String,
     /// How many processors it has.
@@ -52,6 +56,7 @@ impl Docker {
         Ok(Health {
             version: version.version.unwrap_or_else(|| "unknown".to_owned()),
             api: docker.api.client_version().to_string(),
+            architecture: version.arch.unwrap_or_default(),
             cgroups: cgroups.unwrap_or_else(|| "1".to_owned()),
             processors: count(info.ncpu),
             memory: count(info.mem_total),
@@ -62,15 +67,71 @@ impl Docker {
     }
 }
 
+/// Whether a registry lets us in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// It answers, and takes our login if it wants one.
+    Granted,
+    /// It wants another login, in its own words.
+    Refused(String),
+    /// Nobody answers, or what answers is no registry.
+    Unreachable(String),
+}
+
+impl Docker {
+    /// Checks that the runner can go into images of `architecture`.
+    ///
+    /// # Errors
+    /// When it is not there, or cannot run there.
+    pub fn check_runner(&self, architecture: &str) -> anyhow::Result<()> {
+        static_program(&self.settings.runner, architecture).map(drop)
+    }
+
+    /// Asks the registry for an image that nobody has. The engine asks, since it is what pushes and pulls.
+    pub async fn registry_access(&self, registry: &str) -> Access {
+        let image = format!("{}/modelship-doctor:none", registry.trim_end_matches('/'));
+        match self.api.inspect_registry_image(&image, self.credentials()).await {
+            Ok(_) => Access::Granted,
+            Err(Error::DockerResponseServerError { status_code, message }) => access(status_code, &message),
+            Err(error) => Access::Unreachable(error.to_string()),
+        }
+    }
+}
+
+/// What an engine's answer about an image that nobody has says of the registry. Registries tell a missing image apart in
+/// their own words, and some engines pass every answer on as a 500.
+fn access(status: u16, message: &str) -> Access {
+    let says = |words: &[&str]| words.iter().any(|word| message.to_ascii_lowercase().contains(word));
+    if says(&["unauthorized", "authentication required", "no basic auth", "denied", "forbidden"])
+        || matches!(status, 401 | 403)
+    {
+        Access::Refused(message.to_owned())
+    } else if says(&["manifest unknown", "name unknown", "not found", "no such"]) && !says(&["no such host"]) {
+        Access::Granted
+    } else {
+        Access::Unreachable(message.to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_that_nobody_has_tells_whether_the_registry_lets_us_in() {
+        assert_eq!(access(404, "manifest unknown: manifest unknown"), Access::Granted);
+        assert!(matches!(access(500, "errors: unauthorized: authentication required"), Access::Refused(_)));
+        assert!(matches!(access(403, "requested access to the resource is denied"), Access::Refused(_)));
+        assert!(matches!(access(500, "dial tcp: lookup nowhere: no such host"), Access::Unreachable(_)));
+        assert!(matches!(access(500, "connection refused"), Access::Unreachable(_)));
+    }
 
     #[test]
     fn limits_that_cannot_be_held_are_named() {
         let health = Health {
             version: String::new(),
             api: String::new(),
+            architecture: String::new(),
             cgroups: String::new(),
             processors: 1,
             memory: 1,

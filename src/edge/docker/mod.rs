@@ -1,18 +1,34 @@
 //! The Docker engine: one connection for the builder and the executor. The only place that names `bollard`.
 
+mod build;
+mod container;
+mod context;
 mod health;
+mod ignore;
+mod program;
+mod registry;
 
-pub use health::Health;
+pub use health::{Access, Health};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use bollard::{API_DEFAULT_VERSION, Docker as Api};
 use secrecy::SecretString;
 
+use crate::domain::manifest::Bases;
+
+pub use build::{DockerfileOrder, ENTRYPOINT_LABEL, ImageError, ImageFacts, ImageOrder, RUNNER};
+pub use container::{ContainerEnd, ContainerError, ContainerOrder};
+pub use registry::PushError;
+
 /// How long the engine may take to answer a request that is no build, in seconds.
 const PATIENCE: u64 = 120;
+
+/// How long may it take to begin to answer one that is?
+const LONG_PATIENCE: Duration = Duration::from_secs(60 * 60);
 
 /// How this engine is used.
 #[derive(Debug, Clone)]
@@ -29,8 +45,12 @@ pub struct DockerSettings {
     pub network: String,
     /// The engine's network for builds.
     pub build_network: String,
-    /// Base images of generated environments by kind.
-    pub bases: BTreeMap<String, String>,
+    /// Base images of generated environments.
+    pub bases: Bases,
+    /// Build arguments for every Dockerfile that declares them.
+    pub build_args: BTreeMap<String, String>,
+    /// The label by which this instance finds its own containers again.
+    pub instance: String,
 }
 
 /// A Docker engine.

@@ -39,7 +39,7 @@ impl Source {
         let name = setting("user.name").unwrap_or_else(|| first.author.to_owned());
         let email = setting("user.email").unwrap_or_else(|| format!("{}@localhost", first.author));
         let author = Signature::new(&name, &email, &GitTime::new(first.at.0 / 1000, 0)).context(doing)?;
-        let source = Self { git };
+        let source = Self::of(git);
         let tree = source.tree(tree)?;
         let commit = source.git.commit(Some("HEAD"), &author, &author, first.message, &tree, &[]).context(doing)?;
         drop(tree);

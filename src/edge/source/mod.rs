@@ -1,6 +1,6 @@
 //! git: commits, files and trees of one repository, read without trusting anything in it.
 //!
-//! Everything here goes through libgit2 and never starts the `git` program: no hook, no filter and no other command that
+//! Everything here but [`remote`] goes through libgit2 and never starts the `git` program: no hook, no filter and no other command that
 //! a repository's configuration names can run. Paths are checked, symbolic links and submodules are never followed, and
 //! sizes are bounded, as whoever opens a pull request writes the trees that are read here.
 //!
@@ -11,7 +11,9 @@ mod begin;
 mod change;
 mod checkout;
 mod error;
+mod folders;
 mod merge;
+pub mod remote;
 mod tree;
 mod worktree;
 
@@ -31,6 +33,7 @@ pub use merge::{MergeAuthor, MergeError};
 pub use tree::{Entry, EntryKind, MAX_FILE_BYTES, NOT_SOURCE};
 
 use error::{Context as _, absent};
+use folders::Folders;
 
 /// What the functions of this module give.
 pub type Result<T, E = SourceError> = std::result::Result<T, E>;
@@ -54,6 +57,7 @@ pub struct CommitNote {
 /// A git repository, bare or with a work tree.
 pub struct Source {
     git: GitRepository,
+    folders: Folders,
 }
 
 impl std::fmt::Debug for Source {
@@ -94,12 +98,16 @@ impl Source {
         // The user's own settings must not take our hook away, and broken or hostile objects stay out.
         config.set_str("core.hooksPath", "hooks").context(doing)?;
         config.set_bool("receive.fsckObjects", true).context(doing)?;
-        Ok(Self { git })
+        Ok(Self::of(git))
+    }
+
+    fn of(git: GitRepository) -> Self {
+        Self { git, folders: Folders::default() }
     }
 
     fn open_with(path: &Path, flags: RepositoryOpenFlags) -> Result<Self> {
         match GitRepository::open_ext(path, flags, std::iter::empty::<&std::ffi::OsStr>()) {
-            Ok(git) => Ok(Self { git }),
+            Ok(git) => Ok(Self::of(git)),
             Err(error) if error.code() == ErrorCode::NotFound => {
                 Err(absent(format!("there is no git repository at `{}`", path.display())))
             }

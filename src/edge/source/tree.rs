@@ -181,11 +181,11 @@ impl Source {
                     return Err(refused(format!("`{path}` goes through the {} `{walked}`", here.kind)));
                 }
             }
-            let tree = self.tree(here.id)?;
-            let Some(entry) = tree.get_name(part) else { return Ok(None) };
-            let kind = EntryKind::of_mode(entry.filemode_raw())
+            let listing = self.folders.listing(here.id, || self.tree(here.id))?;
+            let Some((mode, id)) = listing.get(part) else { return Ok(None) };
+            let kind = EntryKind::of_mode(*mode)
                 .ok_or_else(|| refused(format!("`{path}` goes through an entry with the unknown mode of `{part}`")))?;
-            here = Node { id: entry.id(), kind };
+            here = Node { id: *id, kind };
             if !walked.is_empty() {
                 walked.push('/');
             }

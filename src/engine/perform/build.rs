@@ -5,13 +5,15 @@ use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
+use super::sources::{self, Located};
 use super::{Reports, blocking};
 use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::event::{BuildFailure, BuildOutcome, Event, Key, Keyed};
 use crate::domain::ids::{Digest, ModelName, VersionId};
-use crate::domain::manifest::{BuildBy, Manifest, Source};
-use crate::domain::version::{SourceRef, Tree, Version};
-use crate::edge::builder::process::{BuildError, BuildRequest, ProcessBuilder, TestError};
+use crate::domain::manifest::{BuildBy, Manifest};
+use crate::domain::version::{PassedTest, SourceRef, Tree, Version};
+use crate::edge::builder::process::{BuildError, TestError};
+use crate::edge::builder::{BuildOrder, Builder, PublishError, Published, Recipe, RecipeError, SourceFiles};
 use crate::edge::source::Source as Repository;
 use crate::engine::planning::FilesAt;
 use crate::engine::{Engine, Failure, keys};
@@ -54,7 +56,7 @@ pub(super) async fn cancel(engine: &Engine, model: &ModelName, source: &SourceRe
 }
 
 /// How a build ended without a version.
-enum Ended {
+pub(in crate::engine) enum Ended {
     Failed(BuildFailure),
     Cancelled,
     Ours(Failure),
@@ -67,11 +69,11 @@ impl From<anyhow::Error> for Ended {
 }
 
 impl Ended {
-    fn manifest(message: impl Into<String>) -> Self {
+    pub(super) fn manifest(message: impl Into<String>) -> Self {
         Self::Failed(BuildFailure::without_log("manifest", message))
     }
 
-    fn faults(faults: Faults) -> Self {
+    pub(super) fn faults(faults: Faults) -> Self {
         let count = faults.0.len();
         let message = match faults.0.first() {
             Some(first) if count == 1 => first.to_string(),
@@ -93,6 +95,58 @@ async fn build(
         return Err(Ended::Cancelled);
     }
     let outside = engine.outside();
+    let Prepared { manifest, manifest_text, located, recipe } = prepare(engine, model, source, cancel).await?;
+    let manifest_hash = Manifest::hash(&manifest_text);
+    let known = engine.store().version_of_build(model, &recipe.digest, &manifest_hash).await;
+    let known = match known.map_err(|error| Ended::Ours(error.into()))? {
+        Some(version) if still_there(engine, &version).await => Some(version),
+        _ => None,
+    };
+    let (digest, toolchain) = (recipe.digest.clone(), recipe.toolchain.clone());
+    let Made { published, inputs, tests, build_ms } = match known {
+        Some(Version { executable, image, inputs, tests, build_ms, .. }) => {
+            Made { published: Published { executable, image }, inputs, tests, build_ms }
+        }
+        None => make(engine, Work { source, manifest: &manifest, located: &located, recipe }, cancel).await?,
+    };
+    let Published { executable, image } = published;
+    Ok(Version {
+        id: VersionId::of(model, &source.commit, &executable, &manifest_hash),
+        model: model.clone(),
+        source: source.clone(),
+        tree,
+        pinned: located.pinned,
+        source_tree: located.tree,
+        recipe: (digest != executable).then_some(digest),
+        executable,
+        builder: outside.builder.name().to_owned(),
+        image,
+        manifest: manifest_hash,
+        manifest_text,
+        inputs,
+        toolchain,
+        tests,
+        build_ms,
+        registered_at: engine.now(),
+    })
+}
+
+/// A model that could be built.
+pub(in crate::engine) struct Prepared {
+    pub(in crate::engine) manifest: Manifest,
+    pub(in crate::engine) manifest_text: String,
+    pub(in crate::engine) located: Located,
+    pub(in crate::engine) recipe: Recipe,
+}
+
+/// Reads the manifest, finds the source, and decides how it is built. Nothing is built yet.
+pub(in crate::engine) async fn prepare(
+    engine: &Engine,
+    model: &ModelName,
+    source: &SourceRef,
+    cancel: &CancellationToken,
+) -> Result<Prepared, Ended> {
+    let outside = engine.outside();
     let git_dir = outside.git_dir(&source.repository.name)?;
     let (manifest, manifest_text) = read_manifest(&git_dir, source).await?.map_err(Ended::faults)?;
     if manifest.model != *model {
@@ -106,84 +160,61 @@ async fn build(
             "`build_by: actions` needs the GitHub forge; this server builds by itself, so write `build_by: server`",
         ));
     }
-    if !outside.trusted.includes(&source.repository.name) {
+    let trusted = match outside.builder {
+        Builder::Process(_) => outside.trusted.includes(&source.repository.name),
+        // A build in containers takes nothing of this machine into its hands.
+        Builder::Docker(_) => true,
+    };
+    if !trusted {
         return Err(Ended::manifest(format!(
             "this server does not build `{}` as processes; its owner can list it under `process.trusted`",
             source.repository.name
         )));
     }
-    let Source::Path(path) = manifest.source.clone() else {
-        return Err(Ended::manifest(
-            "`source.repo` is not part of this release; keep the source beside the manifest and write `source: {path: ...}`",
-        ));
-    };
-    let Some(commands) = manifest.build.process.clone() else {
-        return Err(Ended::manifest(
-            "this server builds models as processes, so the manifest needs `build: {process: [...]}`",
-        ));
-    };
-    let (dir, commit, inner) = (git_dir.clone(), source.commit.clone(), path.clone());
-    let source_tree =
-        blocking(move || Ok(Repository::open(&dir)?.tree_of(&commit, &inner)?)).await?.ok_or_else(|| {
-            Ended::manifest(format!("`source.path` names `{path}`, which is no folder at {}", source.commit.short()))
-        })?;
-
-    let mut implied = commands.clone();
-    implied.push(manifest.run.command.clone());
-    implied.extend(manifest.run.summarize.clone());
-    let shared = engine.share_outside();
-    let toolchain = blocking(move || shared.builder.toolchain(&implied)).await?;
-    let executable = ProcessBuilder::executable_digest(&source_tree, &commands, &toolchain);
-    let manifest_hash = Manifest::hash(&manifest_text);
-
-    let known = engine
-        .store()
-        .version_of_build(model, &executable, &manifest_hash)
-        .await
-        .map_err(|error| Ended::Ours(error.into()))?
-        .filter(|_| outside.builder.built(&executable).is_some());
-    let (inputs, tests, build_ms) = match known {
-        Some(version) => (version.inputs, version.tests, version.build_ms),
-        None => {
-            let request =
-                Work { git_dir: &git_dir, source, manifest: &manifest, path: &path, commands, executable: &executable };
-            make(engine, request, cancel).await?
+    let located = sources::locate(engine, source, &manifest, &manifest_text, cancel).await?;
+    let (shared, wanted, found) = (engine.share_outside(), manifest.clone(), located.clone());
+    let runtime = tokio::runtime::Handle::current();
+    let recipe = blocking(move || {
+        let files = SourceFiles { tree: &found.tree, files: &found };
+        Ok(runtime.block_on(shared.builder.recipe(&wanted, &files)))
+    });
+    let recipe = recipe.await?.map_err(|error| match error {
+        RecipeError::Refused { part, message, hint } => {
+            Ended::faults(Manifest::fault(&source.manifest, &manifest_text, part, &message, hint))
         }
-    };
-    Ok(Version {
-        id: VersionId::of(model, &source.commit, &executable, &manifest_hash),
-        model: model.clone(),
-        source: source.clone(),
-        tree,
-        source_tree,
-        executable,
-        builder: "process".to_owned(),
-        image: None,
-        manifest: manifest_hash,
-        manifest_text,
-        inputs,
-        toolchain,
-        tests,
-        build_ms,
-        registered_at: engine.now(),
+        RecipeError::Internal(error) => error.into(),
+    })?;
+    Ok(Prepared { manifest, manifest_text, located, recipe })
+}
+
+/// Whether what was built for the version is still there. Where nobody can say, it is built again: whatever is in the way
+/// is told then.
+async fn still_there(engine: &Engine, version: &Version) -> bool {
+    engine.outside().builder.has(version).await.unwrap_or_else(|error| {
+        tracing::warn!(version.id = %version.id, "cannot find out whether version {} is still there: {error:#}", version.id);
+        false
     })
 }
 
 struct Work<'a> {
-    git_dir: &'a Path,
     source: &'a SourceRef,
     manifest: &'a Manifest,
-    path: &'a str,
-    commands: Vec<Vec<String>>,
-    executable: &'a Digest,
+    located: &'a Located,
+    recipe: Recipe,
 }
 
-type Made = (BTreeMap<String, Digest>, Vec<crate::domain::version::PassedTest>, u64);
+struct Made {
+    published: Published,
+    inputs: BTreeMap<String, Digest>,
+    tests: Vec<PassedTest>,
+    build_ms: u64,
+}
 
-/// Builds unless the same content is built already, tests, and puts the result where runs find it.
+/// Builds, tests, and puts the result where runs find it.
 async fn make(engine: &Engine, work: Work<'_>, cancel: &CancellationToken) -> Result<Made, Ended> {
+    let Work { source, manifest, located, recipe } = work;
     let outside = engine.outside();
-    let log_key = keys::build_log(&work.manifest.model, &work.source.commit)?;
+    let log_key = keys::build_log(&manifest.model, &source.commit)?;
     let log = outside.artifacts.prepare(&log_key).map_err(anyhow::Error::from)?;
     let failed = |stage: String, message: String, log_tail: String| {
         Ended::Failed(BuildFailure {
@@ -194,15 +225,15 @@ async fn make(engine: &Engine, work: Work<'_>, cancel: &CancellationToken) -> Re
             log: Some(log_key.as_str().to_owned()),
         })
     };
-    let (git_dir, commit, inner) = (work.git_dir.to_path_buf(), work.source.commit.clone(), work.path.to_owned());
-    let request = BuildRequest {
-        digest: work.executable.clone(),
-        checkout: Box::new(move |into: &Path| Ok(Repository::open(&git_dir)?.checkout(&commit, &inner, into)?)),
-        commands: work.commands,
+    let checkout = located.clone();
+    let order = BuildOrder {
+        recipe,
+        checkout: Box::new(move |into: &Path| checkout.checkout(into)),
+        provenance: located.provenance(source, manifest).await?,
         log,
-        timeout: work.manifest.build.timeout,
+        timeout: manifest.build.timeout,
     };
-    let built = match outside.builder.build(request, cancel).await {
+    let built = match outside.builder.build(order, cancel).await {
         Ok(built) => built,
         Err(BuildError::Cancelled) => return Err(Ended::Cancelled),
         Err(BuildError::Internal(error)) => return Err(error.into()),
@@ -211,32 +242,29 @@ async fn make(engine: &Engine, work: Work<'_>, cancel: &CancellationToken) -> Re
         }
     };
     let mut inputs = BTreeMap::new();
-    for name in &work.manifest.inputs {
-        let path = built.dir().join(name);
-        let digest = blocking(move || Ok(fs_err::read(path).map(Digest::of).ok())).await?;
-        match digest {
-            Some(digest) => {
-                inputs.insert(name.clone(), digest);
-            }
-            None => {
-                return Err(Ended::faults(Faults::from(Diagnostic::of_file(
-                    &work.source.manifest,
-                    format!("`inputs` names `{name}`, which the built model does not have"),
-                    Some(format!("add the file below `{}`, or take it out of `inputs`", work.path)),
-                ))));
-            }
-        }
+    for (name, digest) in outside.builder.inputs(&built, &manifest.inputs).await? {
+        let digest = digest.ok_or_else(|| {
+            Ended::faults(Faults::from(Diagnostic::of_file(
+                &source.manifest,
+                format!("`inputs` names `{name}`, which the built model does not have"),
+                Some(format!("add the file below `{}`, or take it out of `inputs`", located.path)),
+            )))
+        })?;
+        inputs.insert(name, digest);
     }
-    let tests = match outside.builder.run_tests(built.dir(), work.manifest, cancel).await {
+    let tests = match outside.builder.run_tests(&built, manifest, cancel).await {
         Ok(tests) => tests,
         Err(TestError::Failed { name, message, log_tail }) => return Err(failed(name, message, log_tail)),
         Err(TestError::Cancelled) => return Err(Ended::Cancelled),
         Err(TestError::Internal(error)) => return Err(error.into()),
     };
     let build_ms = built.build_ms();
-    let shared = engine.share_outside();
-    blocking(move || shared.builder.publish(built)).await?;
-    Ok((inputs, tests, build_ms))
+    let published = match outside.builder.publish(built).await {
+        Ok(published) => published,
+        Err(PublishError::Refused(message)) => return Err(failed("push".to_owned(), message, String::new())),
+        Err(PublishError::Internal(error)) => return Err(error.into()),
+    };
+    Ok(Made { published, inputs, tests, build_ms })
 }
 
 async fn read_manifest(git_dir: &Path, source: &SourceRef) -> anyhow::Result<Result<(Manifest, String), Faults>> {

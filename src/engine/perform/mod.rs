@@ -1,13 +1,14 @@
 //! Effects done. One file for each family; each is safe to do twice.
 
 mod analyse;
-mod build;
+pub(super) mod build;
 mod compare;
 mod inspect;
 mod jobs;
 pub(super) mod members;
 pub(super) mod reconcile;
 mod registry;
+pub(super) mod sources;
 mod talk;
 
 use tokio_util::sync::CancellationToken;

@@ -58,22 +58,22 @@ impl Store {
         Ok(Found::of(rows.iter().map(|row| row.json("body")).collect::<Result<_>>()?))
     }
 
-    /// The newest version of `model` with this executable and this manifest, whatever commit it was built from.
+    /// The newest version of `model` built by this recipe and with this manifest, whatever commit it was built from.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn version_of_build(
         &self,
         model: &ModelName,
-        executable: &Digest,
+        recipe: &Digest,
         manifest: &Digest,
     ) -> Result<Option<Version>> {
         let row = sqlx::query(
-            "SELECT body FROM versions WHERE model = $1 AND executable = $2 AND manifest = $3
+            "SELECT body FROM versions WHERE model = $1 AND recipe = $2 AND manifest = $3
              ORDER BY position DESC LIMIT 1",
         )
         .bind(model.to_string())
-        .bind(executable.as_str())
+        .bind(recipe.as_str())
         .bind(manifest.as_str())
         .fetch_optional(&self.reader)
         .await?;

@@ -98,14 +98,15 @@ async fn insert(connection: &mut AnyConnection, version: &Version) -> Result<()>
     let position = take_ids(connection, "version", 1).await?;
     sqlx::query(
         "INSERT INTO versions
-             (id, position, model, commit_sha, executable, manifest, builder, tree, body, registered_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+             (id, position, model, commit_sha, executable, recipe, manifest, builder, tree, body, registered_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(version.id.as_str())
     .bind(position)
     .bind(version.model.to_string())
     .bind(version.source.commit.as_str())
     .bind(version.executable.as_str())
+    .bind(version.recipe().as_str())
     .bind(version.manifest.as_str())
     .bind(version.builder.as_str())
     .bind(tree_text(version.tree))
@@ -125,6 +126,7 @@ fn same_content(stored: &Version, new: &Version) -> Result<()> {
         ("commit", stored.source.commit == new.source.commit),
         ("manifest path", stored.source.manifest == new.source.manifest),
         ("source tree", stored.source_tree == new.source_tree),
+        ("pinned source", stored.pinned == new.pinned),
         ("executable", stored.executable == new.executable),
         ("builder", stored.builder == new.builder),
         ("manifest", stored.manifest == new.manifest && stored.manifest_text == new.manifest_text),

@@ -43,6 +43,8 @@ fn version(commit: char, executable: char) -> Version {
         executable,
         builder: "process".to_owned(),
         image: None,
+        pinned: None,
+        recipe: None,
         manifest,
         manifest_text: "manifest".to_owned(),
         inputs: BTreeMap::from([("data/units.csv".to_owned(), Digest::of("units"))]),

@@ -1,0 +1,253 @@
+//! Other repositories: fetched with the `git` program into a cache, from which they are read like any other.
+//!
+//! libgit2 is built without a network here, and `git` brings what people have set up: credentials, keys, proxies. It is
+//! given an argv list and nothing of a manifest but an address and a name that were checked; of its transports only
+//! HTTPS and SSH are allowed, and folders of this machine where settings say so. No hook runs, nothing is asked for, and
+//! only the one commit is fetched, within a time.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use super::Source;
+use crate::domain::ids::{CommitSha, Digest};
+use crate::domain::version::PinnedSource;
+use crate::runner::supervise::{How, Limits, Stdout, Step, Stop, SuperviseError, supervise};
+use crate::runner::{Log, resolve_program, tail_of};
+
+/// How long may fetching take?
+const TIMEOUT: Duration = Duration::from_secs(20 * 60);
+
+/// Where a fetched commit is kept in the cache, so that nobody cleans it away.
+const KEPT: &str = "refs/modelship/";
+
+/// The cache of other repositories.
+#[derive(Debug)]
+pub struct Remotes {
+    settings: RemoteSettings,
+    turns: Mutex<HashMap<PathBuf, Arc<Mutex<()>>>>,
+}
+
+/// How other repositories are reached.
+#[derive(Debug, Clone)]
+pub struct RemoteSettings {
+    /// The directory of the cache.
+    pub directory: PathBuf,
+    /// Folders of this machine whose repositories manifests may name with `file://`.
+    pub folders: Vec<PathBuf>,
+    /// Where `git` is looked up.
+    pub search_path: String,
+    /// Variables that `git` sees: home, proxies, certificates.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A commit that was fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// The repository in the cache, for [`Source::open`].
+    pub git_dir: PathBuf,
+    /// What was fetched.
+    pub pinned: PinnedSource,
+}
+
+/// Why another repository could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The manifest's author, or who set this instance up, can mend it.
+    #[error("{0}")]
+    Refused(String),
+    /// It was asked to stop.
+    #[error("fetching was stopped")]
+    Stopped,
+    /// Ours.
+    #[error(transparent)]
+    Internal(#[from] anyhow::Error),
+}
+
+impl Remotes {
+    /// A cache.
+    #[must_use]
+    pub fn new(settings: RemoteSettings) -> Self {
+        Self { settings, turns: Mutex::new(HashMap::new()) }
+    }
+
+    /// Fetches the commit that `reference` (a branch, a tag or a whole commit id) stands for now in the repository at
+    /// `repo`. Both must have passed the checks of a manifest. Blocks.
+    ///
+    /// # Errors
+    /// As [`FetchError`] says.
+    pub fn fetch(&self, repo: &str, reference: &str, stop: &Stop) -> Result<Fetched, FetchError> {
+        let transport = self.transport(repo)?;
+        let git_dir = self.settings.directory.join(&Digest::of(repo).hex()[..32]);
+        let turn = self.turn(&git_dir);
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if !git_dir.join("HEAD").exists() {
+            fs_err::create_dir_all(&self.settings.directory).context("failed to make the cache of repositories")?;
+            Source::create_bare(&git_dir, "main").context("failed to make a repository in the cache")?;
+        }
+        let git = Git { remotes: self, git_dir: &git_dir, transport, deadline: Instant::now() + TIMEOUT, stop };
+        let wanted = match CommitSha::parse(reference) {
+            Ok(commit) => commit.to_string(),
+            Err(_) => git.find(repo, reference)?,
+        };
+        let kept = format!("{KEPT}{}", &Digest::of(reference).hex()[..32]);
+        git.fetch(repo, &wanted, &kept).map_err(|error| error.about(repo, reference))?;
+        let source = Source::open(&git_dir).context("failed to open a repository in the cache")?;
+        let commit = source.resolve(&kept).context("failed to find what was fetched")?;
+        let pinned = PinnedSource { repo: repo.to_owned(), reference: reference.to_owned(), commit };
+        Ok(Fetched { git_dir, pinned })
+    }
+
+    /// The one transport that the address needs, when it is allowed.
+    fn transport(&self, repo: &str) -> Result<&'static str, FetchError> {
+        if repo.starts_with("https://") {
+            return Ok("https");
+        }
+        if repo.starts_with("ssh://") {
+            return Ok("ssh");
+        }
+        let Some(path) = repo.strip_prefix("file://").map(Path::new) else {
+            return Err(FetchError::Refused(format!("`{repo}` is not a repository's address")));
+        };
+        // What a link leads to counts, and not where it lies.
+        let real = fs_err::canonicalize(path)
+            .map_err(|_| FetchError::Refused(format!("there is no repository at `{repo}`")))?;
+        let allowed = |folder: &PathBuf| fs_err::canonicalize(folder).is_ok_and(|folder| real.starts_with(folder));
+        if self.settings.folders.iter().any(allowed) {
+            return Ok("file");
+        }
+        Err(FetchError::Refused(format!(
+            "`{repo}` lies in no folder that this server takes sources from; its owner can list one under `source_folders`"
+        )))
+    }
+
+    /// The lock by which fetches into one repository take turns.
+    fn turn(&self, git_dir: &Path) -> Arc<Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(turns.entry(git_dir.to_path_buf()).or_default())
+    }
+}
+
+/// Why `git` did not do what it was told.
+enum GitError {
+    /// It said this.
+    Failed(String),
+    Other(FetchError),
+}
+
+impl GitError {
+    fn about(self, repo: &str, reference: &str) -> FetchError {
+        match self {
+            Self::Other(error) => error,
+            Self::Failed(said) => FetchError::Refused(format!("cannot fetch `{reference}` of `{repo}`: {said}")),
+        }
+    }
+}
+
+/// One use of the `git` program.
+struct Git<'a> {
+    remotes: &'a Remotes,
+    git_dir: &'a Path,
+    transport: &'static str,
+    deadline: Instant,
+    stop: &'a Stop,
+}
+
+impl Git<'_> {
+    /// The full name of the branch or, where there is none, of the tag.
+    fn find(&self, repo: &str, reference: &str) -> Result<String, FetchError> {
+        let names = [format!("refs/heads/{reference}"), format!("refs/tags/{reference}")];
+        let arguments = ["ls-remote", "--quiet", "--", repo, &names[0], &names[1]];
+        let said = self.run(&arguments).map_err(|error| error.about(repo, reference))?;
+        let has =
+            |name: &&String| said.lines().any(|line| line.split_once('\t').is_some_and(|(_, found)| found == *name));
+        names.iter().find(has).cloned().ok_or_else(|| {
+            FetchError::Refused(format!(
+                "`{repo}` has no branch and no tag `{reference}`; a commit must be written with all 40 characters"
+            ))
+        })
+    }
+
+    fn fetch(&self, repo: &str, wanted: &str, kept: &str) -> Result<(), GitError> {
+        let refspec = format!("+{wanted}:{kept}");
+        let arguments = [
+            "fetch",
+            "--quiet",
+            "--depth=1",
+            "--no-tags",
+            "--no-recurse-submodules",
+            "--no-write-fetch-head",
+            "--",
+            repo,
+            &refspec,
+        ];
+        self.run(&arguments).map(drop)
+    }
+
+    /// Runs `git` and gives what it printed.
+    fn run(&self, arguments: &[&str]) -> Result<String, GitError> {
+        let settings = &self.remotes.settings;
+        let internal = |error: anyhow::Error| GitError::Other(FetchError::Internal(error));
+        let program = resolve_program("git".as_ref(), Path::new("/"), &settings.search_path).map_err(|_| {
+            internal(anyhow::anyhow!("there is no `git` here to fetch other repositories with; install it"))
+        })?;
+        let allow = format!("protocol.{}.allow=always", self.transport);
+        let configured = [
+            "protocol.allow=never",
+            &allow,
+            "core.hooksPath=/dev/null",
+            "core.fsmonitor=false",
+            "fetch.fsckObjects=true",
+            "gc.auto=0",
+            "http.followRedirects=initial",
+            "http.lowSpeedLimit=1000",
+            "http.lowSpeedTime=60",
+        ];
+        let mut words: Vec<OsString> = vec!["--git-dir".into(), self.git_dir.into()];
+        words.extend(configured.iter().flat_map(|option| ["-c".into(), OsString::from(option)]));
+        words.extend(arguments.iter().map(OsString::from));
+        let own = [
+            ("PATH", settings.search_path.as_str()),
+            ("LANG", "C.UTF-8"),
+            ("GIT_TERMINAL_PROMPT", "0"),
+            ("GIT_ASKPASS", "/bin/false"),
+            ("SSH_ASKPASS", "/bin/false"),
+            ("GIT_SSH_COMMAND", "ssh -oBatchMode=yes"),
+        ];
+        let given = settings.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let environment: Vec<_> = given.chain(own).map(|(name, value)| (name.into(), value.into())).collect();
+        let step = Step {
+            program: &program,
+            arguments: &words,
+            directory: self.git_dir,
+            environment: &environment,
+            stdout: Stdout::Log,
+        };
+        let mut log = Log::new(Log::RUN);
+        let limits = Limits { deadline: self.deadline, memory: None };
+        match supervise(&step, &limits, &mut log, self.stop) {
+            Ok(ended) => match ended.how {
+                How::Exit(0) => Ok(log.text()),
+                How::Stopped => Err(GitError::Other(FetchError::Stopped)),
+                How::Timeout => {
+                    let limit = humantime::format_duration(TIMEOUT);
+                    Err(GitError::Failed(format!("it took longer than {limit}")))
+                }
+                How::Exit(_) | How::Signal(_) | How::OutOfMemory(_) => {
+                    let said = tail_of(&log.text());
+                    let last = said.lines().rev().find(|line| line.starts_with("fatal:") || line.starts_with("error:"));
+                    Err(GitError::Failed(last.or(said.lines().last()).unwrap_or("git did not say why").to_owned()))
+                }
+            },
+            Err(SuperviseError::CannotStart(error)) => {
+                Err(internal(anyhow::Error::new(error).context("failed to start git")))
+            }
+            Err(SuperviseError::Internal(error)) => Err(internal(error)),
+        }
+    }
+}
