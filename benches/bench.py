@@ -34,7 +34,8 @@ class Bench:
         self.quick: bool = options.quick
         self.rounds_wanted: int | None = options.rounds
         self.given: str | None = options.bin
-        self.place = target() / "bench"
+        # Whoever brings programs along needs no cargo to say where a build would lie.
+        self.place = (ROOT / "target" if self.given else target()) / "bench"
         self.work = self.place / f"work-{os.getpid()}"
         self.made: dict[str, Path] = {}
         self.folders = 0
