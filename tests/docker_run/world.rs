@@ -12,7 +12,7 @@ use bollard::models::ContainerSummary;
 use bollard::query_parameters::{BuildImageOptions, ListContainersOptions, RemoveContainerOptions, RemoveImageOptions};
 use futures_util::StreamExt;
 use modelship::domain::ids::{Digest, RunId};
-use modelship::domain::manifest::{Network, Outputs, ParamsFormat, Resources, Run, Summary};
+use modelship::domain::manifest::{Bases, Network, Outputs, ParamsFormat, Resources, Run, Summary};
 use modelship::domain::parameters::Value;
 use modelship::domain::sweep::record::{FailureClass, Outcome, Record};
 use modelship::domain::sweep::state::JobHandle;
@@ -58,7 +58,9 @@ impl World {
             runner: runner().to_owned(),
             network: "bridge".to_owned(),
             build_network: "none".to_owned(),
-            bases: BTreeMap::new(),
+            bases: Bases { debian: String::new(), python: String::new() },
+            build_args: BTreeMap::new(),
+            instance: "exec-tests".to_owned(),
         });
         let slots = SlotsSpec { directory: self.dir.path().join("slots"), count: 2 };
         DockerExecutor::new(docker.unwrap(), ContainerSettings { artifacts: self.artifacts(), slots, processes: 64 })
