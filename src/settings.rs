@@ -114,6 +114,8 @@ pub struct DockerSettings {
     pub runner: PathBuf,
     /// The engine's network for runs whose manifest leaves it open.
     pub network: String,
+    /// Most processes and threads of one run.
+    pub processes: u32,
     /// The engine's network for builds.
     pub build_network: String,
     /// Base images of generated environments.
@@ -227,6 +229,7 @@ struct DockerFile {
     registry: Option<String>,
     runner: Option<PathBuf>,
     network: Option<String>,
+    processes: Option<u32>,
     build_network: Option<String>,
     bases: BasesFile,
     build_args: BTreeMap<String, String>,
@@ -452,6 +455,7 @@ fn docker_settings(file: DockerFile, base: &Path) -> Result<DockerSettings> {
         registry_login: login.map(|(user, password)| (user, SecretString::from(password))),
         runner,
         network: file.network.unwrap_or_else(|| "bridge".to_owned()),
+        processes: file.processes.unwrap_or(512).max(16),
         build_network: file.build_network.unwrap_or_else(|| "default".to_owned()),
         bases,
         build_args: file.build_args,

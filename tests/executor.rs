@@ -12,7 +12,8 @@ use modelship::domain::manifest::{Network, Outputs, ParamsFormat, Resources, Run
 use modelship::domain::parameters::Value;
 use modelship::domain::sweep::record::Record;
 use modelship::domain::sweep::state::JobHandle;
-use modelship::edge::executor::process::{JobStatus, ProcessExecutor, ProcessSettings};
+use modelship::edge::executor::JobStatus;
+use modelship::edge::executor::process::{ProcessExecutor, ProcessSettings};
 use modelship::runner::{CONTRACT, DEFAULT_SEARCH_PATH, JobSpec, SliceLine};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
@@ -80,6 +81,8 @@ impl World {
             },
             search_path: DEFAULT_SEARCH_PATH.to_owned(),
             environment: BTreeMap::new(),
+            image: None,
+            cursor: None,
         }
     }
 

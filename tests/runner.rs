@@ -54,6 +54,8 @@ impl World {
             },
             search_path: DEFAULT_SEARCH_PATH.to_owned(),
             environment: BTreeMap::new(),
+            image: None,
+            cursor: None,
         };
         let mut world = Self { dir, spec };
         world.slice(1);
@@ -475,7 +477,7 @@ fn a_slice_that_is_none_is_our_fault_and_not_the_models() {
     let world = World::new("true");
     fs_err::write(&world.spec.slice, "{\"run\": \"x\"}\n").unwrap();
     let error = format!("{:#}", run_job(&world.spec, &Stop::new().unwrap()).unwrap_err());
-    assert!(error.starts_with("line 1 of `"), "{error}");
+    assert!(error.contains("holds a line that is no run: `{\"run\": \"x\"}`"), "{error}");
     let newer = World::new("true").with(|spec| spec.contract = 99);
     let error = run_job(&newer.spec, &Stop::new().unwrap()).unwrap_err().to_string();
     assert!(error.starts_with("the job was written for run contract 99"), "{error}");
@@ -544,4 +546,53 @@ fn jobs_on_one_machine_share_its_slots() {
     let seen = fs_err::read_to_string(shared.path().join("seen")).unwrap();
     let most = seen.lines().map(|line| line.trim().parse::<u32>().unwrap()).max();
     assert_eq!(most, Some(2), "two at once, and never more");
+}
+
+/// Starts a process that leaves its group and clears its environment, and writes its number to the file `$hidden`.
+const HIDE: &str = r#"hide() {
+    setsid env -i /bin/sh -c "echo \$\$ > $hidden.new; mv $hidden.new $hidden; exec sleep 300" > /dev/null 2>&1 &
+    while [ ! -e "$hidden" ]; do sleep 0.01; done
+}
+lives() { if kill -0 "$(cat "$1")" 2> /dev/null; then echo lives,1; else echo lives,0; fi; }"#;
+
+#[test]
+fn a_process_that_hides_does_not_outlive_its_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let hidden = dir.path().join("hidden").display().to_string();
+    let script = format!(
+        "hidden={hidden}\n{HIDE}\ncase \"$(cat \"$1\")\" in *NUMBER,0*) hide;; esac\nlives {hidden} > \"$2/summary.csv\""
+    );
+    let mut world = World::new(&script).with(|spec| spec.parallel = 1);
+    world.slice(2);
+    assert!(world.start_runner().wait().unwrap().success());
+    let lives: Vec<_> = world.records().iter().map(|record| record.outputs[0].1.clone()).collect();
+    assert_eq!(lives, [OutputValue::Int(1), OutputValue::Int(0)]);
+}
+
+#[test]
+fn a_process_that_hides_lives_as_long_as_its_own_run_beside_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (hidden, ready) = (dir.path().join("hidden").display().to_string(), dir.path().join("ready"));
+    // Run 0 hides a process and goes on while the others come and go.
+    let script = format!(
+        r#"hidden={hidden}
+{HIDE}
+case "$(cat "$1")" in
+*NUMBER,0*) hide; : > {ready}; while [ ! -e {ready}.done ]; do sleep 0.01; done;;
+*NUMBER,5*) : > {ready}.done;;
+*) while [ ! -e {ready} ]; do sleep 0.01; done;;
+esac
+lives {hidden} > "$2/summary.csv""#,
+        ready = ready.display()
+    );
+    let mut world = World::new(&script).with(|spec| spec.parallel = 2);
+    world.slice(6);
+    assert!(world.start_runner().wait().unwrap().success());
+    assert_eq!(world.records().len(), 6);
+    for record in world.records().iter().filter(|record| record.run != run_id(5)) {
+        assert_eq!(record.outputs[0].1, OutputValue::Int(1), "{record:?}");
+    }
+    let pid = fs_err::read_to_string(&hidden).unwrap().trim().parse().unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    assert!(rustix::process::test_kill_process(pid).is_err(), "it ended with its run");
 }

@@ -32,6 +32,5 @@ pub mod repository;
 #[cfg(feature = "server")]
 pub mod schema;
 pub mod sweep;
-#[cfg(feature = "server")]
 pub mod version;
 pub mod yaml;

@@ -100,6 +100,20 @@ pub struct Image {
     pub workdir: String,
 }
 
+impl Image {
+    /// `{model}` in commands of this image.
+    #[must_use]
+    pub fn model(&self) -> &str {
+        if self.workdir.is_empty() { "/" } else { &self.workdir }
+    }
+
+    /// Where commands start, when the image says so. `/` is what images have that say nothing.
+    #[must_use]
+    pub fn starts_in(&self) -> Option<&str> {
+        Some(self.workdir.as_str()).filter(|workdir| !matches!(*workdir, "" | "/"))
+    }
+}
+
 /// A version in short, as a pull request shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuiltVersion {

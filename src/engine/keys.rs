@@ -3,7 +3,8 @@
 //! ```text
 //! builds/<owner>/<title>/<commit>/build.log
 //! sweeps/<id>/{plan.json, points.jsonl, analysis.csv, analysis.parquet}
-//! sweeps/<id>/jobs/<n>/<round>/{slice.jsonl, records.jsonl, <run id>/{log.txt, <files>}}
+//! sweeps/<id>/rounds/<round>/{slice.jsonl, cursor}
+//! sweeps/<id>/jobs/<n>/<round>/{records.jsonl, <run id>/{log.txt, <files>}}
 //! replays/<process>-<id>/                                          a replay under way; gone when it has ended
 //! ```
 
@@ -40,14 +41,27 @@ pub fn analysis_csv(sweep: &SweepId) -> Result<ArtifactKey> {
     key(format!("sweeps/{sweep}/analysis.csv"))
 }
 
-/// The place of a round's job. A round is one job here; `jobs/1` leaves room for executors that need several.
-pub(super) fn job(sweep: &SweepId, round: u32) -> Result<ArtifactKey> {
-    key(format!("sweeps/{sweep}/jobs/1/{round}"))
+/// The place of a round's job `number`, from 1.
+pub(super) fn job(sweep: &SweepId, number: u32, round: u32) -> Result<ArtifactKey> {
+    key(format!("sweeps/{sweep}/jobs/{number}/{round}"))
 }
 
-/// The runs that the job at `place` is told to do.
-pub(super) fn slice(place: &str) -> Result<ArtifactKey> {
-    key(format!("{place}/slice.jsonl"))
+/// The sweep and the round of the job in `place`; none when it is of no sweep.
+pub(super) fn round_of(place: &str) -> Option<(SweepId, u32)> {
+    match *place.split('/').collect::<Vec<_>>() {
+        ["sweeps", sweep, "jobs", _, round] => Some((SweepId::parse(sweep).ok()?, round.parse().ok()?)),
+        _ => None,
+    }
+}
+
+/// The runs that the jobs of a round are told to do. Not in a job's place: no job may change what it is measured by.
+pub(super) fn slice(sweep: &SweepId, round: u32) -> Result<ArtifactKey> {
+    key(format!("sweeps/{sweep}/rounds/{round}/slice.jsonl"))
+}
+
+/// How far the jobs of a round have taken its runs, when they are several.
+pub(super) fn cursor(sweep: &SweepId, round: u32) -> Result<ArtifactKey> {
+    key(format!("sweeps/{sweep}/rounds/{round}/cursor"))
 }
 
 /// The records that the job at `place` leaves.
@@ -61,6 +75,11 @@ pub(super) const REPLAYS: &str = "replays";
 /// The place of a replay that `process` waits for.
 pub(super) fn replay(process: &str, id: &str) -> Result<ArtifactKey> {
     key(format!("{REPLAYS}/{process}-{id}"))
+}
+
+/// The runs that the replay in `place` does again.
+pub(super) fn replayed(place: &ArtifactKey) -> Result<ArtifactKey> {
+    key(format!("{place}/slice.jsonl"))
 }
 
 /// A file of the job at `place` itself.

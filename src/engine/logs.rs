@@ -17,7 +17,7 @@ use crate::domain::ids::{CommitSha, ModelName, RunId, SweepId};
 use crate::domain::sweep::record::Record;
 use crate::domain::sweep::state::JobHandle;
 use crate::edge::artifacts::directory::{ArtifactKey, Artifacts};
-use crate::edge::executor::process::JobStatus;
+use crate::edge::executor::JobStatus;
 use crate::runner::place::{LIVE_LOG, RUN_LOG};
 use crate::store::registry::Found;
 
@@ -75,7 +75,7 @@ impl Engine {
         }
         let mut found = Vec::new();
         for job in self.store.open_jobs().await? {
-            let slice = self.outside.artifacts.path(&keys::slice(&job.handle.place)?);
+            let slice = self.outside.artifacts.path(&keys::slice(&job.sweep, job.round)?);
             let prefix = prefix.to_owned();
             let task = tokio::task::spawn_blocking(move || {
                 slice_lines(&slice, |line| line.run.as_str().starts_with(prefix.as_str()))
@@ -106,7 +106,7 @@ impl Engine {
     /// # Errors
     /// When its job's slice cannot be read.
     pub async fn parameters_of(&self, recorded: &Recorded) -> Result<Vec<(String, String)>> {
-        let slice = self.outside.artifacts.path(&keys::slice(&recorded.known.place)?);
+        let slice = self.outside.artifacts.path(&keys::slice(&recorded.known.sweep, recorded.known.round)?);
         let run = recorded.known.run.clone();
         let task = tokio::task::spawn_blocking(move || slice_lines(&slice, |line| line.run == run));
         let mut lines = task.await.context("reading a slice panicked")??;
@@ -134,7 +134,7 @@ impl Engine {
         let mut records = Awaited::new(artifacts.clone(), keys::records(&job.place)?, run.clone());
         loop {
             // First whether the job has ended, then what it wrote: what an ended job wrote is complete.
-            let status = self.outside.executor.status(std::slice::from_ref(job))[0];
+            let status = self.outside.executor.status(std::slice::from_ref(job)).await?[0];
             let record = records.look()?;
             told(&log.more()?);
             if record.is_some() {

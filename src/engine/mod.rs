@@ -16,6 +16,7 @@ mod planning;
 mod records;
 mod replay;
 mod states;
+mod work;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,6 +34,7 @@ pub use logs::{BuildLog, Sought, UnderWay};
 use outage::Outage;
 pub use outlook::Outlook;
 pub use outside::{Hosting, Outside, docker_settings};
+use perform::members::Members;
 pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
 pub use replay::{Choice, Recorded, ReplayEnd, ReplayOrder};
 pub use states::{StateError, UnreadableState};
@@ -66,7 +68,7 @@ const CLOCK_SLACK: Duration = Duration::from_secs(10);
 /// How often is an effect tried before it is given up? Half a minute in all.
 const ATTEMPTS: u32 = 6;
 
-/// How often is something said to the forge before it is given up? Waits grow to four minutes: some hours in all.
+/// How often is something said to the forge, or asked of the executor, before it is given up? Waits grow to four minutes: some hours in all.
 const TALK_ATTEMPTS: u32 = 60;
 
 /// An id that nobody else has.
@@ -87,6 +89,7 @@ pub struct Engine {
     outage: Outage,
     forgot: Mutex<Option<Time>>,
     running: Mutex<HashMap<i64, (Lease, CancellationToken)>>,
+    members: Arc<Members>,
 }
 
 /// Why an effect did not come to its end.
@@ -125,6 +128,7 @@ impl Engine {
             outage: Outage::default(),
             forgot: Mutex::new(None),
             running: Mutex::new(HashMap::new()),
+            members: Arc::default(),
         })
     }
 
@@ -143,6 +147,11 @@ impl Engine {
     /// The outside, for work in other threads.
     fn share_outside(&self) -> Arc<Outside> {
         Arc::clone(&self.outside)
+    }
+
+    /// Which runs rounds were told to do.
+    fn members(&self) -> Arc<Members> {
+        Arc::clone(&self.members)
     }
 
     /// What time it is.
@@ -190,10 +199,21 @@ impl Engine {
         if self.store.newest_moment().await?.is_some_and(|newest| newest > now.plus(CLOCK_SLACK)) {
             self.clock_was_set_back(now).await?;
         }
+        let mut open: Vec<_> = self.store.open_jobs().await?.into_iter().map(|job| job.handle).collect();
+        let replays = replay::clear_abandoned(&self.outside).await;
+        open.extend(replays.context("cannot look for replays that nobody waits for")?);
+        // Jobs that were started and not written down yet: whoever submits them again finds them.
+        for job in self.outside.executor.found().await.context("cannot look for runs under way")? {
+            if let Some((sweep, round)) = keys::round_of(&job.place)
+                && perform::reconcile::is_wanted(self, &sweep, round).await?
+            {
+                open.push(job);
+            }
+        }
+        let runs = self.outside.executor.reap_orphans(&open).await;
+        let runs = runs.context("cannot look for runs that nobody watches")?;
         let outside = self.share_outside();
         let ended = tokio::task::spawn_blocking(move || {
-            let runs = outside.executor.reap_orphans().context("cannot look for runs that nobody watches")?;
-            replay::clear_abandoned(&outside).context("cannot look for replays that nobody waits for")?;
             outside.remove_leftovers().context("cannot remove what an earlier process left half-done")?;
             anyhow::Ok(runs)
         });
@@ -481,7 +501,10 @@ fn attempts_of(effect: &Effect) -> u32 {
         | Effect::SetCommitStatus { .. }
         | Effect::UpsertComment { .. }
         | Effect::PostComment { .. }
-        | Effect::CheckCommand { .. } => TALK_ATTEMPTS,
+        | Effect::CheckCommand { .. }
+        // What runs is not given up because the engine that runs it is being restarted.
+        | Effect::WatchJobs { .. }
+        | Effect::CancelJobs { .. } => TALK_ATTEMPTS,
         Effect::BuildModel { .. }
         | Effect::CancelBuild { .. }
         | Effect::RegisterVersion { .. }
@@ -490,8 +513,6 @@ fn attempts_of(effect: &Effect) -> u32 {
         | Effect::PlanComparison { .. }
         | Effect::CompareVersions { .. }
         | Effect::SubmitJobs { .. }
-        | Effect::WatchJobs { .. }
-        | Effect::CancelJobs { .. }
         | Effect::WriteAnalysis { .. }
         | Effect::Reconcile => ATTEMPTS,
     }

@@ -1,6 +1,7 @@
 //! Everything outside this process that effects touch, in one place.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -9,14 +10,18 @@ use crate::domain::effect::Lane;
 use crate::domain::ids::{Digest, Repository, RepositoryName};
 use crate::domain::policy::Guarantees;
 use crate::domain::sweep::cost::Price;
+use crate::domain::version::Version;
 use crate::edge::artifacts::directory::Artifacts;
 use crate::edge::builder::Builder;
 use crate::edge::builder::docker::{DockerBuilder, ImageSettings};
 use crate::edge::builder::process::{BuilderSettings, ProcessBuilder};
 use crate::edge::docker::{Docker, DockerSettings};
+use crate::edge::executor::Executor;
+use crate::edge::executor::docker::{ContainerSettings, DockerExecutor};
 use crate::edge::executor::process::{ProcessExecutor, ProcessSettings};
 use crate::edge::forge::local::LocalForge;
 use crate::edge::source::remote::{RemoteSettings, Remotes};
+use crate::runner::SlotsSpec;
 use crate::runner::memory::machine_memory;
 use crate::runner::scratch;
 use crate::settings::{ExecutorKind, ForgeSettings, Settings, Trusted};
@@ -47,7 +52,7 @@ pub struct Outside {
     /// Repositories that models' sources are fetched from.
     pub remotes: Remotes,
     /// Runs jobs.
-    pub executor: ProcessExecutor,
+    pub executor: Executor,
     /// Who may use `process`.
     pub trusted: Trusted,
     /// Most runs at once.
@@ -103,13 +108,7 @@ impl Outside {
                 search_path: settings.process.search_path.clone(),
                 environment: settings.sources.environment.clone(),
             }),
-            executor: ProcessExecutor::new(ProcessSettings {
-                runner: settings.process.runner.clone(),
-                artifacts: artifacts.root().to_path_buf(),
-                scratch: scratch.clone(),
-                slots_dir: state.join("slots"),
-                slots: settings.process.slots,
-            }),
+            executor: executor(settings, artifacts.root(), &state)?,
             artifacts,
             search_path: settings.process.search_path.clone(),
             trusted: settings.process.trusted.clone(),
@@ -125,12 +124,27 @@ impl Outside {
             },
             guarantees: match settings.executor {
                 ExecutorKind::Process => Guarantees { executor: "process", closed_network: false, gpus: false },
-                ExecutorKind::Docker => Guarantees { executor: "docker", closed_network: true, gpus: false },
+                ExecutorKind::Docker => Guarantees { executor: "docker", closed_network: true, gpus: true },
             },
             keep_history: settings.keep_history,
             builds: settings.process.builds,
             scratch,
         })
+    }
+
+    /// Why `version` cannot run here, if it cannot: it was built for another executor.
+    #[must_use]
+    pub fn refusal(&self, version: &Version) -> Option<String> {
+        let (built, here) = match (&self.executor, &version.image) {
+            (Executor::Process(_), None) | (Executor::Docker(_), Some(_)) => return None,
+            (Executor::Process(_), Some(_)) => ("docker", "process"),
+            (Executor::Docker(_), None) => ("process", "docker"),
+        };
+        Some(format!(
+            "version `{}` of `{}` was built by `{built}`, and runs are executed by `{here}` here; build the model again, or \
+             write `executor: {built}` in the settings",
+            version.id, version.model
+        ))
     }
 
     /// How many effects of `lane` may be under way at once.
@@ -179,6 +193,29 @@ impl Outside {
         match &self.hosting {
             Hosting::Laptop { .. } => None,
             Hosting::Local(forge) => Some(forge),
+        }
+    }
+}
+
+/// The executor that the settings choose.
+fn executor(settings: &Settings, artifacts: &Path, state: &Path) -> Result<Executor> {
+    let (artifacts, slots_dir) = (artifacts.to_path_buf(), state.join("slots"));
+    let slots = settings.process.slots;
+    match settings.executor {
+        ExecutorKind::Process => Ok(Executor::Process(Arc::new(ProcessExecutor::new(ProcessSettings {
+            runner: settings.process.runner.clone(),
+            artifacts,
+            scratch: state.join("scratch"),
+            slots_dir,
+            slots,
+        })))),
+        ExecutorKind::Docker => {
+            let slots = SlotsSpec { directory: slots_dir, count: slots };
+            let containers = ContainerSettings { artifacts, slots, processes: settings.docker.processes };
+            Ok(Executor::Docker(Box::new(DockerExecutor::new(
+                Docker::new(&docker_settings(settings, state))?,
+                containers,
+            ))))
         }
     }
 }

@@ -196,6 +196,7 @@ impl Engine {
         summary.verdict = guarantees
             .missing(&planned.manifest.run)
             .iter()
+            .chain(&self.outside.refusal(&planned.version))
             .fold(verdict, |verdict, reason| verdict.and_refused(reason));
         summary.notes.extend(report::budget_note(&asked, summary, guarantees.executor));
         let artifacts = self.outside.artifacts.clone();

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::planning::{CHUNK, Planned, PointReader, read_plan};
 use super::records::read_records;
+use super::work::Work;
 use super::{Engine, Outside, keys};
 use crate::domain::ids::{Digest, RunId};
 use crate::domain::manifest::Run;
@@ -24,10 +25,10 @@ use crate::domain::sweep::replay::{FileDigests, ReplayReport, RunComparison};
 use crate::domain::sweep::sample::Sample;
 use crate::domain::sweep::state::JobHandle;
 use crate::edge::artifacts::directory::{ArtifactKey, Artifacts};
-use crate::edge::executor::process::JobStatus;
+use crate::edge::executor::{JobStatus, SubmitError};
 use crate::runner::place::{JOB, RUN_LOG};
 use crate::runner::processes::ProcessId;
-use crate::runner::{CONTRACT, JobSpec, SliceLine};
+use crate::runner::{JobSpec, SliceLine};
 use crate::store::registry::Found;
 use crate::store::runs::KnownRun;
 
@@ -181,44 +182,29 @@ impl Engine {
         cancel: &CancellationToken,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<ReplayEnd> {
-        let Some(model) = self.outside.builder.built(&order.planned.version.executable) else {
-            return Ok(ReplayEnd::NotBuilt);
-        };
-        let slice = keys::slice(place.as_str())?;
+        let slice = keys::replayed(place)?;
         let (runs, places) = self.write_replayed(order, &slice).await?;
         if runs == 0 {
             return Ok(ReplayEnd::Nothing);
         }
-        let planned = &order.planned;
-        let slots = self.outside.slots;
-        let around = planned.manifest.build.surroundings(&model.to_string_lossy(), &self.outside.search_path);
-        let spec = JobSpec {
-            contract: CONTRACT,
-            place: self.outside.artifacts.path(place),
-            scratch: self.outside.scratch.clone(),
-            model,
-            slice: self.outside.artifacts.path(&slice),
-            parallel: planned.summary.limits.max_parallel.map_or(slots, |most| most.min(slots)).max(1),
-            slots: None,
-            run: self.run_as_recorded(planned, &places),
-            outputs: planned.manifest.outputs.clone(),
-            search_path: around.search_path,
-            environment: around.variables,
+        let run = self.run_as_recorded(&order.planned, &places);
+        let work = Work { planned: &order.planned, run, slice: &slice, runs, cursor: None };
+        let Ok(jobs) = self.jobs_for(work, |_| Ok(place.clone())).await? else { return Ok(ReplayEnd::NotBuilt) };
+        let job = match self.outside.executor.submit(jobs).await {
+            Ok(mut jobs) => jobs.pop().context("a replay has a job")?,
+            Err(SubmitError::Refused(_)) => return Ok(ReplayEnd::NotBuilt),
+            Err(SubmitError::Internal(error)) => return Err(error),
         };
-        let outside = self.share_outside();
-        let job = tokio::task::spawn_blocking(move || outside.executor.submit(&spec));
-        let job = job.await.context("starting a replay panicked")??;
         progress(0, runs);
         let status = self.until_replayed(&job, cancel, |done| progress(done, runs)).await?;
         if status == JobStatus::Ended {
+            self.outside.executor.forget(&job).await?;
             let mut report = self.compare(place, order).await?;
             self.name_parameters(&slice, &mut report).await?;
             return Ok(ReplayEnd::Compared(Box::new(report)));
         }
-        let last_words = self.outside.executor.last_words(&job);
-        let outside = self.share_outside();
-        let ended = tokio::task::spawn_blocking(move || outside.executor.cancel(&job));
-        ended.await.context("ending a replay panicked")??;
+        let last_words = self.outside.executor.last_words(&job).await;
+        self.outside.executor.cancel(&[job]).await?;
         Ok(if cancel.is_cancelled() { ReplayEnd::Cancelled } else { ReplayEnd::Interrupted(last_words) })
     }
 
@@ -301,7 +287,7 @@ impl Engine {
         let jobs = std::slice::from_ref(job);
         let mut records = Appended::new(self.outside.artifacts.path(&keys::records(&job.place)?));
         loop {
-            let status = executor.status(jobs)[0];
+            let status = executor.status(jobs).await?[0];
             progress(records.lines()?);
             if status != JobStatus::Running || cancel.is_cancelled() {
                 return Ok(status);
@@ -485,23 +471,28 @@ impl Appended {
     }
 }
 
-/// Removes replays that nobody waits for and whose runner works no more.
-pub(super) fn clear_abandoned(outside: &Outside) -> Result<()> {
+/// The replays that somebody waits for or whose runner works, so that nobody takes them for leftovers. The other ones are
+/// removed.
+pub(super) async fn clear_abandoned(outside: &Outside) -> Result<Vec<JobHandle>> {
     let directory = outside.artifacts.root().join(keys::REPLAYS);
     let entries = match fs_err::read_dir(&directory) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error.into()),
     };
+    let mut under_way = Vec::new();
     for entry in entries {
         let name = entry?.file_name();
         let Some((process, id)) = name.to_str().and_then(|name| name.rsplit_once('-')) else { continue };
         let place = keys::replay(process, id)?;
         let job = JobHandle { place: place.as_str().to_owned(), token: String::new() };
         let waited_for = ProcessId::parse(process).is_some_and(|process| process.is_alive());
-        if !waited_for && outside.executor.status(std::slice::from_ref(&job))[0] != JobStatus::Running {
+        if waited_for || outside.executor.status(std::slice::from_ref(&job)).await?[0] == JobStatus::Running {
+            under_way.push(job);
+        } else {
+            outside.executor.cancel(std::slice::from_ref(&job)).await?;
             outside.artifacts.remove_tree(&place)?;
         }
     }
-    Ok(())
+    Ok(under_way)
 }

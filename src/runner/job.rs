@@ -8,11 +8,13 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::Context;
 
 use super::JOB_MARKER;
+use super::orphans::Orphans;
 use super::place::{self, Claim, JobSummary};
 use super::processes;
 use super::records::Records;
 use super::run::{Runs, now_ms};
 use super::scratch;
+use super::share::Share;
 use super::slots::Slots;
 use super::spec::{CONTRACT, JobSpec, SliceLine};
 use super::supervise::Stop;
@@ -35,7 +37,7 @@ pub enum JobEnd {
 /// Ours only: another process has the place, the slice is no slice, the disk is full. What a model does wrong is in the
 /// records.
 pub fn run_job(spec: &JobSpec, stop: &Stop) -> anyhow::Result<JobEnd> {
-    run_claimed(spec, &Claim::take(&spec.place)?, stop)
+    run_claimed(spec, &Claim::take(&spec.place)?, &Orphans::left_alone(marker(&spec.place)?), stop)
 }
 
 /// What the runner binary does: reads `job.json`, takes the place, says so, and executes the job until a signal asks it
@@ -51,10 +53,11 @@ pub fn run_job_file(path: &Path) -> anyhow::Result<JobEnd> {
         serde_json::from_slice(&text).with_context(|| format!("failed to understand the job `{}`", path.display()))?;
     let claim = Claim::take(&spec.place)?;
     claim.announce()?;
-    run_claimed(&spec, &claim, &stop)
+    let orphans = Orphans::inherit(marker(&spec.place)?).context("failed to get ready for orphans")?;
+    run_claimed(&spec, &claim, &orphans, &stop)
 }
 
-fn run_claimed(spec: &JobSpec, claim: &Claim, stop: &Stop) -> anyhow::Result<JobEnd> {
+fn run_claimed(spec: &JobSpec, claim: &Claim, orphans: &Orphans, stop: &Stop) -> anyhow::Result<JobEnd> {
     anyhow::ensure!(
         spec.contract == CONTRACT,
         "the job was written for run contract {}, and this runner speaks {CONTRACT}; use the runner of the same version",
@@ -69,8 +72,9 @@ fn run_claimed(spec: &JobSpec, claim: &Claim, stop: &Stop) -> anyhow::Result<Job
     let scratch = scratch::make(&spec.scratch, claim)?;
     let job = Job {
         spec,
-        runs: Runs::new(spec, &scratch),
-        slice: Mutex::new(Slice::open(&spec.slice)?),
+        runs: Runs::new(spec, &scratch, orphans),
+        orphans,
+        slice: Mutex::new(Slice::open(spec)?),
         records: Records::open(&claim.place().join(place::RECORDS))?,
         halted: AtomicBool::new(false),
     };
@@ -96,14 +100,20 @@ fn run_claimed(spec: &JobSpec, claim: &Claim, stop: &Stop) -> anyhow::Result<Job
 
 /// Ends processes that carry this job's marker and that no worker waits for.
 fn end_strays(place: &Path) -> anyhow::Result<()> {
-    let place = place.to_str().context("the job's place must be UTF-8")?;
+    let place = marker(place)?;
     processes::end_where(|process| process.value(JOB_MARKER) == Some(place))?;
     Ok(())
+}
+
+/// The place as the job's processes carry it.
+fn marker(place: &Path) -> anyhow::Result<&str> {
+    place.to_str().context("the job's place must be UTF-8")
 }
 
 struct Job<'a> {
     spec: &'a JobSpec,
     runs: Runs<'a>,
+    orphans: &'a Orphans,
     slice: Mutex<Slice>,
     records: Records,
     /// Set when a worker gave up, so that the others take no further line.
@@ -115,9 +125,11 @@ impl Job<'_> {
     fn work(&self, stop: &Stop) -> anyhow::Result<bool> {
         std::thread::scope(|scope| {
             let syncing = scope.spawn(|| self.records.keep_synced());
+            scope.spawn(|| self.orphans.keep_collected());
             let workers: Vec<_> = (0..self.spec.parallel.max(1)).map(|_| scope.spawn(|| self.worker(stop))).collect();
             let ended: Vec<_> = workers.into_iter().map(|worker| worker.join().map_err(panicked)).collect();
             self.records.close();
+            self.orphans.close();
             let synced = syncing.join().map_err(panicked);
             let mut all_taken = true;
             for taken in ended {
@@ -147,7 +159,7 @@ impl Job<'_> {
             if self.halted.load(Ordering::Relaxed) || stop.requested() {
                 return Ok(false);
             }
-            let Some(line) = self.next_line()? else { return Ok(true) };
+            let Some(line) = self.next_line(stop)? else { return Ok(!stop.requested()) };
             if let Some(slots) = &mut slots
                 && !slots.acquire(stop)?
             {
@@ -161,9 +173,9 @@ impl Job<'_> {
     }
 
     /// The next line whose run has no record yet.
-    fn next_line(&self) -> anyhow::Result<Option<SliceLine>> {
+    fn next_line(&self, stop: &Stop) -> anyhow::Result<Option<SliceLine>> {
         let mut slice = self.slice.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(line) = slice.next()? {
+        while let Some(line) = slice.next(stop)? {
             if !self.records.had(&line.run) {
                 return Ok(Some(line));
             }
@@ -179,31 +191,49 @@ fn panicked(_: Box<dyn std::any::Any + Send>) -> anyhow::Error {
 /// The slice file, read line by line.
 struct Slice {
     path: PathBuf,
-    reader: BufReader<fs_err::File>,
-    text: String,
-    number: u64,
+    lines: Lines,
+}
+
+/// Who reads the slice.
+enum Lines {
+    /// This job alone.
+    Own(BufReader<fs_err::File>),
+    /// This job and others.
+    Shared(Share),
 }
 
 impl Slice {
-    fn open(path: &Path) -> anyhow::Result<Self> {
-        let file = fs_err::File::open(path).context("failed to open the job's slice")?;
-        Ok(Self { path: path.to_owned(), reader: BufReader::new(file), text: String::new(), number: 0 })
+    fn open(spec: &JobSpec) -> anyhow::Result<Self> {
+        let path = spec.slice.clone();
+        let lines = match &spec.cursor {
+            Some(cursor) => Lines::Shared(Share::open(&path, cursor)?),
+            None => {
+                let file = fs_err::File::open(&path).context("failed to open the job's slice")?;
+                Lines::Own(BufReader::new(file))
+            }
+        };
+        Ok(Self { path, lines })
     }
 
-    fn next(&mut self) -> anyhow::Result<Option<SliceLine>> {
+    fn next(&mut self, stop: &Stop) -> anyhow::Result<Option<SliceLine>> {
         loop {
-            self.text.clear();
-            self.number += 1;
-            if self.reader.read_line(&mut self.text).context("failed to read the job's slice")? == 0 {
-                return Ok(None);
-            }
-            if self.text.trim().is_empty() {
+            let text = match &mut self.lines {
+                Lines::Own(reader) => {
+                    let mut text = String::new();
+                    let length = reader.read_line(&mut text).context("failed to read the job's slice")?;
+                    (length > 0).then_some(text)
+                }
+                Lines::Shared(share) => share.next(stop)?,
+            };
+            let Some(text) = text else { return Ok(None) };
+            if text.trim().is_empty() {
                 continue;
             }
-            let line = serde_json::from_str(&self.text);
-            return line
-                .map(Some)
-                .with_context(|| format!("line {} of `{}` is no run", self.number, self.path.display()));
+            let line = serde_json::from_str(&text);
+            return line.map(Some).with_context(|| {
+                let shown: String = text.trim().chars().take(80).collect();
+                format!("`{}` holds a line that is no run: `{shown}`", self.path.display())
+            });
         }
     }
 }

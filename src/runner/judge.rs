@@ -35,6 +35,14 @@ pub(super) fn judge(name: &str, ended: &Ended, run: &Run, memory: &MemoryWatch) 
             let message = format!("{name} was killed for lack of memory; its limit is {}", bytes(limit));
             (FailureClass::OutOfMemory, message)
         }
+        // A part of the command was taken, and the rest of it gave up.
+        how @ (How::Exit(_) | How::Signal(_)) if memory.is_own() && memory.kernel_killed() => {
+            let limit = bytes(limit);
+            (
+                FailureClass::OutOfMemory,
+                format!("{name} {how} after the kernel took a part of it; its limit of memory is {limit}"),
+            )
+        }
         How::Signal(9) => (FailureClass::Interrupted, format!("{name} was killed from outside (SIGKILL)")),
         How::Signal(15) => (FailureClass::Interrupted, format!("{name} was ended from outside (SIGTERM)")),
         how @ (How::Exit(_) | How::Signal(_)) => (FailureClass::ModelError, format!("{name} {how}")),

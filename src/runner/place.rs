@@ -1,11 +1,13 @@
 //! A job's place: the names in it, who works there, and how the job's end is written down.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use fs_err::os::unix::fs::OpenOptionsExt;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::sweep::record::FailureClass;
@@ -40,6 +42,9 @@ const LOCK: &str = "runner.lock";
 /// How long to try to get the lock. A process that was killed while it started a child leaves it to that child for a
 /// moment.
 const LOCK_WAIT: Duration = Duration::from_millis(250);
+
+/// The most that is read of `process.json` and `ended.json`, in bytes.
+const SMALL: u64 = 1 << 20;
 
 /// How often to try.
 const LOCK_LOOK: Duration = Duration::from_millis(5);
@@ -118,7 +123,7 @@ impl Claim {
 /// The process that last announced itself in `place`, alive or not.
 #[must_use]
 pub fn announced(place: &Path) -> Option<ProcessId> {
-    let bytes = fs_err::read(place.join(PROCESS)).ok()?;
+    let bytes = read_plain(&place.join(PROCESS)).ok()?;
     ProcessId::parse(&serde_json::from_slice::<Announcement>(&bytes).ok()?.process)
 }
 
@@ -128,7 +133,7 @@ pub fn announced(place: &Path) -> Option<ProcessId> {
 /// When `ended.json` is there and cannot be read.
 pub fn ended(place: &Path) -> anyhow::Result<Option<JobSummary>> {
     let path = place.join(ENDED);
-    match fs_err::read(&path) {
+    match read_plain(&path) {
         Ok(bytes) => {
             let summary = serde_json::from_slice(&bytes);
             summary.map(Some).with_context(|| format!("failed to understand `{}`", path.display()))
@@ -136,6 +141,19 @@ pub fn ended(place: &Path) -> anyhow::Result<Option<JobSummary>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).context("failed to read how a job ended"),
     }
+}
+
+/// The small regular file at `path`. A job that has its place for itself may have put anything there: links are not
+/// followed, and nothing is waited for.
+fn read_plain(path: &Path) -> std::io::Result<Vec<u8>> {
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).expect("open flags fit an int");
+    let file = fs_err::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(SMALL).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Writes `bytes` to `path` so that after a crash the file is there whole or not at all.

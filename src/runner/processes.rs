@@ -88,7 +88,8 @@ pub(super) struct Stat {
     state: u8,
     /// The process group.
     pub(super) group: i32,
-    start: u64,
+    /// When it started, in ticks since the boot.
+    pub(super) start: u64,
     /// Resident memory in pages.
     pub(super) resident_pages: u64,
 }
@@ -131,6 +132,13 @@ pub(super) fn all() -> io::Result<impl Iterator<Item = i32>> {
 pub struct Environment(Vec<u8>);
 
 impl Environment {
+    /// That of the process `pid`; none when it cannot be read.
+    pub(super) fn of(pid: i32) -> Option<Self> {
+        let mut bytes = Vec::new();
+        fs_err::File::open(format!("/proc/{pid}/environ")).ok()?.take(ENVIRONMENT).read_to_end(&mut bytes).ok()?;
+        Some(Self(bytes))
+    }
+
     /// The value of the variable `name`, when it is there and is text.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
@@ -146,9 +154,7 @@ fn with_environment(belongs: impl Fn(&Environment) -> bool) -> io::Result<Vec<Ow
     let look = |pid| {
         // The handle first: what is read afterwards belongs to the process that it holds, or to none.
         let handle = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-        let mut bytes = Vec::new();
-        fs_err::File::open(format!("/proc/{pid}/environ")).ok()?.take(ENVIRONMENT).read_to_end(&mut bytes).ok()?;
-        belongs(&Environment(bytes)).then_some(handle)
+        belongs(&Environment::of(pid)?).then_some(handle)
     };
     Ok(all()?.filter(|pid| *pid != own).filter_map(look).collect())
 }

@@ -15,6 +15,7 @@ use super::judge::{cannot_start, judge};
 use super::keep::{KeepError, keep_file, summary_bytes, too_large};
 use super::log::{Log, tail_of};
 use super::memory::MemoryWatch;
+use super::orphans::Orphans;
 use super::place::RUN_LOG;
 use super::room::Room;
 use super::rows;
@@ -29,7 +30,10 @@ pub(super) struct Runs<'a> {
     spec: &'a JobSpec,
     scratch: &'a Path,
     steps: Steps<'a>,
+    /// Where commands start, when that is not each run's own directory.
+    directory: Option<&'a Path>,
     memory: MemoryWatch,
+    orphans: &'a Orphans,
     next_room: AtomicU64,
 }
 
@@ -90,8 +94,10 @@ struct Tally {
 
 impl<'a> Runs<'a> {
     /// Gets ready to execute runs in fresh directories below `scratch`.
-    pub(super) fn new(spec: &'a JobSpec, scratch: &'a Path) -> Self {
-        Self { spec, scratch, steps: Steps::new(spec), memory: MemoryWatch::new(), next_room: AtomicU64::new(0) }
+    pub(super) fn new(spec: &'a JobSpec, scratch: &'a Path, orphans: &'a Orphans) -> Self {
+        let directory = spec.image.as_ref().and_then(|image| image.starts_in()).map(Path::new);
+        let memory = if spec.image.is_some() { MemoryWatch::of_container() } else { MemoryWatch::new() };
+        Self { spec, scratch, steps: Steps::new(spec), directory, memory, orphans, next_room: AtomicU64::new(0) }
     }
 
     /// Executes one run, in the room that this worker's last run left if it left one. None when `stop` was requested before it ended: such a run leaves nothing.
@@ -114,8 +120,12 @@ impl<'a> Runs<'a> {
         let mut tally = Tally::default();
         let started_ms = now_ms();
         let start = Instant::now();
+        self.memory.forget_kills();
+        let under_way = self.orphans.begin(&line.run);
         let attempt = self.attempt(line, &mut room, &mut log, &mut tally, stop);
         let wall = start.elapsed();
+        // What a run leaves behind must not write into what is read next.
+        under_way.end()?;
         log.end_following();
         let failure = match attempt.and_then(|printed| self.collect(&room, &kept, &printed, &mut tally)) {
             Ok(()) => None,
@@ -169,7 +179,7 @@ impl<'a> Runs<'a> {
             let step = Step {
                 program: &ready.program,
                 arguments: &ready.arguments,
-                directory: &room.work,
+                directory: self.directory.unwrap_or(&room.work),
                 environment: &environment,
                 stdout: if apart { Stdout::Apart(summary::LIMIT) } else { Stdout::Log },
             };
@@ -224,8 +234,8 @@ impl<'a> Runs<'a> {
         columns.map_err(|message| Failure::new(FailureClass::InvalidOutput, message).into())
     }
 
-    /// Ends processes of this run that left its group. Only looked for when something went wrong; what a run that went
-    /// well leaves is ended with the job.
+    /// Ends processes of this run that left its group, before another of its steps or the next run begins. Only looked
+    /// for when something went wrong; [`Orphans`] are what a run that went well leaves.
     fn end_strays(&self, line: &SliceLine) -> anyhow::Result<()> {
         let place = self.spec.place.to_str().context("the job's place must be UTF-8")?;
         let run = line.run.as_str();

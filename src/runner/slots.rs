@@ -4,6 +4,7 @@
 //! only the one at the gate collects: nobody holds some of the slots that it needs while another holds the rest. A
 //! worker keeps its slots for a short while from run to run, so that short runs cost no waiting.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -12,11 +13,30 @@ use super::lock::{open_lock, try_lock};
 use super::spec::SlotsSpec;
 use super::supervise::Stop;
 
+/// The lock of the one who collects slots.
+const GATE: &str = "gate";
+
 /// How long a worker keeps its slots from run to run.
 const KEEP: Duration = Duration::from_millis(250);
 
 /// How long to wait before looking again whether the gate or a slot is free.
 const AGAIN: Duration = Duration::from_millis(5);
+
+/// Makes the slots' files so that jobs that may only read them, and run as any user, can use them.
+///
+/// # Errors
+/// When the directory cannot be written.
+pub fn make_slots(spec: &SlotsSpec) -> std::io::Result<()> {
+    fs_err::create_dir_all(&spec.directory)?;
+    fs_err::set_permissions(&spec.directory, PermissionsExt::from_mode(0o755))?;
+    for name in (0..spec.count.max(1)).map(|slot| slot.to_string()).chain([GATE.to_owned()]) {
+        let file = open_lock(&spec.directory.join(name))?;
+        if file.metadata()?.permissions().mode() & 0o444 != 0o444 {
+            file.set_permissions(PermissionsExt::from_mode(0o644))?;
+        }
+    }
+    Ok(())
+}
 
 /// One worker's share of the slots.
 #[derive(Debug)]
@@ -41,7 +61,7 @@ impl Slots {
         let files = (0..count).map(|slot| open(&slot.to_string())).collect::<anyhow::Result<Vec<_>>>()?;
         let needed = milli_cpus.div_ceil(1000).clamp(1, count);
         let needed = usize::try_from(needed).context("too many slots")?;
-        Ok(Self { gate: open("gate")?, files, needed, held: Vec::new(), since: Instant::now() })
+        Ok(Self { gate: open(GATE)?, files, needed, held: Vec::new(), since: Instant::now() })
     }
 
     /// Waits until this worker may run. Says false when `stop` was requested first.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::domain::ids::RunId;
 use crate::domain::manifest::{Outputs, Run};
 use crate::domain::parameters::Value;
+use crate::domain::version::Image;
 
 use super::command::DEFAULT_SEARCH_PATH;
 
@@ -45,6 +46,28 @@ pub struct JobSpec {
     /// Further environment variables of every run.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    /// The image of the container that the job runs in; none when it runs on the machine itself.
+    #[serde(default)]
+    pub image: Option<Image>,
+    /// The file that says how far the slice is taken, when several jobs take their runs from one slice.
+    #[serde(default)]
+    pub cursor: Option<PathBuf>,
+}
+
+impl JobSpec {
+    /// This job as it runs in a container of `image`: with the image's variables, and its programs.
+    #[must_use]
+    pub fn within(self, image: &Image) -> Self {
+        let search_path = image.environment.get("PATH").cloned().unwrap_or_else(default_search_path);
+        let environment = image.environment.iter().map(|(name, value)| (name.clone(), value.clone()));
+        Self {
+            model: PathBuf::from(image.model()),
+            search_path,
+            environment: environment.chain(self.environment).collect(),
+            image: Some(image.clone()),
+            ..self
+        }
+    }
 }
 
 fn default_search_path() -> String {

@@ -81,18 +81,24 @@ fn cannot_start(message: String) -> Failure {
 /// One command of the manifest.
 struct Prepared<'a> {
     name: &'static str,
+    /// What the image has before each command, taken as it is.
+    entrypoint: &'a [String],
     argv: &'a [String],
     /// None when where the program lies differs from run to run.
     program: Option<Result<PathBuf, String>>,
 }
 
 impl<'a> Prepared<'a> {
-    fn new(name: &'static str, argv: &'a [String], spec: &JobSpec) -> Self {
-        let first = argv.first().map_or("", String::as_str);
+    fn new(name: &'static str, argv: &'a [String], spec: &'a JobSpec) -> Self {
+        let entrypoint = spec.image.as_ref().map_or(&[][..], |image| &image.entrypoint);
         // Only `{model}` is the same for all runs.
         let fill = Fill { model: &spec.model, params: None, outputs: None };
-        let program = fill.apply(first).ok().map(|first| resolve_program(&first, &spec.model, &spec.search_path));
-        Self { name, argv, program }
+        let first = match entrypoint.first() {
+            Some(first) => Ok(first.into()),
+            None => fill.apply(argv.first().map_or("", String::as_str)),
+        };
+        let program = first.ok().map(|first| resolve_program(&first, &spec.model, &spec.search_path));
+        Self { name, entrypoint, argv, program }
     }
 
     fn ready(&self, fill: &Fill<'_>, spec: &JobSpec) -> Result<ReadyStep<'_>, String> {
@@ -102,7 +108,12 @@ impl<'a> Prepared<'a> {
             Some(Err(message)) => return Err(message.clone()),
             None => Cow::Owned(resolve_program(&fill.apply(first)?, &spec.model, &spec.search_path)?),
         };
-        let arguments = rest.iter().map(|argument| fill.apply(argument)).collect::<Result<_, _>>()?;
-        Ok(ReadyStep { name: self.name, program, arguments })
+        let (before, filled) = match self.entrypoint.split_first() {
+            Some((_, before)) => (before, self.argv),
+            None => (self.entrypoint, rest),
+        };
+        let before = before.iter().map(|argument| Ok(argument.into()));
+        let filled = filled.iter().map(|argument| fill.apply(argument));
+        Ok(ReadyStep { name: self.name, program, arguments: before.chain(filled).collect::<Result<_, _>>()? })
     }
 }

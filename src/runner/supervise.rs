@@ -191,6 +191,9 @@ pub fn supervise(step: &Step<'_>, limits: &Limits<'_>, log: &mut Log, stop: &Sto
     };
     command.stderr(log_writer);
     let child = start(&mut command)?;
+    if let Some((_, memory)) = limits.memory {
+        memory.offer(child.id());
+    }
     // The command holds the writing ends; the pipes must end with the processes.
     drop(command);
     let mut watch = Watch { group: Pid::from_child(&child), log_reader: Some(log_reader), apart, log, stopping: None };

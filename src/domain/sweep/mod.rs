@@ -9,6 +9,8 @@ pub mod decide;
 #[cfg(feature = "server")]
 pub mod design;
 #[cfg(feature = "server")]
+pub mod packing;
+#[cfg(feature = "server")]
 pub mod plan;
 #[cfg(feature = "server")]
 pub mod points;

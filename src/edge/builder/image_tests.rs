@@ -131,29 +131,22 @@ impl ImagePlace<'_> {
     }
 
     fn job(&self, test: &Test) -> JobSpec {
-        let Image { entrypoint, environment, workdir: named, .. } = self.image;
-        let run = &self.manifest.run;
-        let started = |command: &Vec<String>| entrypoint.iter().chain(command).cloned().collect::<Vec<_>>();
-        let mut environment = environment.clone();
-        let search_path = environment.remove("PATH").unwrap_or_else(|| DEFAULT_SEARCH_PATH.to_owned());
-        JobSpec {
+        let job = JobSpec {
             contract: CONTRACT,
             place: PathBuf::from(format!("{JOB}/place")),
             scratch: PathBuf::from(format!("{JOB}/scratch")),
-            model: PathBuf::from(workdir(named)),
+            model: PathBuf::new(),
             slice: PathBuf::from(format!("{JOB}/slice.jsonl")),
             parallel: 1,
             slots: None,
-            run: Run {
-                timeout: test.timeout,
-                command: started(&run.command),
-                summarize: run.summarize.as_ref().map(started),
-                ..run.clone()
-            },
+            run: Run { timeout: test.timeout, ..self.manifest.run.clone() },
             outputs: self.manifest.outputs.clone(),
-            search_path,
-            environment,
-        }
+            search_path: DEFAULT_SEARCH_PATH.to_owned(),
+            environment: BTreeMap::new(),
+            image: None,
+            cursor: None,
+        };
+        job.within(self.image)
     }
 
     /// A command in the model's own directory.

@@ -101,6 +101,8 @@ fn run_model(
         outputs: manifest.outputs.clone(),
         search_path: place.around.search_path.clone(),
         environment,
+        image: None,
+        cursor: None,
     })
 }
 

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use rustix::process::Signal;
 
+use super::JobStatus;
 use crate::domain::sweep::state::JobHandle;
 use crate::runner::place::{self, write_durably};
 use crate::runner::processes::{self, ProcessId, wait_for_any, wait_for_end};
@@ -45,17 +46,6 @@ pub struct ProcessSettings {
     pub slots_dir: PathBuf,
     /// Most runs at once over all jobs.
     pub slots: u32,
-}
-
-/// How a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JobStatus {
-    /// Its process runs.
-    Running,
-    /// It ended by itself: every run of its slice has a record.
-    Ended,
-    /// Its process is gone and it has not ended. Runs without a record were interrupted.
-    Vanished,
 }
 
 /// Starts, watches and ends jobs on this machine.

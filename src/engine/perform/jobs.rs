@@ -1,26 +1,27 @@
 //! Runs handed to the executor, watched, and ended.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write as _};
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 
+use super::members::Round;
 use super::{Reports, blocking};
 use crate::domain::event::{Event, Key, Keyed};
 use crate::domain::forge::PullStatus;
-use crate::domain::ids::{PullRef, RunId, SweepId};
+use crate::domain::ids::{PullRef, SweepId};
 use crate::domain::manifest::Run;
 use crate::domain::sweep::decide::FAILURES_KEPT;
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::record::{FailureClass, Outcome, Record};
 use crate::domain::sweep::state::{Beginning, JobHandle, RoundCounts, RunFailure, Scope};
 use crate::edge::artifacts::directory::{ArtifactKey, Artifacts};
-use crate::edge::executor::process::JobStatus;
+use crate::edge::executor::{JobStatus, SubmitError};
 use crate::engine::planning::{CHUNK, Planned, PointReader, read_plan};
+use crate::engine::work::Work;
 use crate::engine::{Engine, Failure, keys};
-use crate::runner::{CONTRACT, JobSpec, SliceLine};
+use crate::runner::SliceLine;
 use crate::store::runs::{IndexedRun, KnownRun, RunFilter, RunOutcome};
 
 /// How long is waited at first between two looks at what jobs have written?
@@ -51,36 +52,25 @@ pub(super) async fn submit(engine: &Engine, order: &Order<'_>, beginning: Beginn
     }
     let outside = engine.outside();
     let planned = read_plan(&outside.artifacts, &plan.id)?;
-    let place = keys::job(&plan.id, round)?;
-    let slice_key = keys::slice(place.as_str())?;
+    let slice_key = keys::slice(&plan.id, round)?;
     let slice = write_slice(engine, &planned, scope, &slice_key).await?;
     let mut jobs = Vec::new();
     if slice.runs > 0 {
-        let Some(model) = outside.builder.built(&plan.executable) else {
-            let reason = format!(
-                "version `{}` of `{}` is registered, but what was built for it is no longer on this machine; build it again",
-                plan.version, plan.model
-            );
-            return Ok(vec![Keyed { key, event: Event::StartRefused { round, reason } }]);
+        let run = with_memory(&planned.manifest.run, scope.memory);
+        let cursor = Some(keys::cursor(&plan.id, round)?);
+        let work = Work { planned: &planned, run, slice: &slice_key, runs: slice.runs, cursor };
+        let submitted = match engine.jobs_for(work, |number| keys::job(&plan.id, number, round)).await? {
+            Ok(specs) => outside.executor.submit(specs).await,
+            Err(reason) => return Ok(vec![Keyed { key, event: Event::StartRefused { round, reason } }]),
         };
-        let around = planned.manifest.build.surroundings(&model.to_string_lossy(), &outside.search_path);
-        let spec = JobSpec {
-            contract: CONTRACT,
-            place: outside.artifacts.path(&place),
-            scratch: outside.scratch.clone(),
-            model,
-            slice: outside.artifacts.path(&slice_key),
-            parallel: plan.limits.max_parallel.map_or(outside.slots, |most| most.min(outside.slots)).max(1),
-            slots: None,
-            run: with_memory(&planned.manifest.run, scope.memory),
-            outputs: planned.manifest.outputs.clone(),
-            search_path: around.search_path,
-            environment: around.variables,
+        jobs = match submitted {
+            Ok(jobs) => jobs,
+            Err(SubmitError::Refused(reason)) => {
+                return Ok(vec![Keyed { key, event: Event::StartRefused { round, reason } }]);
+            }
+            Err(SubmitError::Internal(error)) => return Err(error.into()),
         };
-        let outside = engine.share_outside();
-        let handle = blocking(move || outside.executor.submit(&spec)).await?;
-        engine.store().add_jobs(&plan.id, round, &plan.model, std::slice::from_ref(&handle), engine.now()).await?;
-        jobs.push(handle);
+        engine.store().add_jobs(&plan.id, round, &plan.model, &jobs, engine.now()).await?;
     }
     tracing::info!(sweep.id = %plan.id, round, run.count = slice.runs, "sweep {} runs {}", plan.id, slice.runs);
     let event = Event::JobsSubmitted { round, jobs, runs: slice.runs, known: slice.succeeded, failed: slice.failed };
@@ -163,7 +153,7 @@ pub(super) async fn watch(engine: &Engine, sweep: &SweepId, round: u32, jobs: &[
     let ended = loop {
         let running: Vec<_> = jobs
             .iter()
-            .zip(executor.status(jobs))
+            .zip(executor.status(jobs).await?)
             .filter(|(_, status)| matches!(status, JobStatus::Running))
             .map(|(job, _)| job.clone())
             .collect();
@@ -171,28 +161,29 @@ pub(super) async fn watch(engine: &Engine, sweep: &SweepId, round: u32, jobs: &[
             executor.wait_for_change(&running, pace(engine, jobs).await?).await?;
         }
         // First how the jobs stand, then what they wrote: what an ended job wrote is complete.
-        let statuses = executor.status(jobs);
+        let statuses = executor.status(jobs).await?;
         let mut news = 0;
         for job in jobs {
             news += read_records(engine, sweep, round, job).await?;
         }
         let ended = statuses.iter().all(|status| !matches!(status, JobStatus::Running));
         if ended || news > 0 {
-            break ended;
+            break ended.then_some(statuses);
         }
     };
-    if ended {
-        for (job, status) in jobs.iter().zip(executor.status(jobs)) {
-            if status == JobStatus::Vanished {
-                // Whatever ended the runner left its runs alive: they end before the next round does the same again.
-                let (outside, handle) = (engine.share_outside(), job.clone());
-                blocking(move || outside.executor.cancel(&handle)).await?;
-            }
-            engine.store().mark_job_ended(&job.place).await?;
+    for (job, status) in jobs.iter().zip(ended.iter().flatten()) {
+        if *status == JobStatus::Vanished {
+            let said = executor.last_words(job).await;
+            tracing::warn!(sweep.id = %sweep, round, job = job.place, said, "a job went away before it had ended");
+            // Whatever ended the runner left its runs alive: they end before the next round does the same again.
+            executor.cancel(std::slice::from_ref(job)).await?;
         }
+        engine.store().mark_job_ended(&job.place).await?;
+        executor.forget(job).await?;
     }
+    let ended = ended.is_some();
     let counts = engine.store().round_counts(sweep, round).await?;
-    let failures = failures(engine, (sweep, round), jobs, &counts).await?;
+    let failures = failures(engine, (sweep, round), &counts).await?;
     let event = Event::RunsObserved { round, counts, failures, ended };
     Ok(vec![Keyed { key: Key::Sweep(sweep.clone()), event }])
 }
@@ -214,7 +205,7 @@ async fn read_records(engine: &Engine, sweep: &SweepId, round: u32, job: &JobHan
     let mut indexed = 0;
     let artifacts = engine.outside().artifacts.clone();
     let records_key = keys::records(&job.place)?;
-    let slice_key = keys::slice(&job.place)?;
+    let slice = artifacts.path(&keys::slice(sweep, round)?);
     loop {
         let Some(known) = engine.store().job(&job.place).await? else {
             return Err(Failure::Never(anyhow!("job `{}` is not known", job.place)));
@@ -223,12 +214,8 @@ async fn read_records(engine: &Engine, sweep: &SweepId, round: u32, job: &JobHan
         let (reader, key) = (artifacts.clone(), records_key.clone());
         let bytes = blocking(move || read_from(&reader, &key, offset)).await?;
         let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1) else { return Ok(indexed) };
-        let (reader, key) = (artifacts.clone(), slice_key.clone());
-        let rows = blocking(move || {
-            let own = runs_of(&reader.path(&key))?;
-            Ok(index(&bytes[..end], offset, &own))
-        })
-        .await?;
+        let (slice, members) = (slice.clone(), engine.members());
+        let rows = blocking(move || Ok(index(&bytes[..end], offset, &*members.of(&slice)?))).await?;
         let to = offset + u64::try_from(end).context("more records than a file can hold")?;
         engine.store().index_records(&job.place, offset..to, &rows, engine.now()).await?;
         indexed += rows.len();
@@ -245,22 +232,15 @@ fn read_from(artifacts: &Artifacts, key: &ArtifactKey, offset: u64) -> anyhow::R
     }
 }
 
-/// The runs of a slice.
-fn runs_of(path: &Path) -> anyhow::Result<HashSet<RunId>> {
-    use std::io::BufRead as _;
-    let file = std::io::BufReader::with_capacity(1 << 20, fs_err::File::open(path)?);
-    file.lines().map(|line| Ok(serde_json::from_str::<SliceLine>(&line?)?.run)).collect()
-}
-
 /// Where each record of `bytes` lies. Records of runs that are not the job's own, and lines that are no records, are left
 /// out: their runs count as missing and are done again.
-fn index(bytes: &[u8], offset: u64, own: &HashSet<RunId>) -> Vec<IndexedRun> {
+fn index(bytes: &[u8], offset: u64, own: &Round) -> Vec<IndexedRun> {
     let mut rows = Vec::new();
     let mut at = offset;
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let length = u64::try_from(line.len()).unwrap_or(0);
         match serde_json::from_slice::<Record>(line) {
-            Ok(record) if own.contains(&record.run) => {
+            Ok(record) if own.has(&record.run) => {
                 let outcome = match &record.outcome {
                     Outcome::Succeeded => RunOutcome::Succeeded,
                     Outcome::Failed { class, .. } => RunOutcome::Failed(*class),
@@ -285,7 +265,6 @@ fn index(bytes: &[u8], offset: u64, own: &HashSet<RunId>) -> Vec<IndexedRun> {
 async fn failures(
     engine: &Engine,
     (sweep, round): (&SweepId, u32),
-    jobs: &[JobHandle],
     counts: &RoundCounts,
 ) -> Result<Vec<RunFailure>, Failure> {
     if counts.failed_total() == 0 {
@@ -296,13 +275,14 @@ async fn failures(
     failed.retain(|run| run.round == round);
     let planned = read_plan(&engine.outside().artifacts, sweep)?;
     let artifacts = engine.outside().artifacts.clone();
-    let wanted: HashSet<RunId> = failed.iter().map(|run| run.run.clone()).collect();
-    let mut parameters = HashMap::new();
-    for job in jobs {
-        let key = keys::slice(&job.place)?;
-        let (path, wanted) = (artifacts.path(&key), wanted.clone());
-        parameters.extend(blocking(move || lines_of(&path, &wanted)).await?);
-    }
+    let slice = artifacts.path(&keys::slice(sweep, round)?);
+    let (members, wanted) = (engine.members(), failed.iter().map(|run| run.run.clone()).collect::<Vec<_>>());
+    let mut parameters = blocking(move || {
+        let round = members.of(&slice)?;
+        let lines = wanted.iter().filter_map(|run| round.line(run).transpose());
+        lines.map(|line| line.map(|line| (line.run, line.parameters))).collect::<anyhow::Result<HashMap<_, _>>>()
+    })
+    .await?;
     let mut failures = Vec::new();
     for run in failed {
         let key = keys::records(&run.place)?;
@@ -311,39 +291,18 @@ async fn failures(
         let record: Record = serde_json::from_slice(&bytes).context("an indexed record cannot be read")?;
         let Outcome::Failed { class, message, log_tail } = record.outcome else { continue };
         let moved = &planned.summary.moved;
-        let values: Vec<(String, String)> = parameters.remove(&run.run).unwrap_or_default();
-        let parameters = values.into_iter().filter(|(name, _)| moved.iter().any(|moved| moved.name == *name)).collect();
+        let values = parameters.remove(&run.run).unwrap_or_default().into_iter();
+        let values = values.filter(|(name, _)| moved.iter().any(|moved| moved.name == *name));
+        let parameters = values.map(|(name, value)| (name, value.to_string())).collect();
         failures.push(RunFailure { run: run.run, parameters, class, message, log_tail });
     }
     Ok(failures)
 }
 
-type Named = Vec<(String, String)>;
-
-/// The parameters of the `wanted` runs of a slice.
-fn lines_of(path: &Path, wanted: &HashSet<RunId>) -> anyhow::Result<HashMap<RunId, Named>> {
-    use std::io::BufRead as _;
-    let mut found = HashMap::new();
-    for line in std::io::BufReader::new(fs_err::File::open(path)?).lines() {
-        let line: SliceLine = serde_json::from_str(&line?)?;
-        if wanted.contains(&line.run) {
-            let values = line.parameters.into_iter().map(|(name, value)| (name, value.to_string())).collect();
-            found.insert(line.run, values);
-        }
-        if found.len() == wanted.len() {
-            break;
-        }
-    }
-    Ok(found)
-}
-
 /// Ends the jobs and everything that they started.
 pub(super) async fn cancel(engine: &Engine, jobs: &[JobHandle]) -> Reports {
+    engine.outside().executor.cancel(jobs).await.context("cannot end jobs")?;
     for job in jobs {
-        let (outside, handle) = (engine.share_outside(), job.clone());
-        blocking(move || outside.executor.cancel(&handle))
-            .await
-            .with_context(|| format!("cannot end job `{}`", job.place))?;
         engine.store().mark_job_ended(&job.place).await?;
     }
     Ok(Vec::new())

@@ -9,7 +9,7 @@ use crate::domain::command::Command;
 use crate::domain::decide::State;
 use crate::domain::event::{Event, Key, Keyed, PullChange};
 use crate::domain::forge::{CommentRef, PullSnapshot, PullStatus};
-use crate::domain::ids::{CommitSha, Repository};
+use crate::domain::ids::{CommitSha, Repository, SweepId};
 use crate::domain::pull::{COMMENTS_KEPT, PullState};
 use crate::domain::repository::RepositoryState;
 use crate::edge::forge::local::{Comment, LocalForge, app_account};
@@ -124,18 +124,21 @@ async fn merged_unseen(engine: &Engine, snapshot: &PullSnapshot, references: &Re
 /// Ends jobs that no sweep waits for.
 async fn jobs(engine: &Engine) -> anyhow::Result<()> {
     for job in engine.store().open_jobs().await? {
-        let wanted = match state(engine, &Key::Sweep(job.sweep.clone())).await? {
-            Some(State::Sweep(sweep)) => sweep.round == job.round && !sweep.phase.is_terminal(),
-            _ => false,
-        };
-        if !wanted {
+        if !is_wanted(engine, &job.sweep, job.round).await? {
             tracing::warn!(sweep.id = %job.sweep, "ending a job that no sweep waits for");
-            let (outside, handle) = (engine.share_outside(), job.handle.clone());
-            blocking(move || outside.executor.cancel(&handle)).await?;
+            engine.outside().executor.cancel(std::slice::from_ref(&job.handle)).await?;
             engine.store().mark_job_ended(&job.handle.place).await?;
         }
     }
     Ok(())
+}
+
+/// Whether a sweep waits for the jobs of this round.
+pub(in crate::engine) async fn is_wanted(engine: &Engine, sweep: &SweepId, round: u32) -> anyhow::Result<bool> {
+    Ok(match state(engine, &Key::Sweep(sweep.clone())).await? {
+        Some(State::Sweep(sweep)) => sweep.round == round && !sweep.phase.is_terminal(),
+        _ => false,
+    })
 }
 
 /// Commands whose delivery never came.
