@@ -514,7 +514,7 @@ fn analyses_of_two_versions_are_compared_point_by_point() {
 
     3 points matched by `STANDARD`.
 
-    - 2 runs fail in both
+    - failed in both: 2 runs
 
     | Output | Unit | Points that differ | Mean | Mean, relative | Largest difference | at | Largest relative |
     |:--|:--|--:|--:|--:|--:|:--|--:|

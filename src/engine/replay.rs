@@ -188,7 +188,7 @@ impl Engine {
             return Ok(ReplayEnd::Nothing);
         }
         let run = self.run_as_recorded(&order.planned, &places);
-        let work = Work { planned: &order.planned, run, slice: &slice, runs, cursor: None };
+        let work = Work { planned: &order.planned, run, slice: &slice, runs, run_ms: None, cursor: None };
         let Ok(jobs) = self.jobs_for(work, |_| Ok(place.clone())).await? else { return Ok(ReplayEnd::NotBuilt) };
         let job = match self.outside.executor.submit(jobs).await {
             Ok(mut jobs) => jobs.pop().context("a replay has a job")?,

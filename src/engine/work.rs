@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -21,6 +22,8 @@ pub(super) struct Work<'a> {
     pub(super) slice: &'a ArtifactKey,
     /// How many there are.
     pub(super) runs: u64,
+    /// How long one takes on the average, in milliseconds, where this sweep has measured it already.
+    pub(super) run_ms: Option<u64>,
     /// Where jobs that share the slice say how far they are; none where one job shall do everything.
     pub(super) cursor: Option<ArtifactKey>,
 }
@@ -70,8 +73,12 @@ impl Engine {
         };
         let job = job.within(image);
         let Some(cursor) = work.cursor else { return Ok(Ok(vec![job])) };
-        let run_ms = self.store.mean_wall_ms(&plan.model).await?;
-        let packing = Packing { runs: work.runs, run_ms, pack: PACK, parallel };
+        let run_ms = match work.run_ms {
+            Some(run_ms) => Some(run_ms),
+            None => self.store.mean_wall_ms(&plan.model).await?,
+        };
+        let pack = plan.limits.pack_ms.map_or(PACK, Duration::from_millis);
+        let packing = Packing { runs: work.runs, run_ms, pack, parallel };
         let job = JobSpec { cursor: Some(outside.artifacts.path(&cursor)), ..job };
         let jobs = (1..=packing.jobs())
             .map(|number| Ok(JobSpec { place: outside.artifacts.path(&place(number)?), ..job.clone() }));

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on says where")]
 
 mod compare;
+mod containers;
 mod control;
 mod crash;
 mod database;

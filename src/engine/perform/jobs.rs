@@ -58,7 +58,7 @@ pub(super) async fn submit(engine: &Engine, order: &Order<'_>, beginning: Beginn
     if slice.runs > 0 {
         let run = with_memory(&planned.manifest.run, scope.memory);
         let cursor = Some(keys::cursor(&plan.id, round)?);
-        let work = Work { planned: &planned, run, slice: &slice_key, runs: slice.runs, cursor };
+        let work = Work { planned: &planned, run, slice: &slice_key, runs: slice.runs, run_ms: scope.mean_ms, cursor };
         let submitted = match engine.jobs_for(work, |number| keys::job(&plan.id, number, round)).await? {
             Ok(specs) => outside.executor.submit(specs).await,
             Err(reason) => return Ok(vec![Keyed { key, event: Event::StartRefused { round, reason } }]),

@@ -41,7 +41,7 @@ proptest! {
             format!("{{range: {{start: {}, stop: {}, num: {count}}}}}", exponent(start), plain(stop)),
             list(&plain),
             list(&exponent),
-            list(&|level| format!("+{}0E-{}", level, scale + 1)),
+            list(&|level| format!("+{}E-{}", level * 10, scale + 1)),
         ];
         let plans: Vec<_> = spellings.iter().map(|levels| planned(&design(&format!("parameters: {{STANDARD: {levels}}}\n")))).collect();
         for (spelling, plan) in spellings.iter().zip(&plans) {
