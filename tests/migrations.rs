@@ -21,6 +21,7 @@ const RELEASED: &[(&str, &str)] = &[
     ("0001_queue.sql", "0c8e4e33b210280c3081cfa0a004f3da5f2454e7d649da0d70c12c78980371f6"),
     ("0002_registry.sql", "ed454417b1b2908fb4a08a58196c56f9eb4adfddf4aa839b7e44a16f2382b2f8"),
     ("0003_runs.sql", "516eeb1377e0bd1ff1e494142b1b44072809b49f03c9448ea98922513d178ebb"),
+    ("0004_recipes.sql", "906353d73a86d3bd0a4b8452ac32232c6a23871415a4ef76ebc35218d6fb0cb0"),
 ];
 
 /// What the sample version was built by and with.

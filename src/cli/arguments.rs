@@ -319,7 +319,7 @@ pub(crate) struct SweepResults {
     /// What decides which runs the sample has
     #[arg(long, value_name = "S", default_value_t = 1, requires = "sample")]
     pub(crate) seed: u64,
-    /// The folder, which must be new or empty [default: <sweep>-sample]
+    /// The folder, which must be new or empty [default: the sweep's name and `-sample`]
     #[arg(long, value_name = "DIR", requires = "sample")]
     pub(crate) to: Option<PathBuf>,
 }

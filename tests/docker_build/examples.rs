@@ -18,7 +18,7 @@ fn builds(models: &[(&str, &str)]) {
         assert!(reference.ends_with(version["executable"].as_str().unwrap()), "{reference}");
         let repository = reference.split('@').next().unwrap();
         let tag = &version["source"]["commit"].as_str().unwrap()[..10];
-        docker(&["image", "rm", "--force", reference, &format!("{repository}:{tag}")]);
+        docker(&["image", "rm", "--force", "--no-prune", reference, &format!("{repository}:{tag}")]);
     }
 }
 

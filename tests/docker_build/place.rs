@@ -112,7 +112,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         for image in self.images() {
             let _ = Command::new("docker")
-                .args(["image", "rm", "--force", &image])
+                .args(["image", "rm", "--force", "--no-prune", &image])
                 .env("DOCKER_HOST", given("MODELSHIP_TEST_DOCKER_HOST"))
                 .output();
         }

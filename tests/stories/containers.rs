@@ -48,7 +48,8 @@ fn succeeded(world: &World) -> u64 {
 #[test]
 fn a_pushed_model_becomes_an_image_and_its_sweep_runs_in_containers_that_outlive_the_server() {
     let mut world = world_of_containers(&["identity-matrix"]);
-    let version = world.modelship(&["versions", "examples/identity-matrix", "production", "--output", "json"]).ok().json();
+    let version =
+        world.modelship(&["versions", "examples/identity-matrix", "production", "--output", "json"]).ok().json();
     let image = version["image"]["reference"].as_str().unwrap();
     let digest = version["executable"].as_str().unwrap();
     assert!(image.starts_with(&given("MODELSHIP_TEST_REGISTRY")) && image.ends_with(digest), "{version}");

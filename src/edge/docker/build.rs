@@ -248,6 +248,10 @@ fn instruction(text: &str) -> Option<&str> {
 /// What a build that ended badly says. What the engine tells of a Dockerfile or a command is its author's to mend.
 fn failed(step: &str, error: Error, log: &mut Log) -> ImageError {
     let message = match error {
+        // Somebody cleaned up below the build: done again it goes well.
+        Error::DockerStreamError { error } if error.contains("No such image: sha256:") => {
+            return ImageError::Internal(anyhow::anyhow!("`{step}` lost an image that it stands on: {error}"));
+        }
         Error::DockerStreamError { error } => error,
         Error::DockerResponseServerError { status_code: 400..=499, message } => message,
         // The classic builder finds these faults before it says anything, and blames itself.
@@ -277,5 +281,8 @@ mod tests {
         assert!(log.text().contains("non-zero code"));
         let ours = Error::DockerResponseServerError { status_code: 500, message: "no space left on device".to_owned() };
         assert!(matches!(failed("docker build", ours, &mut log), ImageError::Internal(_)));
+        let lost = "failed to get destination image \"sha256:f3db\": No such image: sha256:f3db".to_owned();
+        let lost = Error::DockerStreamError { error: lost };
+        assert!(matches!(failed("COPY --from=build a b", lost, &mut log), ImageError::Internal(_)));
     }
 }
