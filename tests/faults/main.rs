@@ -9,7 +9,7 @@
 //! | a grid of 10^12; steps of zero, below zero, NaN, that miss the end; empty lists | [`files`]; `domain/sweep/design` |
 //! | a parameter that the model lacks, or out of its bounds | [`files`] |
 //! | a broken policy refuses instead of allowing | [`files`] |
-//! | a missing Dockerfile | `tests/docker.rs` or wherever images are built |
+//! | a missing Dockerfile | `what_the_manifest_names_and_the_source_lacks_is_told_at_its_place` in `tests/docker_build/images.rs` |
 //! | a missing build program; a build that fails, prints 100 MB, never ends, leaves processes | [`builds`] |
 //! | a build that fails its tests | `tests/stories/push.rs` |
 //! | a run that exits with a status, is killed, takes too long, prints 100 MB | [`models`] |

@@ -1,7 +1,7 @@
 //! What moves a sweep from its start to its analysis.
 //!
 //! A sweep runs in rounds: runs without a result are handed to the executor and watched until every job has ended; then
-//! The module `rounds` says what the next round is about. At the end the analysis is written, also when runs are missing.
+//! the module `rounds` says what the next round is about. At the end the analysis is written, also when runs are missing.
 
 use std::collections::BTreeMap;
 
