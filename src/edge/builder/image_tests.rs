@@ -7,14 +7,14 @@ use std::time::Instant;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
-use super::check_expectations;
 use super::docker::workdir;
 use super::process::TestError;
 use super::test_run::resolved;
+use super::trouble::{Trouble, judge};
 use crate::domain::ids::{Digest, RunId};
 use crate::domain::manifest::{Expectation, Manifest, Run, Test, TestKind};
 use crate::domain::parameters::Value;
-use crate::domain::sweep::record::{Outcome, Record};
+use crate::domain::sweep::record::Record;
 use crate::domain::version::{Image, PassedTest};
 use crate::edge::docker::{ContainerEnd, ContainerError, ContainerOrder, Docker, RUNNER};
 use crate::runner::place::RECORDS;
@@ -25,25 +25,6 @@ const JOB: &str = "/.modelship/job";
 
 /// How much longer than its run a runner may take, to begin and to end.
 const RUNNER_EXTRA: std::time::Duration = std::time::Duration::from_secs(30);
-
-/// Why a test has not passed, before it is put under its name.
-enum Trouble {
-    Failed { message: String, log_tail: String },
-    Cancelled,
-    Internal(anyhow::Error),
-}
-
-impl From<anyhow::Error> for Trouble {
-    fn from(error: anyhow::Error) -> Self {
-        Self::Internal(error)
-    }
-}
-
-impl From<String> for Trouble {
-    fn from(message: String) -> Self {
-        Self::Failed { message, log_tail: String::new() }
-    }
-}
 
 /// Runs the tests in order until one fails.
 pub(super) async fn run_tests(
@@ -60,11 +41,7 @@ pub(super) async fn run_tests(
             TestKind::Run { parameters, expect } => place.run_model(test, parameters, expect).await,
             TestKind::Command { command } => place.run_command(test, command).await,
         };
-        ended.map_err(|trouble| match trouble {
-            Trouble::Failed { message, log_tail } => TestError::Failed { name: test.name.clone(), message, log_tail },
-            Trouble::Cancelled => TestError::Cancelled,
-            Trouble::Internal(error) => TestError::Internal(error),
-        })?;
+        ended.map_err(|trouble| trouble.of(test))?;
         let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         passed.push(PassedTest { name: test.name.clone(), duration_ms });
     }
@@ -124,10 +101,7 @@ impl ImagePlace<'_> {
             return Err(Trouble::Failed { message, log_tail });
         };
         let record: Record = serde_json::from_slice(&text).context("failed to understand a test's record")?;
-        if let Outcome::Failed { class, message, log_tail } = record.outcome {
-            return Err(Trouble::Failed { message: format!("{}: {message}", class.words()), log_tail });
-        }
-        check_expectations(expect, &record.outputs).map_err(Trouble::from)
+        judge(record, expect)
     }
 
     fn job(&self, test: &Test) -> JobSpec {

@@ -11,6 +11,7 @@ mod packages;
 pub mod process;
 mod test_run;
 mod toolchain;
+mod trouble;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -8,7 +8,7 @@ use anyhow::Context;
 use crate::domain::ids::{Digest, RunId};
 use crate::domain::manifest::{Expectation, Manifest, Run, Surroundings, Test, TestKind};
 use crate::domain::parameters::Value;
-use crate::domain::sweep::record::{Outcome, Record};
+use crate::domain::sweep::record::Record;
 use crate::domain::version::PassedTest;
 use crate::runner::place::RECORDS;
 use crate::runner::supervise::{How, Limits, Stdout, Step, Stop, SuperviseError, supervise};
@@ -17,7 +17,8 @@ use crate::runner::{
 };
 
 use super::process::TestError;
-use super::{check_expectations, text_of};
+use super::trouble::{Trouble, judge};
+use super::text_of;
 
 /// Where a model is tested.
 pub(super) struct TestPlace {
@@ -29,25 +30,6 @@ pub(super) struct TestPlace {
     pub(super) around: Surroundings,
     /// The build's directory, by which its processes are found again.
     pub(super) build: PathBuf,
-}
-
-/// Why a test has not passed, before it is put under its name.
-enum Trouble {
-    Failed { message: String, log_tail: String },
-    Cancelled,
-    Internal(anyhow::Error),
-}
-
-impl From<anyhow::Error> for Trouble {
-    fn from(error: anyhow::Error) -> Self {
-        Self::Internal(error)
-    }
-}
-
-impl From<String> for Trouble {
-    fn from(message: String) -> Self {
-        Self::Failed { message, log_tail: String::new() }
-    }
 }
 
 /// Runs the tests in order until one fails.
@@ -63,11 +45,7 @@ pub(super) fn run_tests(place: &TestPlace, manifest: &Manifest, stop: &Stop) -> 
             }
             TestKind::Command { command } => run_command(place, &directory, test, command, stop),
         };
-        ended.map_err(|trouble| match trouble {
-            Trouble::Failed { message, log_tail } => TestError::Failed { name: test.name.clone(), message, log_tail },
-            Trouble::Cancelled => TestError::Cancelled,
-            Trouble::Internal(error) => TestError::Internal(error),
-        })?;
+        ended.map_err(|trouble| trouble.of(test))?;
         let duration_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         passed.push(PassedTest { name: test.name.clone(), duration_ms });
     }
@@ -130,10 +108,7 @@ fn expected(spec: &JobSpec, expect: &[(String, Expectation)], stop: &Stop) -> Re
     }
     let text = fs_err::read(spec.place.join(RECORDS)).context("failed to read a test's record")?;
     let record: Record = serde_json::from_slice(&text).context("failed to understand a test's record")?;
-    if let Outcome::Failed { class, message, log_tail } = record.outcome {
-        return Err(Trouble::Failed { message: format!("{}: {message}", class.words()), log_tail });
-    }
-    check_expectations(expect, &record.outputs).map_err(Trouble::from)
+    judge(record, expect)
 }
 
 /// Runs a command in the model's own directory. It must leave the model as it is.
