@@ -55,7 +55,7 @@ fn the_executable_is_what_the_registry_has_and_unchanged_source_is_not_built_aga
     assert_eq!(place.images(), images, "nothing was built");
 
     // The engine forgets the image; the registry still has it.
-    docker(&["image", "rm", "--force", "--no-prune", &images[0]]);
+    docker(&["image", "rm", "--force", &images[0]]);
     place.laptop.commit("Nothing at all");
     place.build().ok();
     assert!(place.images().is_empty(), "nothing was built");
