@@ -17,8 +17,8 @@ use crate::runner::{
 };
 
 use super::process::TestError;
-use super::trouble::{Trouble, judge};
 use super::text_of;
+use super::trouble::{Trouble, judge};
 
 /// Where a model is tested.
 pub(super) struct TestPlace {
