@@ -87,11 +87,11 @@ pub(super) fn stored(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// `($1, $2), ($3, $4)` for `rows` of `columns` values.
-pub(super) fn placeholders(rows: usize, columns: usize) -> String {
+/// `($1, $2, $3), ($1, $4, $5)` for one value that all rows share, two rows, and two values of each row's own.
+pub(super) fn placeholders(shared: usize, rows: usize, own: usize) -> String {
     let row = |row: usize| {
-        let cells: Vec<String> = (1..=columns).map(|column| format!("${}", row * columns + column)).collect();
-        format!("({})", cells.join(", "))
+        let numbers = (1..=shared).chain((1..=own).map(|column| shared + row * own + column));
+        format!("({})", numbers.map(|number| format!("${number}")).collect::<Vec<_>>().join(", "))
     };
     (0..rows).map(row).collect::<Vec<_>>().join(", ")
 }

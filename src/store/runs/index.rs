@@ -12,8 +12,9 @@ use crate::domain::sweep::state::RoundCounts;
 use crate::store::row::{Cells, placeholders, stored};
 use crate::store::{Conflict, Result, Store, StoreError};
 
-/// How many rows does one statement insert? Each takes ten of the placeholders that a statement may have.
-const ROWS: usize = 200;
+/// How many rows does one statement insert? `SQLite` looks each placeholder up among all of its statement by name, so a
+/// row of a statement twice as long costs twice as much; a statement costs PostgreSQL a round trip.
+const ROWS: usize = 32;
 
 /// The job that records belong to.
 struct Job {
@@ -88,17 +89,22 @@ fn one_for_each_run(rows: &[IndexedRun]) -> Vec<&IndexedRun> {
 async fn insert_runs(connection: &mut AnyConnection, job: &Job, rows: &[&IndexedRun], now: Time) -> Result<()> {
     let statement = format!(
         "INSERT INTO runs
-             (run_id, sweep, round, outcome, class, place, byte_offset, byte_length, wall_ms, indexed_at)
+             (sweep, round, place, indexed_at, run_id, outcome, class, byte_offset, byte_length, wall_ms)
          VALUES {}
          ON CONFLICT (run_id) DO UPDATE SET
              sweep = excluded.sweep, round = excluded.round, outcome = excluded.outcome, class = excluded.class,
              place = excluded.place, byte_offset = excluded.byte_offset, byte_length = excluded.byte_length,
              wall_ms = excluded.wall_ms, indexed_at = excluded.indexed_at
          WHERE runs.outcome = 'failed'",
-        placeholders(rows.len(), 10)
+        placeholders(4, rows.len(), 6)
     );
     // Only the statement for a full chunk comes often enough to be kept prepared.
-    let mut query = sqlx::query(AssertSqlSafe(statement)).persistent(rows.len() == ROWS);
+    let mut query = sqlx::query(AssertSqlSafe(statement))
+        .persistent(rows.len() == ROWS)
+        .bind(job.sweep.as_str())
+        .bind(job.round)
+        .bind(job.place.as_str())
+        .bind(now.0);
     for row in rows {
         let (outcome, class) = match row.outcome {
             RunOutcome::Succeeded => (SUCCEEDED, None),
@@ -106,15 +112,11 @@ async fn insert_runs(connection: &mut AnyConnection, job: &Job, rows: &[&Indexed
         };
         query = query
             .bind(row.run.as_str())
-            .bind(job.sweep.as_str())
-            .bind(job.round)
             .bind(outcome)
             .bind(class)
-            .bind(job.place.as_str())
             .bind(stored(row.byte_offset))
             .bind(stored(row.byte_length))
-            .bind(stored(row.wall_ms))
-            .bind(now.0);
+            .bind(stored(row.wall_ms));
     }
     query.execute(connection).await?;
     Ok(())
