@@ -21,8 +21,9 @@ def measure(bench: Bench) -> list[Line]:
         return []
     static = runner()
     manifest = TABLE_MODEL.replace("build: {process: []}", "build: {process: [], dockerfile: Dockerfile}")
-    manifest = manifest.replace("title: table", "title: bench-table").replace("{model}/table_writer", "/table_writer")
-    hub = table_hub(bench, bench.folder("hub") / "hub", {"runs": grid("runs", "bench/bench-table", RUNS)}, manifest)
+    manifest = manifest.replace("{model}/table_writer", "/table_writer")
+    sweeps = {"runs": grid("runs", "bench/bench-table", RUNS)}
+    hub = table_hub(bench, bench.folder("hub") / "hub", sweeps, manifest, "bench-table")
     write(hub / "models/table/Dockerfile", "FROM scratch\nCOPY table_writer /table_writer\n")
     commit(hub, "Add a Dockerfile")
     processes = table_hub(bench, bench.folder("hub") / "hub", {"runs": grid("runs", "bench/table", RUNS)})

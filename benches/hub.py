@@ -29,7 +29,7 @@ outputs:
 
 
 def environment(bench: Bench, **more: str) -> dict[str, str]:
-    names = ["PATH", "HOME", "LANG", "TMPDIR"]
+    names = ["PATH", "HOME", "LANG", "TMPDIR", "DOCKER_HOST"]
     env = {name: os.environ[name] for name in names if name in os.environ}
     for who in ["AUTHOR", "COMMITTER"]:
         env[f"GIT_{who}_NAME"], env[f"GIT_{who}_EMAIL"] = "Ada", "ada@example.org"
@@ -57,11 +57,11 @@ def commit(hub: Path, message: str) -> None:
     git(hub, "commit", "--quiet", "-m", message)
 
 
-def table_hub(bench: Bench, where: Path, sweeps: dict[str, str], manifest: str = TABLE_MODEL) -> Path:
+def table_hub(bench: Bench, where: Path, sweeps: dict[str, str], manifest: str = TABLE_MODEL, title: str = "table") -> Path:
     """A hub whose one model costs nothing."""
     where.mkdir(parents=True)
     git(where, "init", "--quiet", "--initial-branch", "main")
-    write(where / "config/bench/table.yaml", manifest)
+    write(where / f"config/bench/{title}.yaml", manifest.replace("title: table\n", f"title: {title}\n"))
     write(where / "models/table/README.md", "Writes a table.\n")
     shutil.copy(bench.program("table_writer", "-static"), where / "models/table/table_writer")
     for name, text in sweeps.items():

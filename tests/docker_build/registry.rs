@@ -75,16 +75,34 @@ fn a_registry_that_refuses_the_login_says_what_to_set() {
     let closed = given("MODELSHIP_TEST_CLOSED_REGISTRY");
     let place = Place::with_settings(&format!("  registry: {closed}\n"));
     tiny(&place);
-    let build = |user: Option<&str>| {
+    let run = |words: &[&str], user: Option<&str>| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_modelship"));
-        command.current_dir(place.laptop.path()).args(["build", &place.model()]);
+        command.current_dir(place.laptop.path()).args(words);
         command.env_remove("MODELSHIP_SETTINGS").env_remove("MODELSHIP_STATE");
         if let Some(user) = user {
             command.env("MODELSHIP_REGISTRY_USER", user).env("MODELSHIP_REGISTRY_PASSWORD", "secret");
         }
-        let output = command.output().unwrap();
+        command.output().unwrap()
+    };
+    let build = |user: Option<&str>| {
+        let output = run(&["build", &place.model()], user);
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
+    let doctor = |user: Option<&str>| {
+        let output = run(&["doctor", "--output", "json"], user);
+        let checks: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        checks.as_array().unwrap().iter().find(|check| check["part"] == "registry").unwrap().clone()
+    };
+    for user in [None, Some("mallory")] {
+        let said = doctor(user);
+        assert_eq!(said["state"], "bad", "{said}");
+        assert!(said["found"].as_str().unwrap().contains("refuses the login"), "{said}");
+        assert!(
+            said["advice"].as_str().unwrap().contains("MODELSHIP_REGISTRY_USER")
+                && !said.to_string().contains("secret")
+        );
+    }
+    assert_eq!(doctor(Some("modelship"))["state"], "good");
     let (status, said) = build(None);
     assert!(status == Some(1) && said.contains("the registry asks for a login"), "{said}");
     assert!(said.contains("set MODELSHIP_REGISTRY_USER and"), "{said}");

@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use bollard::errors::Error;
 use bollard::{API_DEFAULT_VERSION, Docker as Api};
 use secrecy::SecretString;
 
@@ -61,10 +62,10 @@ pub struct Docker {
 }
 
 impl Docker {
-    /// Gets ready to talk to the engine that `settings` name, which need not be up yet.
+    /// Gets ready to talk to the engine that `settings` name.
     ///
     /// # Errors
-    /// When its address makes no sense.
+    /// When its address makes no sense, or is that of a socket which does not exist.
     pub fn new(settings: &DockerSettings) -> anyhow::Result<Self> {
         let host = &settings.host;
         let api = if host.starts_with("unix://") {
@@ -72,9 +73,15 @@ impl Docker {
         } else {
             Api::connect_with_http(host, PATIENCE, API_DEFAULT_VERSION)
         };
-        let api = api.with_context(|| {
-            format!("`docker.host` is `{host}`, which is no address such as `unix:///var/run/docker.sock`")
-        })?;
+        let api = match api {
+            Err(Error::SocketNotFoundError(socket)) => bail!(
+                "there is no socket `{socket}`: start the Docker engine, or name its address as `docker.host` in the \
+                 settings or in DOCKER_HOST"
+            ),
+            other => other.with_context(|| {
+                format!("`docker.host` is `{host}`, which is no address such as `unix:///var/run/docker.sock`")
+            })?,
+        };
         Ok(Self { api, settings: settings.clone() })
     }
 
