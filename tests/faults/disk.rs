@@ -139,3 +139,26 @@ fn a_full_disk_under_the_artifacts_holds_a_sweep_up_and_loses_none_of_its_runs()
     assert!(all <= 30 + 8, "{all} executions");
     assert_eq!(world.comments(number).len(), 2, "told once");
 }
+
+#[test]
+fn a_run_that_fills_its_disk_fails_alone_and_leaves_the_room_to_the_next() {
+    let disk = Disk::new("8m");
+    let world = trouble::world("");
+    let scratch = world.state().join("scratch");
+    fs::create_dir(disk.path.join("scratch")).unwrap();
+    let _ = fs::remove_dir(&scratch);
+    std::os::unix::fs::symlink(disk.path.join("scratch"), &scratch).unwrap();
+    let moved = ["MODE: [fine, filling]", "N: {range: {start: 1, stop: 10, step: 1}}"];
+    world.write("sweeps/fill.yaml", &(sweep("fill", &moved) + "run: {max_parallel: 1, max_failures: 100%}\n"));
+    world.push_branch("fill", "Sweep");
+    let number = world.open_pull("fill", "Fill the disk");
+    world.until_comment(number, &["/modelship run fill"]);
+    world.comment(number, "/modelship run");
+
+    let told = world.until_comment(number, &["10 of 20 runs done", "analysis.csv"]);
+    assert!(told.contains("10 model error") && told.contains("the command ended with status 6"), "{told}");
+    assert!(told.contains("No space left on device"), "in the model's own words: {told}");
+    world.until_idle();
+    assert_eq!(numbers(&world.analysis("fill"), "n"), (1..=10).map(f64::from).collect::<Vec<_>>());
+    assert_eq!(fs::read_dir(disk.path.join("scratch")).unwrap().count(), 0, "nothing is left there");
+}

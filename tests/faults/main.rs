@@ -22,7 +22,7 @@
 //! | forged and unsigned deliveries; one delivery 100 times at once, and under other ids | [`webhook`]; forms of signatures in `tests/webhook.rs` |
 //! | kill -9 of the server at 200 random moments of a story | [`kills`]; at chosen moments `tests/stories/crash.rs` |
 //! | kill -9 of a terminal that runs a sweep | `tests/stories/laptop.rs` |
-//! | disk full under the database, under the artifacts | [`disk`] |
+//! | disk full under the database, under the artifacts, under a run | [`disk`] |
 //! | the clock set back, while the server runs and while it is down | [`clock`]; both databases in `src/store/tests/history.rs` |
 //! | PostgreSQL stopped and started, under load and under a server; a replica dies | `src/store/tests/replicas.rs`, `tests/stories/database.rs` |
 //! | a lease lost while its worker lives | `src/store/tests/effects.rs`, `events.rs` |

@@ -51,6 +51,7 @@ link) ln -sf /etc/passwd "$outputs/summary.csv" ;;
 escape) rm "$outputs/kept.txt"; ln -s /etc/passwd "$outputs/kept.txt" ;;
 directory) rm -r "$outputs"; ln -s /etc "$outputs" ;;
 bulky) head -c 2000000 /dev/zero > "$outputs/kept.txt" ;;
+filling) head -c 100000000 /dev/zero > "$outputs/filling" || exit 6 ;;
 sparse) truncate -s 1T "$outputs/kept.txt" ;;
 markdown) printf '</details><script>alert(1)</script> @everyone [x](http://evil) `tick`\n' >&2; exit 5 ;;
 *) echo "no such mode" >&2; exit 64 ;;
