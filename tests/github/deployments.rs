@@ -1,0 +1,123 @@
+//! Deployments and what became of them.
+
+use serde_json::{Value, json};
+
+use super::http::{Request, Response};
+use super::routes::{Answer, Need, Place, access, author, page, refusal};
+use super::state::{Deployment, Repository, State, now};
+use super::{Shared, git, hooks, shapes};
+
+pub(crate) fn route(
+    world: &Shared,
+    state: &mut State,
+    request: &Request,
+    place: &Place<'_>,
+    method: &str,
+    rest: &[&str],
+) -> Option<Answer> {
+    Some(match (method, rest) {
+        ("GET", ["deployments"]) => list(state, request, place),
+        ("POST", ["deployments"]) => create(world, state, request, place),
+        ("GET", ["deployments", id]) => show(state, request, place, id),
+        ("GET", ["deployments", id, "statuses"]) => statuses(state, request, place, id),
+        ("POST", ["deployments", id, "statuses"]) => set_status(state, request, place, id),
+        _ => return None,
+    })
+}
+
+fn list(state: &State, request: &Request, place: &Place<'_>) -> Answer {
+    let (id, _) = access(state, request, place.owner, place.name, Need::Read("deployments"))?;
+    let wanted: Vec<_> = ["sha", "ref", "task", "environment"]
+        .into_iter()
+        .filter_map(|field| request.query(field).map(|value| (field, value)))
+        .collect();
+    let fits = |deployment: &&Deployment| wanted.iter().all(|(field, value)| deployment.shown[field] == value.as_str());
+    let found = state.repositories[&id].deployments.values().rev().filter(fits);
+    let rows: Vec<_> = found.map(|deployment| deployment.shown.clone()).collect();
+    Ok(page(state, request, &rows, 30))
+}
+
+fn create(world: &Shared, state: &mut State, request: &Request, place: &Place<'_>) -> Answer {
+    let (id, caller) = access(state, request, place.owner, place.name, Need::Write("deployments"))?;
+    let asked = request.json();
+    let reference = asked["ref"].as_str().unwrap_or_default().to_owned();
+    let commit = git::commit_of(&state.repositories[&id].directory, &reference);
+    let commit = commit.ok_or_else(|| refusal(422, &format!("No ref found for: {reference}")))?;
+    let (user, _) = author(state, &caller);
+    let deployment = make(world, state, Asked { repository: id, user, reference, commit, fields: asked });
+    Ok(Response::json(201, &state.repositories[&id].deployments[&deployment].shown))
+}
+
+/// What somebody wants deployed.
+pub(crate) struct Asked {
+    pub(crate) repository: u64,
+    pub(crate) user: u64,
+    pub(crate) reference: String,
+    pub(crate) commit: String,
+    pub(crate) fields: Value,
+}
+
+/// Keeps a deployment and tells of it.
+pub(crate) fn make(world: &Shared, state: &mut State, asked: Asked) -> u64 {
+    let deployment = state.fresh_id();
+    let name = state.full_name(&state.repositories[&asked.repository]);
+    let url = format!("{}/repos/{name}/deployments/{deployment}", state.url);
+    let text = |field: &str, other: &str| asked.fields[field].as_str().unwrap_or(other).to_owned();
+    let payload = asked.fields.get("payload").cloned().unwrap_or_else(|| json!({}));
+    let environment = text("environment", "production");
+    let shown = json!({
+        "url": url, "id": deployment, "node_id": shapes::node("DE", deployment), "sha": asked.commit, "ref": asked.reference,
+        "task": text("task", "deploy"), "payload": payload, "original_environment": environment, "environment": environment,
+        "description": asked.fields["description"], "creator": shapes::user(state, state.user(asked.user)),
+        "created_at": now(), "updated_at": now(), "statuses_url": format!("{url}/statuses"),
+        "repository_url": format!("{}/repos/{name}", state.url),
+        "transient_environment": asked.fields["transient_environment"].as_bool().unwrap_or(false),
+        "production_environment": asked.fields["production_environment"].as_bool().unwrap_or(environment == "production"),
+    });
+    let repository = state.repositories.get_mut(&asked.repository).expect("the caller found it");
+    repository.deployments.insert(deployment, Deployment { shown: shown.clone(), statuses: Vec::new() });
+    let fields = json!({"action": "created", "deployment": shown, "workflow": null, "workflow_run": null});
+    hooks::emit(world, state, "deployment", asked.repository, asked.user, fields);
+    deployment
+}
+
+fn known<'a>(repository: &'a Repository, id: &str) -> Result<&'a Deployment, Response> {
+    let found = id.parse().ok().and_then(|id: u64| repository.deployments.get(&id));
+    found.ok_or_else(|| refusal(404, "Not Found"))
+}
+
+fn show(state: &State, request: &Request, place: &Place<'_>, deployment: &str) -> Answer {
+    let (id, _) = access(state, request, place.owner, place.name, Need::Read("deployments"))?;
+    Ok(Response::json(200, &known(&state.repositories[&id], deployment)?.shown))
+}
+
+fn statuses(state: &State, request: &Request, place: &Place<'_>, deployment: &str) -> Answer {
+    let (id, _) = access(state, request, place.owner, place.name, Need::Read("deployments"))?;
+    let rows: Vec<_> = known(&state.repositories[&id], deployment)?.statuses.iter().rev().cloned().collect();
+    Ok(page(state, request, &rows, 30))
+}
+
+fn set_status(state: &mut State, request: &Request, place: &Place<'_>, deployment: &str) -> Answer {
+    let (id, caller) = access(state, request, place.owner, place.name, Need::Write("deployments"))?;
+    let found = known(&state.repositories[&id], deployment)?.shown.clone();
+    let status = state.fresh_id();
+    let (user, _) = author(state, &caller);
+    let asked = request.json();
+    let text = |field: &str| asked[field].as_str().unwrap_or_default().to_owned();
+    let target = if asked["log_url"].is_string() { text("log_url") } else { text("target_url") };
+    let mut shown = json!({
+        "url": format!("{}/{status}", found["statuses_url"].as_str().unwrap_or_default()), "id": status,
+        "node_id": shapes::node("DES", status), "state": asked["state"], "creator": shapes::user(state, state.user(user)),
+        "description": text("description"), "environment": asked["environment"].as_str().or(found["environment"].as_str()),
+        "target_url": target, "log_url": target, "created_at": now(),
+        "updated_at": now(), "deployment_url": found["url"], "repository_url": found["repository_url"],
+    });
+    if asked["environment_url"].is_string() {
+        shown["environment_url"] = asked["environment_url"].clone();
+    }
+    let repository = state.repositories.get_mut(&id).expect("it was just found");
+    let key = found["id"].as_u64().expect("the fake gave it");
+    repository.deployments.get_mut(&key).expect("it was just found").statuses.push(shown.clone());
+    let location = shown["url"].as_str().unwrap_or_default().to_owned();
+    Ok(Response::json(201, &shown).with("location", location))
+}

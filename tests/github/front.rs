@@ -1,0 +1,203 @@
+//! What clients talk to: it keeps the log, makes faults, serves git, and hands everything else to Prism.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::git::{self, Change};
+use super::http::{self, Reply, Request, Response};
+use super::routes::{self, Caller, refusal};
+use super::state::{Permission, State};
+use super::{Shared, faults, hooks, prism};
+
+/// A request and what came of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Logged {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    /// Path and query.
+    pub(crate) target: String,
+    pub(crate) token: Option<String>,
+    pub(crate) body: Value,
+    /// What the client saw; 0 when the connection just closed.
+    pub(crate) status: u16,
+    /// Whether a fault changed what the client saw.
+    pub(crate) faulty: bool,
+}
+
+/// Answers a client.
+pub(crate) fn answer(world: &Arc<Shared>, name: &str, request: Request) -> Reply {
+    if let Some(id) = request.path().strip_prefix("/_received/") {
+        return received(world, id, &request);
+    }
+    if world.outage.load(Ordering::SeqCst) {
+        return logged(world, &request, Reply::Nothing, true);
+    }
+    if request.path().contains(".git/") {
+        return Reply::Whole(serve_git(world, &request));
+    }
+    let fault = world.take_fault(&format!("{} {}", request.method, request.path()));
+    if let Some(reply) = fault.as_ref().and_then(faults::Fault::before) {
+        return logged(world, &request, reply, true);
+    }
+    let response = forward(world, name, &request);
+    match fault {
+        Some(fault) => logged(world, &request, fault.after(response), true),
+        None => logged(world, &request, Reply::Whole(response), false),
+    }
+}
+
+fn logged(world: &Shared, request: &Request, reply: Reply, faulty: bool) -> Reply {
+    let status = match &reply {
+        Reply::Whole(response) | Reply::Half(response) => response.status,
+        Reply::Nothing => 0,
+    };
+    world.log.lock().unwrap().push(Logged {
+        method: request.method.clone(),
+        path: request.path().to_owned(),
+        target: request.target.clone(),
+        token: request.token(),
+        body: request.json(),
+        status,
+        faulty,
+    });
+    reply
+}
+
+/// Sends a request through Prism. GitHub's file does not list every refusal, so refusals are the fake's own words.
+fn forward(world: &Arc<Shared>, name: &str, request: &Request) -> Response {
+    let mut request = request.clone();
+    request.target = for_prism(&world.state.lock().unwrap(), &request.target);
+    if request.path().starts_with("/repositories/") {
+        return routes::answer(world, &request);
+    }
+    let number = world.requests.fetch_add(1, Ordering::SeqCst).to_string();
+    request.headers.push((prism::WORLD.to_owned(), name.to_owned()));
+    request.headers.push((prism::REQUEST.to_owned(), number.clone()));
+    let checked = http::send(prism::url(), &request, Duration::from_secs(60));
+    let own = world.answers.lock().unwrap().remove(&number);
+    let checked = match checked {
+        Ok(checked) => checked,
+        Err(error) => return refusal(500, &format!("Prism does not answer: {error}")),
+    };
+    match own {
+        Some(own) if own.status >= 300 || only_known_gaps(&checked) => return own,
+        _ => {}
+    }
+    let kind = checked.value()["type"].as_str().unwrap_or_default().to_owned();
+    if kind.contains("stoplight.io/prism/errors") {
+        let said = String::from_utf8_lossy(&checked.body).into_owned();
+        world.complain(format!("Prism objects to {} {}: {said}", request.method, request.target));
+    }
+    checked
+}
+
+/// Whether Prism objects to nothing but what GitHub itself does against its own file: the head of a pull request whose
+/// fork was deleted has no repository.
+fn only_known_gaps(checked: &Response) -> bool {
+    let body = checked.value();
+    let Some(objections) = body["validation"].as_array() else { return false };
+    let known = |objection: &Value| {
+        let location: Vec<_> =
+            objection["location"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        location.starts_with(&["response", "body"])
+            && location.ends_with(&["head", "repo"])
+            && objection["code"] == "type"
+    };
+    !objections.is_empty() && objections.iter().all(known)
+}
+
+/// GitHub's file knows repositories by name only, and one part of a path where GitHub itself takes several.
+fn for_prism(state: &State, target: &str) -> String {
+    let (path, query) =
+        target.split_once('?').map_or((target, String::new()), |(path, query)| (path, format!("?{query}")));
+    let mut path = path.to_owned();
+    if let Some(rest) = path.strip_prefix("/repositories/") {
+        let (id, rest) = rest.split_once('/').map_or((rest, String::new()), |(id, rest)| (id, format!("/{rest}")));
+        if let Some(found) = id.parse().ok().and_then(|id: u64| state.repositories.get(&id)) {
+            path = format!("/repos/{}{rest}", state.full_name(found));
+        }
+    }
+    for part in ["/contents/", "/git/matching-refs/", "/git/ref/"] {
+        if let Some((before, after)) = path.split_once(part) {
+            path = format!("{before}{part}{}", after.trim_end_matches('/').replace('/', "%2F"));
+            break;
+        }
+    }
+    format!("{path}{query}")
+}
+
+/// A repository's hook tells of a push.
+fn received(world: &Arc<Shared>, id: &str, request: &Request) -> Reply {
+    let text = String::from_utf8_lossy(&request.body).into_owned();
+    let change = |line: &str| {
+        let mut words = line.splitn(3, ' ').map(str::to_owned);
+        Some(Change { before: words.next()?, after: words.next()?, reference: words.next()? })
+    };
+    let changes: Vec<_> = text.lines().filter_map(change).collect();
+    let mut state = world.state.lock().unwrap();
+    let pusher = request.header("x-pusher").and_then(|login| state.user_named(login)).map(|user| user.id);
+    if let Some(repository) = id.parse().ok().filter(|id: &u64| state.repositories.contains_key(id)) {
+        let pusher = pusher.unwrap_or(state.repositories[&repository].owner);
+        hooks::pushed(world, &mut state, repository, pusher, &changes);
+    }
+    Reply::Whole(Response::empty(200))
+}
+
+/// Git over HTTP: everybody may read what is public, the rest needs a token.
+fn serve_git(world: &Arc<Shared>, request: &Request) -> Response {
+    let Some((name, rest)) = request.path().trim_start_matches('/').split_once(".git/") else {
+        return Response::empty(404);
+    };
+    let (directory, user) = {
+        let state = world.state.lock().unwrap();
+        let Some(repository) = state.find(name) else { return Response::empty(404) };
+        let writes =
+            rest.contains("git-receive-pack") || request.query("service").is_some_and(|it| it.contains("receive"));
+        let mut asked = request.clone();
+        if let Some(password) = request.header("authorization").and_then(password) {
+            asked.headers = vec![("authorization".to_owned(), format!("token {password}"))];
+        }
+        let caller = asked.token().and_then(|_| routes::caller(&state, &asked).ok());
+        let may = match &caller {
+            None => !writes && !repository.private,
+            Some(Caller::App) => false,
+            Some(Caller::User(id)) => {
+                state.permission(*id, repository) >= if writes { Permission::Write } else { Permission::Read }
+            }
+            Some(Caller::Installation { repositories, permissions }) => {
+                let held =
+                    repository.installed && repositories.as_ref().is_none_or(|named| named.contains(&repository.id));
+                let level = permissions.get("contents").map(String::as_str);
+                held && if writes { level == Some("write") } else { level.is_some() }
+            }
+        };
+        if !may {
+            return Response::empty(if caller.is_some() { 403 } else { 401 })
+                .with("www-authenticate", "Basic realm=\"GitHub\"");
+        }
+        let user = caller.map_or(String::new(), |caller| state.user(routes::author(&state, &caller).0).login.clone());
+        (repository.directory.clone(), user)
+    };
+    git::serve(&directory, request, &format!("/{rest}"), &user)
+}
+
+/// The password of `Basic ...`.
+fn password(header: &str) -> Option<String> {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let text = header.strip_prefix("Basic ").or_else(|| header.strip_prefix("basic "))?;
+    let (mut bits, mut held, mut bytes) = (0_u32, 0, Vec::new());
+    for letter in text.trim_end_matches('=').bytes() {
+        let value = LETTERS.iter().position(|known| *known == letter)?;
+        bits = bits << 6 | u32::try_from(value).ok()?;
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push((bits >> held & 0xff) as u8);
+        }
+    }
+    let pair = String::from_utf8(bytes).ok()?;
+    pair.split_once(':').map(|(_, password)| password.to_owned())
+}
