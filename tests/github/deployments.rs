@@ -44,7 +44,8 @@ fn create(world: &Shared, state: &mut State, request: &Request, place: &Place<'_
     let commit = git::commit_of(&state.repositories[&id].directory, &reference);
     let commit = commit.ok_or_else(|| refusal(422, &format!("No ref found for: {reference}")))?;
     let (user, _) = author(state, &caller);
-    let deployment = make(world, state, Asked { repository: id, user, reference, commit, fields: asked });
+    let asked = Asked { repository: id, user, reference, commit, fields: asked };
+    let deployment = make(world, state, &asked);
     Ok(Response::json(201, &state.repositories[&id].deployments[&deployment].shown))
 }
 
@@ -58,7 +59,7 @@ pub(crate) struct Asked {
 }
 
 /// Keeps a deployment and tells of it.
-pub(crate) fn make(world: &Shared, state: &mut State, asked: Asked) -> u64 {
+pub(crate) fn make(world: &Shared, state: &mut State, asked: &Asked) -> u64 {
     let deployment = state.fresh_id();
     let name = state.full_name(&state.repositories[&asked.repository]);
     let url = format!("{}/repos/{name}/deployments/{deployment}", state.url);

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::faults::Fault;
 use super::git::{self, Change};
 use super::http::{self, Reply, Request, Response};
 use super::routes::{self, Caller, refusal};
 use super::state::{Permission, State};
-use super::{Shared, faults, hooks, prism};
+use super::{Shared, hooks, prism};
 
 /// A request and what came of it.
 #[derive(Debug, Clone)]
@@ -23,33 +24,33 @@ pub(crate) struct Logged {
     pub(crate) body: Value,
     /// What the client saw; 0 when the connection just closed.
     pub(crate) status: u16,
-    /// Whether a fault changed what the client saw.
-    pub(crate) faulty: bool,
+    /// The fault that changed what the client saw.
+    pub(crate) fault: Option<Fault>,
 }
 
 /// Answers a client.
-pub(crate) fn answer(world: &Arc<Shared>, name: &str, request: Request) -> Reply {
+pub(crate) fn answer(world: &Arc<Shared>, name: &str, request: &Request) -> Reply {
     if let Some(id) = request.path().strip_prefix("/_received/") {
-        return received(world, id, &request);
+        return received(world, id, request);
     }
     if world.outage.load(Ordering::SeqCst) {
-        return logged(world, &request, Reply::Nothing, true);
+        return logged(world, request, Reply::Nothing, Some(Fault::Closed));
     }
     if request.path().contains(".git/") {
-        return Reply::Whole(serve_git(world, &request));
+        return Reply::Whole(serve_git(world, request));
     }
     let fault = world.take_fault(&format!("{} {}", request.method, request.path()));
-    if let Some(reply) = fault.as_ref().and_then(faults::Fault::before) {
-        return logged(world, &request, reply, true);
+    if let Some(reply) = fault.as_ref().and_then(Fault::before) {
+        return logged(world, request, reply, fault);
     }
-    let response = forward(world, name, &request);
+    let response = forward(world, name, request);
     match fault {
-        Some(fault) => logged(world, &request, fault.after(response), true),
-        None => logged(world, &request, Reply::Whole(response), false),
+        Some(fault) => logged(world, request, fault.after(response), Some(fault)),
+        None => logged(world, request, Reply::Whole(response), None),
     }
 }
 
-fn logged(world: &Shared, request: &Request, reply: Reply, faulty: bool) -> Reply {
+fn logged(world: &Shared, request: &Request, reply: Reply, fault: Option<Fault>) -> Reply {
     let status = match &reply {
         Reply::Whole(response) | Reply::Half(response) => response.status,
         Reply::Nothing => 0,
@@ -61,7 +62,7 @@ fn logged(world: &Shared, request: &Request, reply: Reply, faulty: bool) -> Repl
         token: request.token(),
         body: request.json(),
         status,
-        faulty,
+        fault,
     });
     reply
 }

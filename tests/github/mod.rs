@@ -6,16 +6,16 @@
 //! is dropped it complains about requests that Prism or the fake refused as not being GitHub's.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 mod app;
+mod by_people;
 mod checks;
 mod deployments;
 mod faults;
@@ -26,6 +26,7 @@ mod http;
 mod prism;
 mod references;
 mod routes;
+mod setup;
 mod shapes;
 mod state;
 mod threads;
@@ -34,8 +35,8 @@ use self::faults::Armed;
 pub(crate) use self::faults::Fault;
 pub(crate) use self::front::Logged;
 pub(crate) use self::http::{Request, Response, send};
-use self::state::{App, Budget, Deployment, Holder, Hook, Pull, Repository, State, Token, User, now, seconds};
-pub(crate) use self::state::{Comment, Delivery, Permission};
+use self::state::{App, Budget, Hook, State, User, now, seconds};
+pub(crate) use self::state::{Delivery, Permission};
 
 /// What the fake's threads share.
 pub(crate) struct Shared {
@@ -158,7 +159,7 @@ impl GitHub {
         let name = prism::enter(&shared);
         let (world, its_name) = (Arc::downgrade(&shared), name.clone());
         let front = http::Server::start(move |request| match world.upgrade() {
-            Some(world) => front::answer(&world, &its_name, request),
+            Some(world) => front::answer(&world, &its_name, &request),
             None => http::Reply::Nothing,
         });
         shared.state.lock().unwrap().url = front.url();
@@ -195,434 +196,6 @@ impl GitHub {
 
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         act(&mut self.shared.state.lock().unwrap())
-    }
-
-    // -- People and repositories
-
-    /// Makes somebody who has `permission` everywhere, and gives the id.
-    pub(crate) fn user(&self, login: &str, permission: Permission) -> u64 {
-        self.with(|state| {
-            let id = state.ensure_user(login, "User");
-            state.permissions.insert(id, permission);
-            id
-        })
-    }
-
-    /// Says what somebody may do with one repository.
-    pub(crate) fn permit(&self, repository: &str, login: &str, permission: Permission) {
-        self.with(|state| {
-            let user = state.ensure_user(login, "User");
-            state.named_mut(repository).permissions.insert(user, permission);
-        });
-    }
-
-    /// Gives a login to another account, as happens after a deletion. Gives the new id.
-    pub(crate) fn reuse_login(&self, login: &str) -> u64 {
-        self.with(|state| {
-            let old = state.user_named(login).unwrap_or_else(|| panic!("there is no {login}")).id;
-            let ghost = format!("ghost-{old}");
-            state.users.iter_mut().filter(|user| user.id == old).for_each(|user| user.login.clone_from(&ghost));
-            state.ensure_user(login, "User")
-        })
-    }
-
-    /// A token of somebody's own.
-    pub(crate) fn token_of(&self, login: &str) -> String {
-        let token = format!("ghp_{}", uuid::Uuid::new_v4().simple());
-        self.with(|state| {
-            let id = state.ensure_user(login, "User");
-            state.tokens.insert(token.clone(), Token { holder: Holder::User(id), expires: None });
-        });
-        token
-    }
-
-    /// Makes an empty public repository that the App is installed in, and gives its id.
-    pub(crate) fn repository(&self, full_name: &str) -> u64 {
-        self.with(|state| {
-            let id = new_repository(state, full_name, None);
-            git::make(&state.repositories[&id].directory, self.front.port(), id);
-            id
-        })
-    }
-
-    /// Makes a fork, which the App knows nothing of, and gives its id.
-    pub(crate) fn fork(&self, of: &str, full_name: &str) -> u64 {
-        self.with(|state| {
-            let (parent, from) = (state.named(of).id, state.named(of).directory.clone());
-            let id = new_repository(state, full_name, Some(parent));
-            git::fork(&from, &state.repositories[&id].directory, self.front.port(), id);
-            id
-        })
-    }
-
-    /// The repository on disk; git can push to it and fetch from it.
-    pub(crate) fn directory(&self, repository: &str) -> PathBuf {
-        self.with(|state| state.named(repository).directory.clone())
-    }
-
-    /// The repository for git over HTTP.
-    pub(crate) fn clone_url(&self, repository: &str) -> String {
-        format!("{}/{repository}.git", self.url())
-    }
-
-    pub(crate) fn set_private(&self, repository: &str) {
-        self.with(|state| state.named_mut(repository).private = true);
-        self.tell_of_repository(repository, json!({"action": "privatized"}));
-    }
-
-    pub(crate) fn archive(&self, repository: &str) {
-        self.with(|state| state.named_mut(repository).archived = true);
-        self.tell_of_repository(repository, json!({"action": "archived"}));
-    }
-
-    /// Renames or transfers a repository; the old name redirects.
-    pub(crate) fn rename(&self, from: &str, to: &str) {
-        let changes = self.with(|state| {
-            let (owner, name) = to.split_once('/').expect("a name is `owner/name`");
-            let owner = state.ensure_user(owner, "Organization");
-            let repository = state.named_mut(from);
-            let former = std::mem::replace(&mut repository.name, name.to_owned());
-            repository.former_names.push(from.to_owned());
-            let same_owner = std::mem::replace(&mut repository.owner, owner) == owner;
-            if same_owner {
-                json!({"action": "renamed", "changes": {"repository": {"name": {"from": former}}}})
-            } else {
-                json!({"action": "transferred", "changes": {"owner": {"from": {}}}})
-            }
-        });
-        self.tell_of_repository(to, changes);
-    }
-
-    /// Deletes a repository; pull requests from it lose their head's.
-    pub(crate) fn delete_repository(&self, full_name: &str) {
-        self.with(|state| {
-            let id = state.named(full_name).id;
-            state.repositories.remove(&id);
-            for pull in state.repositories.values_mut().flat_map(|repository| repository.pulls.values_mut()) {
-                if pull.head_repository == Some(id) {
-                    pull.head_repository = None;
-                }
-            }
-        });
-    }
-
-    fn tell_of_repository(&self, full_name: &str, fields: Value) {
-        self.with(|state| {
-            let (id, owner) = (state.named(full_name).id, state.named(full_name).owner);
-            hooks::emit(&self.shared, state, "repository", id, owner, fields);
-        });
-    }
-
-    // -- The App
-
-    /// The App's id.
-    pub(crate) fn app_id(&self) -> u64 {
-        self.with(|state| state.app.id)
-    }
-
-    /// The App's private key, as PEM.
-    pub(crate) fn private_key(&self) -> String {
-        self.with(|state| state.app.private_key.clone())
-    }
-
-    pub(crate) fn installation_id(&self) -> u64 {
-        self.with(|state| state.app.installation)
-    }
-
-    /// Changes what the App may do: `read`, `write`, or nothing at all.
-    pub(crate) fn set_app_permission(&self, name: &str, level: Option<&str>) {
-        self.with(|state| match level {
-            Some(level) => state.app.permissions.insert(name.to_owned(), level.to_owned()),
-            None => state.app.permissions.remove(name),
-        });
-    }
-
-    /// How long the tokens live that are minted from now on.
-    pub(crate) fn set_token_life(&self, seconds: i64) {
-        self.with(|state| state.token_life = seconds);
-    }
-
-    /// Ends every token that was minted.
-    pub(crate) fn expire_tokens(&self) {
-        self.with(|state| {
-            for token in state.tokens.values_mut().filter(|token| token.expires.is_some()) {
-                token.expires = Some(0);
-            }
-        });
-    }
-
-    /// Suspends the installation.
-    pub(crate) fn suspend(&self) {
-        self.tell_of_installation("suspend");
-        self.with(|state| state.app.suspended = true);
-    }
-
-    pub(crate) fn unsuspend(&self) {
-        self.with(|state| state.app.suspended = false);
-        self.tell_of_installation("unsuspend");
-    }
-
-    /// Removes the installation altogether.
-    pub(crate) fn uninstall(&self) {
-        self.tell_of_installation("deleted");
-        self.with(|state| state.app.installed = false);
-    }
-
-    fn tell_of_installation(&self, action: &str) {
-        self.with(|state| {
-            let rows = state.repositories.values().filter(|repository| repository.installed);
-            let rows: Vec<_> = rows.map(|repository| short_repository(state, repository)).collect();
-            let owner = state.app.owner;
-            let fields = json!({"action": action, "repositories": rows});
-            hooks::emit_to_app(&self.shared, state, "installation", owner, fields);
-        });
-    }
-
-    /// Adds a repository to the installation.
-    pub(crate) fn install_in(&self, repository: &str) {
-        self.with(|state| state.named_mut(repository).installed = true);
-        self.tell_of_repositories("added", repository);
-    }
-
-    /// Takes a repository out of the installation.
-    pub(crate) fn uninstall_from(&self, repository: &str) {
-        self.with(|state| state.named_mut(repository).installed = false);
-        self.tell_of_repositories("removed", repository);
-    }
-
-    fn tell_of_repositories(&self, action: &str, repository: &str) {
-        self.with(|state| {
-            let row = json!([short_repository(state, state.named(repository))]);
-            let none = json!([]);
-            let (added, removed) = if action == "added" { (row, none) } else { (none, row) };
-            let owner = state.app.owner;
-            let fields = json!({
-                "action": action, "repositories_added": added, "repositories_removed": removed,
-                "repository_selection": "selected", "requester": null,
-            });
-            hooks::emit_to_app(&self.shared, state, "installation_repositories", owner, fields);
-        });
-    }
-
-    /// What a person does in the manifest flow; the code is good once.
-    pub(crate) fn submit_manifest(&self, manifest: Value) -> String {
-        let code = uuid::Uuid::new_v4().simple().to_string();
-        self.with(|state| state.manifests.insert(code.clone(), manifest));
-        code
-    }
-
-    // -- Pull requests
-
-    /// Opens a pull request and gives its number.
-    pub(crate) fn open_pull(&self, repository: &str, opened: &Opened<'_>) -> u64 {
-        self.with(|state| {
-            let author = state.ensure_user(opened.author, "User");
-            let (head, branch) = opened.head.split_once(':').unwrap_or((repository, opened.head));
-            let (head, head_owner) = (state.named(head).id, state.named(head).owner);
-            let of = |id: u64, branch: &str| {
-                let found = git::commit_of(&state.repositories[&id].directory, &format!("refs/heads/{branch}"));
-                found.unwrap_or_else(|| panic!("there is no branch {branch}"))
-            };
-            let base_repository = state.named(repository).id;
-            let (head_sha, base_sha) = (of(head, branch), of(base_repository, opened.base));
-            let id = state.fresh_id();
-            let base = state.repositories.get_mut(&base_repository).expect("it was just found");
-            let number = base.next_number;
-            base.next_number += 1;
-            let pull = Pull {
-                id,
-                number,
-                title: opened.title.to_owned(),
-                body: None,
-                author,
-                head_repository: Some(head),
-                head_owner,
-                head_branch: branch.to_owned(),
-                head_sha,
-                base_branch: opened.base.to_owned(),
-                base_sha,
-                draft: opened.draft,
-                open: true,
-                locked: false,
-                merged_as: None,
-                created_at: now(),
-                updated_at: now(),
-                closed_at: None,
-            };
-            base.pulls.insert(number, pull);
-            hooks::keep_head(state, (base_repository, number));
-            let fields = json!({"action": "opened"});
-            hooks::tell_of_pull(&self.shared, state, (base_repository, number), author, fields);
-            number
-        })
-    }
-
-    /// Changes a pull request and tells of it under `action`.
-    fn change_pull(&self, repository: &str, number: u64, action: &str, change: impl FnOnce(&mut Pull)) {
-        self.with(|state| {
-            let (id, sender) = (state.named(repository).id, state.named(repository).owner);
-            let pull = state.named_mut(repository).pulls.get_mut(&number).expect("the pull request is there");
-            change(pull);
-            pull.updated_at = now();
-            hooks::tell_of_pull(&self.shared, state, (id, number), sender, json!({"action": action}));
-        });
-    }
-
-    pub(crate) fn close_pull(&self, repository: &str, number: u64) {
-        self.change_pull(repository, number, "closed", |pull| {
-            pull.open = false;
-            pull.closed_at = Some(now());
-        });
-    }
-
-    pub(crate) fn reopen_pull(&self, repository: &str, number: u64) {
-        self.change_pull(repository, number, "reopened", |pull| {
-            pull.open = true;
-            pull.closed_at = None;
-        });
-    }
-
-    /// Locks the conversation: only who may write can comment.
-    pub(crate) fn lock_pull(&self, repository: &str, number: u64) {
-        self.change_pull(repository, number, "locked", |pull| pull.locked = true);
-    }
-
-    pub(crate) fn mark_ready(&self, repository: &str, number: u64) {
-        self.change_pull(repository, number, "ready_for_review", |pull| pull.draft = false);
-    }
-
-    /// Merges a pull request with a merge commit, which it gives.
-    pub(crate) fn merge_pull(&self, repository: &str, number: u64) -> String {
-        let (id, base, commit, change) = self.with(|state| {
-            let repository = state.named(repository);
-            let pull = &repository.pulls[&number];
-            let directory = &repository.directory;
-            let branch = format!("refs/heads/{}", pull.base_branch);
-            let base = git::commit_of(directory, &branch).expect("the base is there");
-            let tree = git::git(directory, &["merge-tree", "--write-tree", &base, &pull.head_sha]);
-            let message = format!("Merge pull request #{number}");
-            let parents = ["commit-tree", tree.trim(), "-p", &base, "-p", &pull.head_sha, "-m", &message];
-            let commit = git::git(directory, &parents).trim().to_owned();
-            git::git(directory, &["update-ref", &branch, &commit]);
-            let change = git::Change { before: base, after: commit.clone(), reference: branch };
-            (repository.id, repository.owner, commit, change)
-        });
-        self.change_pull(repository, number, "closed", |pull| {
-            pull.open = false;
-            pull.closed_at = Some(now());
-            pull.merged_as = Some(commit.clone());
-        });
-        self.with(|state| hooks::pushed(&self.shared, state, id, base, &[change]));
-        commit
-    }
-
-    // -- Conversations
-
-    /// Somebody writes a comment; gives its id.
-    pub(crate) fn comment_as(&self, login: &str, repository: &str, number: u64, body: &str) -> u64 {
-        self.with(|state| {
-            let author = state.ensure_user(login, "User");
-            let repository = state.named(repository).id;
-            let said = hooks::Said { repository, number, author, by_app: false, body: body.to_owned() };
-            hooks::comment(&self.shared, state, said)
-        })
-    }
-
-    /// Somebody changes a comment, perhaps somebody else's.
-    pub(crate) fn edit_comment_as(&self, login: &str, repository: &str, comment: u64, body: &str) {
-        self.with(|state| {
-            let sender = state.ensure_user(login, "User");
-            let id = state.named(repository).id;
-            hooks::edit(&self.shared, state, (id, comment), sender, body.to_owned());
-        });
-    }
-
-    pub(crate) fn delete_comment_as(&self, login: &str, repository: &str, comment: u64) {
-        self.with(|state| {
-            let sender = state.ensure_user(login, "User");
-            let id = state.named(repository).id;
-            hooks::delete(&self.shared, state, (id, comment), sender);
-        });
-    }
-
-    /// The comments of a pull request, the oldest first.
-    pub(crate) fn comments(&self, repository: &str, number: u64) -> Vec<Comment> {
-        self.with(|state| {
-            let comments = state.named(repository).comments.values();
-            comments.filter(|comment| comment.number == number).cloned().collect()
-        })
-    }
-
-    /// The comments of the App.
-    pub(crate) fn app_comments(&self, repository: &str, number: u64) -> Vec<Comment> {
-        self.comments(repository, number).into_iter().filter(|comment| comment.by_app).collect()
-    }
-
-    /// The reactions to a comment.
-    pub(crate) fn reactions(&self, repository: &str, comment: u64) -> Vec<String> {
-        self.with(|state| {
-            let given = &state.named(repository).comments[&comment].reactions;
-            given.iter().map(|reaction| reaction.content.clone()).collect()
-        })
-    }
-
-    // -- Checks, statuses, deployments
-
-    /// The check runs of a commit, as GitHub shows them, the oldest first.
-    pub(crate) fn checks(&self, repository: &str, commit: &str) -> Vec<Value> {
-        self.with(|state| {
-            let checks = state.named(repository).checks.values().map(|check| check.shown.clone());
-            checks.filter(|check| check["head_sha"] == commit).collect()
-        })
-    }
-
-    /// The annotations of a check run.
-    pub(crate) fn annotations(&self, repository: &str, check: u64) -> Vec<Value> {
-        self.with(|state| state.named(repository).checks[&check].annotations.clone())
-    }
-
-    /// Somebody asks for a check again.
-    pub(crate) fn rerequest(&self, login: &str, repository: &str, check: u64) {
-        self.tell_of_check(login, repository, check, json!({"action": "rerequested"}));
-    }
-
-    /// Somebody presses one of the buttons of a check.
-    pub(crate) fn press(&self, login: &str, repository: &str, check: u64, identifier: &str) {
-        let fields = json!({"action": "requested_action", "requested_action": {"identifier": identifier}});
-        self.tell_of_check(login, repository, check, fields);
-    }
-
-    fn tell_of_check(&self, login: &str, repository: &str, check: u64, fields: Value) {
-        self.with(|state| {
-            let sender = state.ensure_user(login, "User");
-            let found = state.named(repository);
-            let (id, shown) = (found.id, found.checks[&check].shown.clone());
-            let fields = shapes::with(json!({"check_run": shown}), fields);
-            hooks::emit(&self.shared, state, "check_run", id, sender, fields);
-        });
-    }
-
-    /// The statuses of a commit, the newest first.
-    pub(crate) fn statuses(&self, repository: &str, commit: &str) -> Vec<Value> {
-        self.with(|state| checks::statuses_of(state.named(repository), commit))
-    }
-
-    /// The deployments with their statuses, the oldest first.
-    pub(crate) fn deployments(&self, repository: &str) -> Vec<(Value, Vec<Value>)> {
-        let pair = |deployment: &Deployment| (deployment.shown.clone(), deployment.statuses.clone());
-        self.with(|state| state.named(repository).deployments.values().map(pair).collect())
-    }
-
-    /// Somebody asks for a deployment; gives its id.
-    pub(crate) fn deploy_as(&self, login: &str, repository: &str, reference: &str, fields: Value) -> u64 {
-        self.with(|state| {
-            let user = state.ensure_user(login, "User");
-            let found = state.named(repository);
-            let commit = git::commit_of(&found.directory, reference).expect("the reference is there");
-            let (repository, reference) = (found.id, reference.to_owned());
-            let asked = deployments::Asked { repository, user, reference, commit, fields };
-            deployments::make(&self.shared, state, asked)
-        })
     }
 
     // -- Webhooks
@@ -734,41 +307,6 @@ impl Drop for GitHub {
             assert!(complaints.is_empty(), "this is not how GitHub is used:\n{}", complaints.join("\n"));
         }
     }
-}
-
-fn short_repository(state: &State, repository: &Repository) -> Value {
-    json!({
-        "id": repository.id, "node_id": shapes::node("R", repository.id), "name": repository.name,
-        "full_name": state.full_name(repository), "private": repository.private,
-    })
-}
-
-fn new_repository(state: &mut State, full_name: &str, parent: Option<u64>) -> u64 {
-    assert!(state.find(full_name).is_none(), "{full_name} is there already");
-    let (owner, name) = full_name.split_once('/').expect("a name is `owner/name`");
-    let owner = state.ensure_user(owner, if parent.is_some() { "User" } else { "Organization" });
-    let id = state.fresh_id();
-    let repository = Repository {
-        id,
-        owner,
-        name: name.to_owned(),
-        former_names: Vec::new(),
-        directory: state.directory.join(format!("{id}.git")),
-        default_branch: "main".to_owned(),
-        private: false,
-        archived: false,
-        parent,
-        installed: parent.is_none(),
-        permissions: HashMap::new(),
-        pulls: BTreeMap::new(),
-        comments: BTreeMap::new(),
-        checks: BTreeMap::new(),
-        statuses: Vec::new(),
-        deployments: BTreeMap::new(),
-        next_number: 1,
-    };
-    state.repositories.insert(id, repository);
-    id
 }
 
 /// Takes a delivery to the hook and keeps what came of it.

@@ -145,7 +145,7 @@ fn contents(state: &State, request: &Request, repository: &Repository, path: &st
             let kind = if words[1] == "tree" { "dir" } else { "file" };
             let below = if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
             let size = words[3].parse().unwrap_or(0);
-            Some(entry(state, repository, &commit, Entry { path: &below, object: words[2], kind, size }))
+            Some(entry(state, repository, &commit, &Entry { path: &below, object: words[2], kind, size }))
         });
         return Ok(Response::json(200, &rows.collect()));
     }
@@ -156,7 +156,7 @@ fn contents(state: &State, request: &Request, repository: &Repository, path: &st
         response.body = text.into_bytes();
         return Ok(response);
     }
-    let file = entry(state, repository, &commit, Entry { path, object: &object, kind: "file", size });
+    let file = entry(state, repository, &commit, &Entry { path, object: &object, kind: "file", size });
     Ok(Response::json(200, &shapes::with(file, json!({"encoding": "base64", "content": base64(text.as_bytes())}))))
 }
 
@@ -168,7 +168,7 @@ struct Entry<'a> {
     size: u64,
 }
 
-fn entry(state: &State, repository: &Repository, commit: &str, entry: Entry<'_>) -> Value {
+fn entry(state: &State, repository: &Repository, commit: &str, entry: &Entry<'_>) -> Value {
     let path = encoded(entry.path);
     let url = format!("{}/contents/{path}?ref={commit}", api(state, repository));
     let html = format!("{}/{}/blob/{commit}/{path}", state.url, state.full_name(repository));

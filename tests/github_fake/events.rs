@@ -12,11 +12,14 @@ use crate::place::{HUB, Place, ask, git, jwt};
 
 const SECRET: &str = "s3cr3t";
 
+/// Head and body of a request.
+type Letter = (String, Vec<u8>);
+
 /// A receiver that keeps what it gets.
 struct Receiver {
     url: String,
     status: Arc<AtomicU16>,
-    letters: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    letters: Arc<Mutex<Vec<Letter>>>,
 }
 
 impl Receiver {
@@ -180,6 +183,7 @@ fn the_installation_and_draft_pull_requests_tell_of_themselves() {
     place.github.suspend();
     place.github.unsuspend();
     place.github.uninstall();
+    place.github.install();
     let expected = [
         "create",
         "push",
@@ -190,6 +194,7 @@ fn the_installation_and_draft_pull_requests_tell_of_themselves() {
         "installation.suspend",
         "installation.unsuspend",
         "installation.deleted",
+        "installation.created",
     ];
     assert_eq!(told(&place), expected);
     let deliveries = place.github.deliveries();
