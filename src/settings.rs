@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::decision::Rules;
@@ -249,6 +249,7 @@ struct GitHubFile {
 struct ServerFile {
     listen: Option<SocketAddr>,
     repositories: Vec<i64>,
+    webhook_secret: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -362,7 +363,7 @@ impl Settings {
             },
             server: ServerSettings {
                 listen,
-                webhook_secrets: webhook_secrets()?,
+                webhook_secrets: webhook_secrets(file.server.webhook_secret.map(at))?,
                 repositories: file.server.repositories,
             },
             process: ProcessSettings {
@@ -459,17 +460,22 @@ fn git_environment() -> Vec<(String, String)> {
     std::env::vars().filter(|(name, value)| passed(name) && !value.is_empty()).collect()
 }
 
-/// The secrets of `MODELSHIP_WEBHOOK_SECRET`, one a line.
-fn webhook_secrets() -> Result<Vec<SecretString>> {
-    match std::env::var("MODELSHIP_WEBHOOK_SECRET") {
-        Err(_) => Ok(Vec::new()),
-        Ok(text) => {
-            let secrets: Vec<_> =
-                text.lines().map(str::trim).filter(|line| !line.is_empty()).map(SecretString::from).collect();
-            anyhow::ensure!(!secrets.is_empty(), "MODELSHIP_WEBHOOK_SECRET is set but empty; set a secret or unset it");
-            Ok(secrets)
-        }
+/// The secrets of `MODELSHIP_WEBHOOK_SECRET` and of the file that settings name, one a line.
+fn webhook_secrets(file: Option<PathBuf>) -> Result<Vec<SecretString>> {
+    let lines = |text: &str| -> Vec<SecretString> {
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(SecretString::from).collect()
+    };
+    let mut secrets = Vec::new();
+    if let Ok(text) = std::env::var("MODELSHIP_WEBHOOK_SECRET") {
+        secrets = lines(&text);
+        anyhow::ensure!(!secrets.is_empty(), "MODELSHIP_WEBHOOK_SECRET is set but empty; set a secret or unset it");
     }
+    if let Some(path) = file {
+        let found = lines(secret_file(&path)?.expose_secret());
+        anyhow::ensure!(!found.is_empty(), "`{}` holds no secret; write one into it", path.display());
+        secrets.extend(found);
+    }
+    Ok(secrets)
 }
 
 /// Who we are on GitHub: an App by its number and key, or the owner of `MODELSHIP_GITHUB_TOKEN`.

@@ -5,6 +5,7 @@
 //! starts it connects them. No answer holds a reason that only we should know, and no `Host` header is ever believed.
 
 mod api;
+mod app_form;
 mod connections;
 mod instance;
 mod pages;
@@ -30,6 +31,7 @@ use crate::domain::sweep::state::SweepReport;
 use crate::domain::version::Version;
 
 pub use api::{ModelEntry, SweepEntry};
+pub use app_form::AppForm;
 pub use instance::Instance;
 pub use signature::{NoSecret, WebhookSecrets};
 pub use webhook::{Accepted, Delivery};

@@ -81,6 +81,18 @@ impl Forge {
         }
     }
 
+    /// Asks for deliveries again that did not reach us, and says for how many.
+    ///
+    /// # Errors
+    /// When the forge does not answer.
+    pub async fn ask_again(&self) -> Result<usize> {
+        match self {
+            // What its hook could not deliver is found by comparing.
+            Self::Local(_) => Ok(0),
+            Self::GitHub(github) => github.ask_again().await,
+        }
+    }
+
     /// The repository's git directory on this machine, as of the last [`Self::fetch`].
     #[must_use]
     pub fn git_dir(&self, repository: &Repository) -> PathBuf {

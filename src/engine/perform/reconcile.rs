@@ -20,6 +20,12 @@ pub(super) async fn compare(engine: &Engine) -> Reports {
     // What no sweep waits for costs money, whether the forge answers or not.
     jobs(engine).await?;
     let Some(forge) = engine.outside().forge() else { return Ok(Vec::new()) };
+    match forge.ask_again().await {
+        Ok(0) => {}
+        Ok(asked) => tracing::info!(delivery.count = asked, "asked for deliveries again that did not arrive"),
+        // What they would have told is compared below.
+        Err(error) => tracing::warn!("cannot ask for deliveries again: {error:#}"),
+    }
     let mut events = Vec::new();
     for repository in forge.repositories().await? {
         let state = repository_state(engine, &repository).await?;

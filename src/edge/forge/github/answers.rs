@@ -145,3 +145,18 @@ pub(super) struct PermissionAnswer {
 pub(super) struct NewComment {
     pub(super) id: i64,
 }
+
+/// One attempt to deliver a webhook.
+#[derive(Debug, Deserialize)]
+pub(super) struct Attempt {
+    pub(super) id: u64,
+    pub(super) guid: String,
+    pub(super) event: String,
+    status_code: i64,
+}
+
+impl Attempt {
+    pub(super) fn arrived(&self) -> bool {
+        (200..300).contains(&self.status_code)
+    }
+}

@@ -128,7 +128,7 @@ impl Client {
         if let Some(kept) = &kept {
             request = request.header(IF_NONE_MATCH, &kept.etag);
         }
-        let told = self.exchange(request.method(Method::GET), token, route, None).await?;
+        let told = self.exchange(request.method(Method::GET), Some(token), route, None).await?;
         if let (StatusCode::NOT_MODIFIED, Some(kept)) = (told.status, kept) {
             return Ok(Answer { body: kept.body.clone() });
         }
@@ -145,9 +145,9 @@ impl Client {
     }
 
     /// Asks for something to be done, after a pause since the last time.
-    pub(super) async fn write(
+    pub(super) async fn write<'a>(
         &self,
-        token: &SecretString,
+        token: impl Into<Option<&'a SecretString>>,
         method: Method,
         route: &str,
         body: &serde_json::Value,
@@ -157,7 +157,7 @@ impl Client {
             tokio::time::sleep_until(last + self.between_writes).await;
         }
         let _turn = self.turn().await?;
-        let told = self.exchange(Request::builder().method(method.clone()), token, route, Some(body)).await;
+        let told = self.exchange(Request::builder().method(method.clone()), token.into(), route, Some(body)).await;
         *last = Some(Instant::now());
         self.judge(told?, &method, route)
     }
@@ -178,20 +178,21 @@ impl Client {
     async fn exchange(
         &self,
         request: http::request::Builder,
-        token: &SecretString,
+        token: Option<&SecretString>,
         route: &str,
         body: Option<&serde_json::Value>,
     ) -> Result<Told, ForgeError> {
         let sent = async {
-            // Whatever form a token has: it is a header's value and nothing else.
-            let mut bearer = http::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
-                .context("the token cannot be sent")?;
-            bearer.set_sensitive(true);
-            let request = self
-                .http
-                .build_request(request.uri(route).header(AUTHORIZATION, bearer), body)
-                .context("cannot make the request")?;
-            let request: Request<OctoBody> = request;
+            let mut request = request.uri(route);
+            if let Some(token) = token {
+                // Whatever form a token has: it is a header's value and nothing else.
+                let mut bearer = http::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+                    .context("the token cannot be sent")?;
+                bearer.set_sensitive(true);
+                request = request.header(AUTHORIZATION, bearer);
+            }
+            let request: Request<OctoBody> =
+                self.http.build_request(request, body).context("cannot make the request")?;
             let answer = self.http.execute(request).await.context("GitHub does not answer")?;
             let (parts, body) = answer.into_parts();
             let body = http_body_util::Limited::new(body, MOST_BYTES);

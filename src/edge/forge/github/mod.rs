@@ -6,9 +6,11 @@
 
 mod answers;
 mod client;
+pub mod manifest;
 mod tokens;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,10 +21,11 @@ use http::{Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use tokio::time::Instant;
 
 use self::answers::{
-    Account, CommentAnswer, Installation, InstallationRepositories, NewComment, OwnApp, PermissionAnswer, Pull,
-    RepositoryAnswer, nobody,
+    Account, Attempt, CommentAnswer, Installation, InstallationRepositories, NewComment, OwnApp, PermissionAnswer,
+    Pull, RepositoryAnswer, nobody,
 };
 use self::client::{Answer, Client, is_gone, status_of};
 use self::tokens::Tokens;
@@ -49,6 +52,12 @@ const PAGE: usize = 100;
 
 /// Most pages of a list that are read.
 const MOST_PAGES: usize = 100;
+
+/// The events that a delivery is asked for again for.
+const EVENTS: &[&str] = &["push", "pull_request", "issue_comment"];
+
+/// How long until a delivery is asked for once more.
+const ASKED_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// How GitHub is reached.
 #[derive(Debug, Clone)]
@@ -78,6 +87,8 @@ pub struct GitHub {
     holders: Mutex<HashMap<i64, Holder>>,
     /// Our comments, by pull request and marker: where they are and what they say.
     written: Mutex<HashMap<(PullRef, String), Written>>,
+    /// Which deliveries were asked for again, and when.
+    asked: Mutex<HashMap<String, Instant>>,
     /// Our own account's number, when we have a token.
     own_account: tokio::sync::OnceCell<i64>,
 }
@@ -109,6 +120,7 @@ impl GitHub {
             remotes,
             holders: Mutex::default(),
             written: Mutex::default(),
+            asked: Mutex::default(),
             own_account: tokio::sync::OnceCell::new(),
             settings,
         })
@@ -233,7 +245,7 @@ impl GitHub {
         body: &serde_json::Value,
     ) -> Result<Answer> {
         let reach = self.reach(repository).await?;
-        let answer = self.client.write(&reach.token, method, &format!("{}{route}", reach.base), body).await;
+        let answer = self.client.write(&*reach.token, method, &format!("{}{route}", reach.base), body).await;
         answer.inspect_err(|error| self.learn(repository, error))
     }
 
@@ -481,6 +493,56 @@ impl GitHub {
         let route = format!("/statuses/{commit}");
         let body = json!({ "state": state, "context": status.context, "description": description });
         self.write(repository, Method::POST, &route, &body).await.map(drop)
+    }
+
+    /// Asks for deliveries again that did not reach us, and says for how many. GitHub never repeats one by itself, and
+    /// forgets them after three days.
+    ///
+    /// Source: <https://docs.github.com/en/webhooks/using-webhooks/automatically-redelivering-failed-deliveries-for-a-github-app-webhook>
+    ///
+    /// # Errors
+    /// When GitHub does not answer.
+    pub async fn ask_again(&self) -> Result<usize> {
+        if let Login::Token(_) = self.tokens.login() {
+            return Ok(0);
+        }
+        let app = self.tokens.app()?;
+        let route = format!("/app/hook/deliveries?per_page={PAGE}");
+        let attempts: Vec<Attempt> = self.client.get(&app, &route).await?.json(&route)?;
+        let arrived: HashSet<&str> =
+            attempts.iter().filter(|attempt| attempt.arrived()).map(|attempt| attempt.guid.as_str()).collect();
+        // The newest attempt comes first; one request for each delivery is enough.
+        let mut seen = HashSet::new();
+        let mut asked = 0;
+        for attempt in &attempts {
+            let is_lost = !arrived.contains(attempt.guid.as_str()) && EVENTS.contains(&attempt.event.as_str());
+            if !seen.insert(&attempt.guid) || !is_lost || !self.may_ask(&attempt.guid) {
+                continue;
+            }
+            let route = format!("/app/hook/deliveries/{}/attempts", attempt.id);
+            match self.client.write(&app, Method::POST, &route, &json!({})).await {
+                Ok(_) => asked += 1,
+                Err(ForgeError::Never(error)) => {
+                    tracing::warn!(delivery.id = attempt.guid, "not delivered again: {error:#}")
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(asked)
+    }
+
+    /// Whether this delivery was not asked for lately.
+    fn may_ask(&self, guid: &str) -> bool {
+        let now = Instant::now();
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.retain(|_, at| now.duration_since(*at) < ASKED_EVERY);
+        match asked.entry(guid.to_owned()) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(entry) => {
+                entry.insert(now);
+                true
+            }
+        }
     }
 
     /// Who we are on GitHub, and what we lack there. For whoever sets this instance up.
