@@ -1,7 +1,7 @@
 //! `modelship github-app create`: a GitHub App of one's own, made by its owner's browser.
 
+use fs_err::os::unix::fs::OpenOptionsExt as _;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -89,7 +89,7 @@ fn write(directory: &Path, create: &CreateApp, app: &NewApp) -> Result<(), CliEr
         (SETTINGS, settings.as_str(), 0o644),
     ] {
         let path = directory.join(name);
-        let mut file = std::fs::OpenOptions::new()
+        let mut file = fs_err::OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(mode)
