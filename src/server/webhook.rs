@@ -150,7 +150,7 @@ fn names(headers: &HeaderMap) -> Result<(String, String), Refusal> {
         return Err(Refusal(StatusCode::BAD_REQUEST, "the header `X-GitHub-Delivery` must be one UUID"));
     };
     let is_word = |text: &&str| {
-        (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        (1..=64).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
     };
     let Some(event) = one("x-github-event").filter(is_word) else {
         return Err(Refusal(StatusCode::BAD_REQUEST, "the header `X-GitHub-Event` must be one event's name"));

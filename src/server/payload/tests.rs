@@ -82,6 +82,12 @@ fn a_push_tells_what_moved() {
     assert_eq!(reason("push", &body), "the push moved nothing");
     body["before"] = json!("not a commit");
     assert!(reason("push", &body).contains("not a commit"));
+    body["after"] = json!("0".repeat(40));
+    body["before"] = json!("a".repeat(40));
+    body["head_commit"] = Value::Null;
+    body["deleted"] = json!(true);
+    let Event::PushReceived { after, .. } = read("push", &body).unwrap().event else { panic!() };
+    assert_eq!(after, None, "the branch was deleted");
     body["ref"] = json!("refs/notes/x");
     assert!(reason("push", &body).contains("neither a branch nor a tag"));
 }
