@@ -1,4 +1,4 @@
-//! `GET /metrics`: numbers for Prometheus, in the OpenMetrics text format.
+//! `GET /metrics`: numbers for Prometheus, in the `OpenMetrics` text format.
 //!
 //! What became of deliveries is counted here, since refused ones leave no trace; those numbers begin anew with each
 //! process, as Prometheus expects of counters. Everything else comes from the database at the moment of asking, so that it

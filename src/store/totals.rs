@@ -1,5 +1,7 @@
-//! How often things ended, for whoever watches the instance. Counted in the transaction that ends them, so that neither a
-//! restart nor a second server makes a number wrong; read without a look at what was counted.
+//! How often things ended, for whoever watches the instance.
+//!
+//! Counted in the transaction that ends them, so that neither a restart nor a second server makes a number wrong; read
+//! without a look at what was counted.
 
 use sqlx::AnyConnection;
 
