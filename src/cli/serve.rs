@@ -54,7 +54,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), CliError> {
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
     tracing::info!(address = %address, "modelship {} serves http://{address}", env!("CARGO_PKG_VERSION"));
-    let instance = Arc::new(Instance(Arc::clone(&engine)));
+    let instance = Arc::new(Instance::new(Arc::clone(&engine)));
     let context = ServerContext {
         secrets: WebhookSecrets::new(secrets)
             .context("there is no secret to verify webhooks with; set MODELSHIP_WEBHOOK_SECRET")?,
