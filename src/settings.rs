@@ -332,7 +332,7 @@ impl Settings {
                 build_environment: build_environment(&file.process.build_environment),
                 price: checked_price("process", file.process.price)?,
             },
-            executor: file.executor,
+            executor: executor_kind(file.executor)?,
             docker: docker_settings(file.docker, &base)?,
             promote_direct_pushes: file.promote_direct_pushes,
             comment_interval: duration("comment_interval", file.comment_interval, Duration::from_secs(1))?,
@@ -374,6 +374,24 @@ pub fn user_name() -> String {
         .or_else(|| variable("USER"))
         .or_else(|| variable("LOGNAME"))
         .unwrap_or_else(|| "root".to_owned())
+}
+
+/// Where a step of GitHub Actions leaves its outputs and its summary.
+#[derive(Debug, Clone, Default)]
+pub struct GithubFiles {
+    /// `GITHUB_OUTPUT`.
+    pub output: Option<PathBuf>,
+    /// `GITHUB_STEP_SUMMARY`.
+    pub summary: Option<PathBuf>,
+}
+
+/// The files that GitHub's runner names.
+#[must_use]
+pub fn github_files() -> GithubFiles {
+    GithubFiles {
+        output: variable("GITHUB_OUTPUT").map(PathBuf::from),
+        summary: variable("GITHUB_STEP_SUMMARY").map(PathBuf::from),
+    }
 }
 
 /// The running program, for hooks that call it again.
@@ -423,6 +441,16 @@ fn webhook_secrets() -> Result<Vec<SecretString>> {
             anyhow::ensure!(!secrets.is_empty(), "MODELSHIP_WEBHOOK_SECRET is set but empty; set a secret or unset it");
             Ok(secrets)
         }
+    }
+}
+
+/// What `MODELSHIP_EXECUTOR` says over the file.
+fn executor_kind(of_file: ExecutorKind) -> Result<ExecutorKind> {
+    match variable("MODELSHIP_EXECUTOR").as_deref() {
+        None => Ok(of_file),
+        Some("process") => Ok(ExecutorKind::Process),
+        Some("docker") => Ok(ExecutorKind::Docker),
+        Some(other) => anyhow::bail!("MODELSHIP_EXECUTOR is `{other}`; write `process` or `docker`"),
     }
 }
 

@@ -40,6 +40,16 @@ pub enum Hosting {
     Local(LocalForge),
 }
 
+impl Hosting {
+    /// The repository in `path`, on this machine.
+    ///
+    /// # Errors
+    /// When the folder's name makes no repository's name.
+    pub fn laptop(path: &Path) -> Result<Self> {
+        Ok(Self::Laptop { path: path.to_path_buf(), repository: laptop_repository(path)? })
+    }
+}
+
 /// The outside.
 #[derive(Debug)]
 pub struct Outside {
@@ -88,9 +98,7 @@ impl Outside {
             fs_err::write(ignore, "*\n")?;
         }
         let hosting = match &settings.forge {
-            ForgeSettings::Laptop { repository } => {
-                Hosting::Laptop { path: repository.clone(), repository: laptop_repository(repository)? }
-            }
+            ForgeSettings::Laptop { repository } => Hosting::laptop(repository)?,
             ForgeSettings::Local { root } => Hosting::Local(
                 LocalForge::open(root, super::system_time)
                     .with_context(|| format!("cannot open the local forge in `{}`", root.display()))?,
