@@ -13,13 +13,13 @@ from benches.hub import environment
 class Server:
     """`modelship serve` on a SQLite file, with one repository `urban/hub`."""
 
-    def __init__(self, bench: Bench, place: Path, settings: str = "") -> None:
+    def __init__(self, bench: Bench, place: Path, settings: str = "", variables: dict[str, str] | None = None) -> None:
         self.place = place
         run([bench.modelship, "init", "--forge", str(place), "--repository", "urban/hub", "--listen", "127.0.0.1:0"],
             env=environment(bench))
         with open(place / "settings.yaml", "a") as file:
             file.write(settings)
-        self.env = environment(bench, MODELSHIP_SETTINGS=str(place / "settings.yaml"))
+        self.env = environment(bench, MODELSHIP_SETTINGS=str(place / "settings.yaml"), **(variables or {}))
         self.git = place / "forge/urban/hub.git"
         self.log = place / "server.log"
         self.child = subprocess.Popen([bench.modelship, "serve"], env=self.env, stdin=subprocess.DEVNULL,

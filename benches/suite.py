@@ -5,7 +5,7 @@ import json
 import sys
 import time
 
-from benches import build, containers, plan, push, runs, server, tax
+from benches import build, containers, plan, push, receiver, runs, server, tax
 from benches.bench import Bench
 from benches.table import Line, show
 
@@ -16,6 +16,7 @@ ALL = {
     "plan": plan.measure,
     "push": push.measure,
     "server": server.measure,
+    "receiver": receiver.measure,
     "build": build.measure,
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::decision::Rules;
@@ -56,7 +56,7 @@ pub struct Settings {
 }
 
 /// Where repositories and pull requests are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum ForgeSettings {
     /// Nowhere: one repository on this machine, no pull requests.
     Laptop {
@@ -68,6 +68,35 @@ pub enum ForgeSettings {
         /// The directory.
         root: PathBuf,
     },
+    /// GitHub.
+    GitHub(GitHubSettings),
+}
+
+/// How GitHub is reached.
+#[derive(Debug, Clone)]
+pub struct GitHubSettings {
+    /// The API's address.
+    pub api: String,
+    /// Where repositories are fetched from.
+    pub git: String,
+    /// Who this instance is there.
+    pub login: GitHubLogin,
+    /// How long between two requests that write; GitHub's own advice unless the file says otherwise.
+    pub between_writes: Option<Duration>,
+}
+
+/// Who this instance is on GitHub.
+#[derive(Debug, Clone)]
+pub enum GitHubLogin {
+    /// A GitHub App.
+    App {
+        /// Its number.
+        id: u64,
+        /// Its private key, in PEM.
+        key: SecretString,
+    },
+    /// The owner of a token.
+    Token(SecretString),
 }
 
 /// The server.
@@ -199,9 +228,20 @@ struct File {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ForgeFile {
-    local: PathBuf,
+#[serde(rename_all = "lowercase")]
+enum ForgeFile {
+    Local(PathBuf),
+    GitHub(GitHubFile),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct GitHubFile {
+    app: Option<u64>,
+    key: Option<PathBuf>,
+    api: Option<String>,
+    git: Option<String>,
+    between_writes: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -209,6 +249,7 @@ struct ForgeFile {
 struct ServerFile {
     listen: Option<SocketAddr>,
     repositories: Vec<i64>,
+    webhook_secret: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -293,8 +334,14 @@ impl Settings {
             .or(file.database)
             .unwrap_or_else(|| format!("sqlite:{}", state.join("modelship.db").display()));
         let forge = match file.forge {
-            Some(forge) => ForgeSettings::Local { root: at(forge.local) },
+            Some(ForgeFile::Local(root)) => ForgeSettings::Local { root: at(root) },
+            Some(ForgeFile::GitHub(github)) => ForgeSettings::GitHub(github_settings(github, &base)?),
             None => ForgeSettings::Laptop { repository },
+        };
+        let (trusted, interval) = match &forge {
+            // Whoever may push to GitHub need not be somebody who may run what he likes as this user.
+            ForgeSettings::GitHub(_) => (Trusted::Only(Vec::new()), Duration::from_secs(20)),
+            ForgeSettings::Local { .. } | ForgeSettings::Laptop { .. } => (Trusted::All, Duration::from_secs(1)),
         };
         let listen = match (flags.listen, variable("MODELSHIP_LISTEN")) {
             (Some(listen), _) => listen,
@@ -316,12 +363,12 @@ impl Settings {
             },
             server: ServerSettings {
                 listen,
-                webhook_secrets: webhook_secrets()?,
+                webhook_secrets: webhook_secrets(file.server.webhook_secret.map(at))?,
                 repositories: file.server.repositories,
             },
             process: ProcessSettings {
                 slots,
-                trusted: file.process.trusted.map_or(Trusted::All, Trusted::Only),
+                trusted: file.process.trusted.map_or(trusted, Trusted::Only),
                 builds: file.process.builds.unwrap_or(1).max(1),
                 runner: runner_path()?,
                 search_path: file
@@ -335,7 +382,7 @@ impl Settings {
             executor: executor_kind(file.executor)?,
             docker: docker_settings(file.docker, &base)?,
             promote_direct_pushes: file.promote_direct_pushes,
-            comment_interval: duration("comment_interval", file.comment_interval, Duration::from_secs(1))?,
+            comment_interval: duration("comment_interval", file.comment_interval, interval)?,
             reconcile_every: duration("reconcile_every", file.reconcile_every, Duration::from_secs(60))?
                 .max(Duration::from_millis(100)),
             keep_history: duration("keep_history", file.keep_history, Duration::from_secs(90 * 24 * 3600))?
@@ -355,7 +402,7 @@ impl Settings {
             // Whoever uses the local forge is on this machine, so the files themselves can be opened.
             artifacts_url: match &self.forge {
                 ForgeSettings::Local { .. } => Some(report::directory_url(&self.artifacts.display().to_string())),
-                ForgeSettings::Laptop { .. } => None,
+                ForgeSettings::GitHub(_) | ForgeSettings::Laptop { .. } => None,
             },
         }
     }
@@ -376,22 +423,10 @@ pub fn user_name() -> String {
         .unwrap_or_else(|| "root".to_owned())
 }
 
-/// Where a step of GitHub Actions leaves its outputs and its summary.
-#[derive(Debug, Clone, Default)]
-pub struct GithubFiles {
-    /// `GITHUB_OUTPUT`.
-    pub output: Option<PathBuf>,
-    /// `GITHUB_STEP_SUMMARY`.
-    pub summary: Option<PathBuf>,
-}
-
-/// The files that GitHub's runner names.
+/// The file that GitHub's runner names to a step in `variable_name`: `GITHUB_OUTPUT` or `GITHUB_STEP_SUMMARY`.
 #[must_use]
-pub fn github_files() -> GithubFiles {
-    GithubFiles {
-        output: variable("GITHUB_OUTPUT").map(PathBuf::from),
-        summary: variable("GITHUB_STEP_SUMMARY").map(PathBuf::from),
-    }
+pub fn step_file(variable_name: &str) -> Option<PathBuf> {
+    variable(variable_name).map(PathBuf::from)
 }
 
 /// The running program, for hooks that call it again.
@@ -431,27 +466,72 @@ fn git_environment() -> Vec<(String, String)> {
     std::env::vars().filter(|(name, value)| passed(name) && !value.is_empty()).collect()
 }
 
-/// The secrets of `MODELSHIP_WEBHOOK_SECRET`, one a line.
-fn webhook_secrets() -> Result<Vec<SecretString>> {
-    match std::env::var("MODELSHIP_WEBHOOK_SECRET") {
-        Err(_) => Ok(Vec::new()),
-        Ok(text) => {
-            let secrets: Vec<_> =
-                text.lines().map(str::trim).filter(|line| !line.is_empty()).map(SecretString::from).collect();
-            anyhow::ensure!(!secrets.is_empty(), "MODELSHIP_WEBHOOK_SECRET is set but empty; set a secret or unset it");
-            Ok(secrets)
-        }
+/// The secrets of `MODELSHIP_WEBHOOK_SECRET` and of the file that settings name, one a line.
+fn webhook_secrets(file: Option<PathBuf>) -> Result<Vec<SecretString>> {
+    let lines = |text: &str| -> Vec<SecretString> {
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(SecretString::from).collect()
+    };
+    let mut secrets = Vec::new();
+    if let Ok(text) = std::env::var("MODELSHIP_WEBHOOK_SECRET") {
+        secrets = lines(&text);
+        anyhow::ensure!(!secrets.is_empty(), "MODELSHIP_WEBHOOK_SECRET is set but empty; set a secret or unset it");
     }
+    if let Some(path) = file {
+        let found = lines(secret_file(&path)?.expose_secret());
+        anyhow::ensure!(!found.is_empty(), "`{}` holds no secret; write one into it", path.display());
+        secrets.extend(found);
+    }
+    Ok(secrets)
+}
+
+/// Who we are on GitHub: an App by its number and key, or the owner of `MODELSHIP_GITHUB_TOKEN`.
+fn github_settings(file: GitHubFile, base: &Path) -> Result<GitHubSettings> {
+    let token = variable("MODELSHIP_GITHUB_TOKEN").map(SecretString::from);
+    let login = match (file.app, token) {
+        (Some(id), _) => {
+            let key = match (variable("MODELSHIP_GITHUB_KEY"), file.key) {
+                (Some(key), _) => SecretString::from(key),
+                (None, Some(path)) => secret_file(&base.join(path))?,
+                (None, None) => anyhow::bail!(
+                    "`forge.github.app` is {id}, and its private key is missing: name its file as `forge.github.key`, or set \
+                     MODELSHIP_GITHUB_KEY"
+                ),
+            };
+            GitHubLogin::App { id, key }
+        }
+        (None, Some(token)) => GitHubLogin::Token(token),
+        (None, None) => anyhow::bail!(
+            "nobody is named who speaks to GitHub: set `forge.github.app` to the number of your GitHub App, or \
+             MODELSHIP_GITHUB_TOKEN to a token"
+        ),
+    };
+    Ok(GitHubSettings {
+        api: file.api.unwrap_or_else(|| "https://api.github.com".to_owned()),
+        git: file.git.unwrap_or_else(|| "https://github.com".to_owned()),
+        login,
+        between_writes: match file.between_writes {
+            None => None,
+            Some(text) => Some(duration("forge.github.between_writes", Some(text), Duration::ZERO)?),
+        },
+    })
+}
+
+/// A secret that lies in a file, which nobody else may be able to read.
+fn secret_file(path: &Path) -> Result<SecretString> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = fs_err::metadata(path)?.permissions().mode();
+    anyhow::ensure!(
+        mode & 0o077 == 0,
+        "`{}` holds a secret and others can read it; run `chmod 600 {0}`",
+        path.display()
+    );
+    Ok(SecretString::from(fs_err::read_to_string(path)?))
 }
 
 /// What `MODELSHIP_EXECUTOR` says over the file.
 fn executor_kind(of_file: ExecutorKind) -> Result<ExecutorKind> {
-    match variable("MODELSHIP_EXECUTOR").as_deref() {
-        None => Ok(of_file),
-        Some("process") => Ok(ExecutorKind::Process),
-        Some("docker") => Ok(ExecutorKind::Docker),
-        Some(other) => anyhow::bail!("MODELSHIP_EXECUTOR is `{other}`; write `process` or `docker`"),
-    }
+    let Some(word) = variable("MODELSHIP_EXECUTOR") else { return Ok(of_file) };
+    serde_yaml::from_str(&word).with_context(|| format!("MODELSHIP_EXECUTOR is `{word}`; write `process` or `docker`"))
 }
 
 fn read_file(path: &Path) -> Result<File> {

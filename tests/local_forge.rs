@@ -126,7 +126,10 @@ fn body(delivery: &Delivery) -> Value {
 
 /// The deliveries as the server reads them.
 fn events(deliveries: &[Delivery]) -> Vec<Keyed> {
-    deliveries.iter().flat_map(|delivery| payload::events(delivery.event, delivery.body.as_bytes()).unwrap()).collect()
+    deliveries
+        .iter()
+        .flat_map(|delivery| payload::read(delivery.event, delivery.body.as_bytes()).unwrap().events)
+        .collect()
 }
 
 /// The only pull request event among the deliveries.
@@ -553,6 +556,9 @@ type Answer<'a, T> = BoxFuture<'a, Result<T, server::Unavailable>>;
 impl server::Registry for Kept {
     fn ready(&self) -> Answer<'_, ()> {
         async { Ok(()) }.boxed()
+    }
+    fn figures(&self) -> Answer<'_, server::Figures> {
+        async { Ok(server::Figures::default()) }.boxed()
     }
     fn models(&self) -> Answer<'_, Vec<server::ModelEntry>> {
         async { Ok(Vec::new()) }.boxed()

@@ -22,6 +22,7 @@ const RELEASED: &[(&str, &str)] = &[
     ("0002_registry.sql", "ed454417b1b2908fb4a08a58196c56f9eb4adfddf4aa839b7e44a16f2382b2f8"),
     ("0003_runs.sql", "516eeb1377e0bd1ff1e494142b1b44072809b49f03c9448ea98922513d178ebb"),
     ("0004_recipes.sql", "906353d73a86d3bd0a4b8452ac32232c6a23871415a4ef76ebc35218d6fb0cb0"),
+    ("0005_meaning_and_totals.sql", "0aee527f507bf52d7615ca2a2cb0eb30649fa6fd7f1ba8b7404210be8d6066af"),
 ];
 
 /// What the sample version was built by and with.

@@ -90,6 +90,7 @@ const CLOCKS: &[&str] = &[
     "src/edge/executor/",
     "src/edge/builder/",
     "src/edge/source/remote.rs",
+    "src/edge/forge/github/",
     "src/edge/forge/local",
     "src/server/connections.rs",
     "src/cli/",

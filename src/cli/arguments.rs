@@ -94,6 +94,12 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: PrVerb,
     },
+    /// Speak to GitHub as an App of your own
+    GithubApp {
+        /// What to do.
+        #[command(subcommand)]
+        verb: GithubAppVerb,
+    },
     /// Receive webhooks, build, run and answer
     Serve(Serve),
     /// Show what waits, who works on what, and what was given up
@@ -114,6 +120,39 @@ pub(crate) enum Verb {
     /// Tell the server of a push; the local forge's hook calls it
     #[command(hide = true)]
     ForgeHook(ForgeHook),
+}
+
+/// `modelship github-app`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum GithubAppVerb {
+    /// Make a GitHub App in your browser, and write the settings and secrets of a server that is it
+    Create(CreateApp),
+}
+
+/// `modelship github-app create`.
+#[derive(Debug, Args)]
+pub(crate) struct CreateApp {
+    /// The address at which GitHub will reach the server: `https://models.example.org`
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: String,
+    /// The App's name, which nobody else on GitHub may have
+    #[arg(long, default_value = "modelship")]
+    pub(crate) name: String,
+    /// The organization that will own the App [default: you]
+    #[arg(long, value_name = "LOGIN")]
+    pub(crate) organization: Option<String>,
+    /// Where to write settings, private key and webhook secret
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) to: PathBuf,
+    /// The address of the page that your browser opens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// GitHub's pages, for an Enterprise Server
+    #[arg(long, value_name = "URL", default_value = "https://github.com")]
+    pub(crate) github: String,
+    /// GitHub's API, for an Enterprise Server
+    #[arg(long, value_name = "URL", default_value = "https://api.github.com")]
+    pub(crate) api: String,
 }
 
 /// `modelship init`.

@@ -8,6 +8,7 @@ mod arguments;
 mod build;
 mod doctor;
 mod faults;
+mod github_app;
 mod hook;
 mod init;
 mod logs;
@@ -28,7 +29,7 @@ mod workspace;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use arguments::{Arguments, SweepVerb, Verb};
+use arguments::{Arguments, GithubAppVerb, SweepVerb, Verb};
 use output::{CliError, ExitStatus, Output};
 
 use crate::settings::{self, Flags, Settings};
@@ -74,6 +75,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<(), CliError> {
         Verb::Push(push) => actions::push::push(settings()?, &push, output).await,
         Verb::Build(build) => build::build(settings()?, &build, &cwd, output).await,
         Verb::Test(build) => build::test(settings()?, &build, &cwd, output).await,
+        Verb::GithubApp { verb: GithubAppVerb::Create(create) } => github_app::create(&create, &cwd, output).await,
         Verb::Models => models::models(settings()?, output).await,
         Verb::Versions(versions) => models::versions(settings()?, &versions, output).await,
         Verb::Promote(promote) => models::promote(settings()?, &promote, output).await,

@@ -132,7 +132,7 @@ impl Desk {
             .forge
             .or(match there.settings.forge {
                 ForgeSettings::Local { root } => Some(root),
-                ForgeSettings::Laptop { .. } => None,
+                ForgeSettings::GitHub(_) | ForgeSettings::Laptop { .. } => None,
             })
             .or_else(|| from_origin.as_ref().map(|(root, _)| root.clone()))
             .ok_or_else(|| {

@@ -36,7 +36,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), CliError> {
     let store = Store::open(settings.database.expose_secret()).await?;
     let outside = Outside::open(&settings)?;
     let mut secrets = settings.server.webhook_secrets.clone();
-    if let Some(forge) = outside.forge() {
+    if let Some(forge) = outside.local_forge() {
         secrets.push(forge.webhook_secret().map_err(anyhow::Error::from)?);
         refresh_hooks(forge)?;
     }
@@ -48,13 +48,13 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), CliError> {
         CliError::User(format!("cannot listen on `{address}` ({error}); is another server running there?"))
     })?;
     let address = listener.local_addr().context("cannot find out the address that the server listens on")?;
-    if let Some(forge) = engine.outside().forge() {
+    if let Some(forge) = engine.outside().local_forge() {
         forge.set_url(&format!("http://{address}")).map_err(anyhow::Error::from)?;
     }
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
     tracing::info!(address = %address, "modelship {} serves http://{address}", env!("CARGO_PKG_VERSION"));
-    let instance = Arc::new(Instance(Arc::clone(&engine)));
+    let instance = Arc::new(Instance::new(Arc::clone(&engine)));
     let context = ServerContext {
         secrets: WebhookSecrets::new(secrets)
             .context("there is no secret to verify webhooks with; set MODELSHIP_WEBHOOK_SECRET")?,

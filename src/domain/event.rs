@@ -415,6 +415,17 @@ pub enum Event {
 }
 
 impl Event {
+    /// How a build ended, in one word, when that is what the event tells.
+    #[must_use]
+    pub fn build_outcome(&self) -> Option<&'static str> {
+        let Self::BuildFinished { outcome, .. } = self else { return None };
+        Some(match outcome {
+            BuildOutcome::Passed(_) => "passed",
+            BuildOutcome::Failed(_) => "failed",
+            BuildOutcome::Cancelled => "cancelled",
+        })
+    }
+
     /// The event's name, for logs and the queue table.
     #[must_use]
     pub fn name(&self) -> &'static str {

@@ -33,7 +33,7 @@ pub use clock::{Clock, system_time};
 pub use logs::{BuildLog, Sought, UnderWay};
 use outage::Outage;
 pub use outlook::Outlook;
-pub use outside::{Hosting, Outside, docker_settings};
+pub use outside::{Hosting, Outside, docker_settings, github_forge};
 pub use perform::inspect::{Changes, changes};
 use perform::members::Members;
 pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
@@ -45,6 +45,7 @@ use crate::domain::decision::{Decision, Rules};
 use crate::domain::effect::{Effect, Lane};
 use crate::domain::event::{Event, Key, Keyed};
 use crate::domain::ids::Time;
+use crate::edge::forge::ForgeError;
 use crate::store::queue::{
     Beat, ClaimedEffect, ClaimedEvent, CommitDecision, Lease, Leases, NewEffect, NewState, Owner,
 };
@@ -105,6 +106,15 @@ enum Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::Later(error)
+    }
+}
+
+impl From<ForgeError> for Failure {
+    fn from(error: ForgeError) -> Self {
+        match error {
+            ForgeError::Later(error) => Self::Later(error),
+            ForgeError::Never(error) => Self::Never(error),
+        }
     }
 }
 

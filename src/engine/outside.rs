@@ -19,12 +19,14 @@ use crate::edge::docker::{Docker, DockerSettings};
 use crate::edge::executor::Executor;
 use crate::edge::executor::docker::{ContainerSettings, DockerExecutor};
 use crate::edge::executor::process::{ProcessExecutor, ProcessSettings};
+use crate::edge::forge::Forge;
+use crate::edge::forge::github::{GitHub, GitHubSettings, Login};
 use crate::edge::forge::local::LocalForge;
 use crate::edge::source::remote::{RemoteSettings, Remotes};
 use crate::runner::SlotsSpec;
 use crate::runner::memory::machine_memory;
 use crate::runner::scratch;
-use crate::settings::{ExecutorKind, ForgeSettings, Settings, Trusted};
+use crate::settings::{self, ExecutorKind, ForgeSettings, Settings, Trusted};
 
 /// Where repositories are, and whether there are pull requests.
 #[derive(Debug)]
@@ -36,8 +38,8 @@ pub enum Hosting {
         /// What it is called.
         repository: Repository,
     },
-    /// A local forge.
-    Local(LocalForge),
+    /// A forge.
+    Forge(Forge),
 }
 
 impl Hosting {
@@ -97,25 +99,23 @@ impl Outside {
         if !ignore.exists() {
             fs_err::write(ignore, "*\n")?;
         }
+        let state = fs_err::canonicalize(&settings.state)?;
         let hosting = match &settings.forge {
             ForgeSettings::Laptop { repository } => Hosting::laptop(repository)?,
-            ForgeSettings::Local { root } => Hosting::Local(
+            ForgeSettings::Local { root } => Hosting::Forge(Forge::Local(
                 LocalForge::open(root, super::system_time)
                     .with_context(|| format!("cannot open the local forge in `{}`", root.display()))?,
-            ),
+            )),
+            ForgeSettings::GitHub(github) => {
+                Hosting::Forge(Forge::GitHub(Arc::new(github_forge(settings, github, &state)?)))
+            }
         };
         let artifacts = Artifacts::open(&settings.artifacts)?;
-        let state = fs_err::canonicalize(&settings.state)?;
         let scratch = state.join("scratch");
         Ok(Self {
             hosting,
             builder: builder(settings, &state)?,
-            remotes: Remotes::new(RemoteSettings {
-                directory: state.join("remotes"),
-                folders: settings.sources.folders.clone(),
-                search_path: settings.process.search_path.clone(),
-                environment: settings.sources.environment.clone(),
-            }),
+            remotes: remotes(settings, &state),
             executor: executor(settings, artifacts.root(), &state)?,
             artifacts,
             search_path: settings.process.search_path.clone(),
@@ -185,24 +185,68 @@ impl Outside {
     ///
     /// # Errors
     /// When this instance does not host it.
-    pub fn git_dir(&self, repository: &RepositoryName) -> Result<PathBuf> {
+    pub fn git_dir(&self, repository: &Repository) -> Result<PathBuf> {
         match &self.hosting {
             Hosting::Laptop { path, repository: own } => {
-                anyhow::ensure!(own.name == *repository, "this machine has `{}`, not `{repository}`", own.name);
+                anyhow::ensure!(
+                    own.name == repository.name,
+                    "this machine has `{}`, not `{}`",
+                    own.name,
+                    repository.name
+                );
                 Ok(path.clone())
             }
-            Hosting::Local(forge) => Ok(forge.git_dir(repository)),
+            Hosting::Forge(forge) => Ok(forge.git_dir(repository)),
         }
     }
 
     /// The forge, where there is one.
     #[must_use]
-    pub fn forge(&self) -> Option<&LocalForge> {
+    pub fn forge(&self) -> Option<&Forge> {
         match &self.hosting {
             Hosting::Laptop { .. } => None,
-            Hosting::Local(forge) => Some(forge),
+            Hosting::Forge(forge) => Some(forge),
         }
     }
+
+    /// The forge, where it is one of this machine.
+    #[must_use]
+    pub fn local_forge(&self) -> Option<&LocalForge> {
+        match &self.hosting {
+            Hosting::Forge(Forge::Local(forge)) => Some(forge),
+            Hosting::Forge(Forge::GitHub(_)) | Hosting::Laptop { .. } => None,
+        }
+    }
+}
+
+/// What fetches repositories.
+fn remotes(settings: &Settings, state: &Path) -> Remotes {
+    Remotes::new(RemoteSettings {
+        directory: state.join("remotes"),
+        folders: settings.sources.folders.clone(),
+        search_path: settings.process.search_path.clone(),
+        environment: settings.sources.environment.clone(),
+    })
+}
+
+/// GitHub, as the settings say who we are there.
+///
+/// # Errors
+/// When an address makes no sense.
+pub fn github_forge(settings: &Settings, github: &settings::GitHubSettings, state: &Path) -> Result<GitHub> {
+    let login = match &github.login {
+        settings::GitHubLogin::App { id, key } => Login::App { id: *id, key: key.clone() },
+        settings::GitHubLogin::Token(token) => Login::Token(token.clone()),
+    };
+    let own = GitHubSettings {
+        api: github.api.clone(),
+        git: github.git.clone(),
+        login,
+        repositories: settings.server.repositories.clone(),
+        mirrors: state.join("mirrors"),
+        between_writes: github.between_writes,
+    };
+    GitHub::new(own, Arc::new(remotes(settings, state)))
 }
 
 /// The executor that the settings choose.

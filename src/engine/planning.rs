@@ -146,7 +146,7 @@ impl Engine {
     /// # Errors
     /// When git, the database or the artifact store fail.
     pub async fn plan(&self, order: &PlanOrder) -> Result<Result<Planned, Faults>> {
-        let git_dir = self.outside.git_dir(&order.repository.name)?;
+        let git_dir = self.outside.git_dir(&order.repository)?;
         let spec = match read_spec(&git_dir, order).await? {
             Ok(spec) => spec,
             Err(faults) => return Ok(Err(faults)),
@@ -157,7 +157,7 @@ impl Engine {
         };
         let work = Expansion {
             git_dir,
-            version_dir: self.outside.git_dir(&version.source.repository.name)?,
+            version_dir: self.outside.git_dir(&version.source.repository)?,
             order: order.clone(),
             spec,
             version,
@@ -276,7 +276,7 @@ impl Engine {
 fn no_versions(hosting: &Hosting, model: &ModelName) -> String {
     match hosting {
         Hosting::Laptop { .. } => format!("build it first: `modelship build {model}`"),
-        Hosting::Local(_) => format!("push a branch that changes `{model}`; its build becomes a version"),
+        Hosting::Forge(_) => format!("push a branch that changes `{model}`; its build becomes a version"),
     }
 }
 
@@ -376,7 +376,7 @@ impl Engine {
     /// # Errors
     /// When it cannot be read. Its faults are an inner error: they are for whoever wrote it.
     pub(super) async fn policy(&self, repository: &Repository) -> Result<Result<Policy, Faults>> {
-        let git_dir = self.outside.git_dir(&repository.name)?;
+        let git_dir = self.outside.git_dir(repository)?;
         tokio::task::spawn_blocking(move || Ok(policy_of(&Source::open(&git_dir)?)))
             .await
             .context("reading policy panicked")?

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::{Accepted, Delivery, Inbox, ModelEntry, Registry, SweepEntry, Unavailable};
+use super::inbox::GroupedInbox;
+use super::{Accepted, Delivery, Figures, Inbox, ModelEntry, Registry, SweepEntry, Unavailable};
 use crate::domain::decide::State;
 use crate::domain::event::{Key, Keyed};
 use crate::domain::ids::{ModelName, SweepId};
@@ -17,17 +18,26 @@ use crate::store::deliveries::{self, NewDelivery};
 const MOST_SWEEPS: usize = 100;
 
 /// An engine as the server sees it.
-pub struct Instance(pub Arc<Engine>);
+pub struct Instance {
+    engine: Arc<Engine>,
+    inbox: GroupedInbox,
+}
+
+impl Instance {
+    /// The server's view of `engine`. To be made within the runtime, where deliveries are kept from then on.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { inbox: GroupedInbox::start(Arc::clone(&engine)), engine }
+    }
+}
 
 impl Inbox for Instance {
     fn accept(&self, delivery: Delivery, events: Vec<Keyed>) -> BoxFuture<'_, Result<Accepted, Unavailable>> {
+        let Delivery { id, event, digest, meaning, body: _ } = delivery;
+        let received_at = self.engine.now();
         Box::pin(async move {
-            let now = self.0.now();
-            let delivery =
-                NewDelivery { id: delivery.id, event: delivery.event, body_digest: delivery.digest, received_at: now };
-            let accepted = self.0.store().accept_delivery(&delivery, &events, now).await.map_err(unavailable)?;
-            self.0.wake();
-            Ok(match accepted {
+            let delivery = NewDelivery { id, event, body_digest: digest, meaning, events, received_at };
+            Ok(match self.inbox.accept(delivery).await? {
                 deliveries::Accepted::New => Accepted::New,
                 deliveries::Accepted::Repeated => Accepted::Repeated,
                 deliveries::Accepted::Conflicting => Accepted::Conflicting,
@@ -38,12 +48,22 @@ impl Inbox for Instance {
 
 impl Registry for Instance {
     fn ready(&self) -> BoxFuture<'_, Result<(), Unavailable>> {
-        Box::pin(async move { self.0.store().ping().await.map_err(unavailable) })
+        Box::pin(async move { self.engine.store().check_ready().await.map_err(unavailable) })
+    }
+
+    fn figures(&self) -> BoxFuture<'_, Result<Figures, Unavailable>> {
+        Box::pin(async move {
+            let store = self.engine.store();
+            let queue = store.pending(self.engine.now()).await.map_err(unavailable)?;
+            let totals = store.totals().await.map_err(unavailable)?;
+            // The local forge asks nobody for less.
+            Ok(Figures { queue, totals, budget: Vec::new() })
+        })
     }
 
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelEntry>, Unavailable>> {
         Box::pin(async move {
-            let store = self.0.store();
+            let store = self.engine.store();
             let mut entries = Vec::new();
             for row in store.models().await.map_err(unavailable)? {
                 let mut channels = Vec::new();
@@ -59,7 +79,7 @@ impl Registry for Instance {
 
     fn versions(&self, model: ModelName) -> BoxFuture<'_, Result<Option<Vec<Version>>, Unavailable>> {
         Box::pin(async move {
-            let versions = self.0.store().versions(&model).await.map_err(unavailable)?;
+            let versions = self.engine.store().versions(&model).await.map_err(unavailable)?;
             Ok((!versions.is_empty()).then_some(versions))
         })
     }
@@ -67,7 +87,7 @@ impl Registry for Instance {
     fn sweeps(&self) -> BoxFuture<'_, Result<Vec<SweepEntry>, Unavailable>> {
         Box::pin(async move {
             let mut entries = Vec::new();
-            for row in self.0.store().states("sweep").await.map_err(unavailable)? {
+            for row in self.engine.store().states("sweep").await.map_err(unavailable)? {
                 if let State::Sweep(state) = serde_json::from_str(&row.json).map_err(unavailable)? {
                     entries.push(SweepEntry { id: state.plan.id.clone(), report: state.report() });
                 }
@@ -80,7 +100,7 @@ impl Registry for Instance {
 
     fn sweep(&self, id: SweepId) -> BoxFuture<'_, Result<Option<SweepReport>, Unavailable>> {
         Box::pin(async move {
-            let Some(json) = self.0.store().state(&Key::Sweep(id).to_string()).await.map_err(unavailable)? else {
+            let Some(json) = self.engine.store().state(&Key::Sweep(id).to_string()).await.map_err(unavailable)? else {
                 return Ok(None);
             };
             match serde_json::from_str(&json).map_err(unavailable)? {

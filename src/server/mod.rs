@@ -5,8 +5,11 @@
 //! starts it connects them. No answer holds a reason that only we should know, and no `Host` header is ever believed.
 
 mod api;
+mod app_form;
 mod connections;
+mod inbox;
 mod instance;
+mod metrics;
 mod pages;
 pub mod payload;
 mod signature;
@@ -30,9 +33,13 @@ use crate::domain::sweep::state::SweepReport;
 use crate::domain::version::Version;
 
 pub use api::{ModelEntry, SweepEntry};
+pub use app_form::AppForm;
 pub use instance::Instance;
+pub use metrics::Figures;
 pub use signature::{NoSecret, WebhookSecrets};
 pub use webhook::{Accepted, Delivery};
+
+use metrics::Tally;
 
 /// The database cannot answer now. What went wrong is logged and never shown.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +54,11 @@ pub trait Inbox: Send + Sync {
 
 /// What the server shows.
 pub trait Registry: Send + Sync {
-    /// Whether the database answers.
+    /// Whether the database answers and has the tables that this program works with.
     fn ready(&self) -> BoxFuture<'_, Result<(), Unavailable>>;
+
+    /// How much there is to do and how much was done, as numbers.
+    fn figures(&self) -> BoxFuture<'_, Result<Figures, Unavailable>>;
 
     /// Every model, by name.
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelEntry>, Unavailable>>;
@@ -136,7 +146,7 @@ pub struct ServerContext {
 /// Serves until `shutdown` comes; then lets open requests end, for a while.
 pub async fn serve(listener: TcpListener, context: ServerContext, shutdown: impl Future<Output = ()> + Send) {
     let memory = Arc::new(Semaphore::new(context.limits.all_bodies_bytes));
-    connections::serve(listener, Arc::new(App { context, memory }), shutdown).await;
+    connections::serve(listener, Arc::new(App { context, memory, tally: Tally::default() }), shutdown).await;
 }
 
 /// The context with what the server keeps for itself.
@@ -144,6 +154,8 @@ struct App {
     context: ServerContext,
     /// Bytes of request bodies that may still be held.
     memory: Arc<Semaphore>,
+    /// What became of deliveries.
+    tally: Tally,
 }
 
 fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
@@ -151,6 +163,8 @@ fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infallib
         .or(api::routes(app))
         .unify()
         .or(pages::routes(app))
+        .unify()
+        .or(metrics::route(app))
         .unify()
         .recover(|rejection: Rejection| async move { Ok::<_, Infallible>(Response::from(refusal(&rejection))) })
         .unify()

@@ -3,12 +3,14 @@
 //! Only the fields that are needed are read, so that GitHub may add and drop others. Whatever cannot be read, is not
 //! for us, or was not made by a person is ignored with a reason; it never becomes half an event.
 
-use serde::Deserialize;
+mod notices;
+
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
 
 use crate::domain::event::{Event, Key, Keyed, PullChange};
 use crate::domain::forge::{CommentRef, HeadOrigin, PullSnapshot, PullStatus, User};
-use crate::domain::ids::{CommitSha, PullNumber, PullRef, Repository, RepositoryName, Time};
+use crate::domain::ids::{CommitSha, Digest, PullNumber, PullRef, Repository, RepositoryName, Time};
 
 /// Why a delivery means nothing to us.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,37 +22,53 @@ type Result<T> = std::result::Result<T, Ignored>;
 /// How git writes "no commit".
 const NOTHING: &str = "0000000000000000000000000000000000000000";
 
-/// The events that a body of the kind `event` stands for; never none.
+/// What a delivery tells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    /// What happened; never nothing.
+    pub events: Vec<Keyed>,
+    /// What tells this happening from all others, whoever tells of it: two hooks may, each under an id of its own. None
+    /// when the body does not say when it happened: a branch can be moved to and fro.
+    pub meaning: Option<Digest>,
+}
+
+/// What a body of the kind `event` tells.
 ///
 /// # Errors
-/// [`Ignored`] with the reason, when there are none.
-pub fn events(event: &str, body: &[u8]) -> Result<Vec<Keyed>> {
-    let keyed = match event {
-        "push" => push(read(event, body)?)?,
+/// [`Ignored`] with the reason, when nothing follows from it.
+pub fn read(event: &str, body: &[u8]) -> Result<Told> {
+    let (keyed, moment) = match event {
+        "push" => push(parsed(event, body)?)?,
         "pull_request" => {
             let change = match action(event, body)?.as_str() {
                 "opened" | "reopened" => PullChange::Opened,
                 "synchronize" => PullChange::Pushed,
-                "edited" => PullChange::Edited,
+                "edited" | "ready_for_review" | "converted_to_draft" => PullChange::Edited,
                 "closed" => PullChange::Closed,
                 other => return ignore(format!("nothing follows from `{event}` `{}`", shown(other))),
             };
-            pull_request(read(event, body)?, change)?
+            pull_request(parsed(event, body)?, change)?
         }
         "issue_comment" => match action(event, body)?.as_str() {
-            "created" => issue_comment(read(event, body)?)?,
+            "created" => issue_comment(parsed(event, body)?)?,
             other => return ignore(format!("nothing follows from `{event}` `{}`", shown(other))),
         },
-        other => return ignore(format!("nothing follows from `{}`", shown(other))),
+        other => return ignore(notices::reason(other, body)?),
     };
-    Ok(vec![keyed])
+    let meaning = moment.map(|moment| meaning(&keyed, &moment)).transpose()?;
+    Ok(Told { events: vec![keyed], meaning })
+}
+
+fn meaning(keyed: &Keyed, moment: &Moment) -> Result<Digest> {
+    let text = serde_json::to_string(&(keyed, moment));
+    text.map(Digest::of).or_else(|error| ignore(format!("the event has no JSON form: {error}")))
 }
 
 fn ignore<T>(reason: impl Into<String>) -> Result<T> {
     Err(Ignored(reason.into()))
 }
 
-fn read<T: DeserializeOwned>(event: &str, body: &[u8]) -> Result<T> {
+fn parsed<T: DeserializeOwned>(event: &str, body: &[u8]) -> Result<T> {
     serde_json::from_slice(body).or_else(|error| ignore(format!("the body is not that of a `{event}`: {error}")))
 }
 
@@ -60,7 +78,7 @@ struct Action {
 }
 
 fn action(event: &str, body: &[u8]) -> Result<String> {
-    Ok(read::<Action>(event, body)?.action)
+    Ok(parsed::<Action>(event, body)?.action)
 }
 
 #[derive(Deserialize)]
@@ -68,6 +86,15 @@ struct RepositoryBody {
     id: i64,
     full_name: String,
     default_branch: Option<String>,
+    pushed_at: Option<Moment>,
+}
+
+/// When something happened, as the forge says it: seconds in a push, a date elsewhere.
+#[derive(Deserialize, Serialize)]
+#[serde(untagged)]
+enum Moment {
+    Seconds(i64),
+    Date(String),
 }
 
 impl RepositoryBody {
@@ -126,7 +153,7 @@ struct PusherBody {
     name: Option<String>,
 }
 
-fn push(body: PushBody) -> Result<Keyed> {
+fn push(body: PushBody) -> Result<(Keyed, Option<Moment>)> {
     let repository = body.repository.check()?;
     let is_tag = body.reference.starts_with("refs/tags/");
     if !is_tag && !body.reference.starts_with("refs/heads/") {
@@ -152,7 +179,7 @@ fn push(body: PushBody) -> Result<Keyed> {
         default_branch: clean(default_branch),
         pusher: clean(pusher.unwrap_or(nobody().login)),
     };
-    Ok(Keyed { key: Key::Repository(repository), event })
+    Ok((Keyed { key: Key::Repository(repository), event }, body.repository.pushed_at))
 }
 
 fn pointed_to(text: &str) -> Result<Option<CommitSha>> {
@@ -176,6 +203,7 @@ struct PullBody {
     state: String,
     merged: Option<bool>,
     merge_commit_sha: Option<String>,
+    updated_at: Option<Moment>,
     user: Option<Account>,
     head: BranchBody,
     base: BranchBody,
@@ -194,9 +222,9 @@ struct BranchRepository {
     id: i64,
 }
 
-fn pull_request(body: PullRequestBody, change: PullChange) -> Result<Keyed> {
+fn pull_request(body: PullRequestBody, change: PullChange) -> Result<(Keyed, Option<Moment>)> {
     let repository = body.repository.check()?;
-    let PullBody { number, title, state, merged, merge_commit_sha, user, head, base } = body.pull_request;
+    let PullBody { number, title, state, merged, merge_commit_sha, updated_at, user, head, base } = body.pull_request;
     if base.repo.is_none_or(|base| base.id != repository.id) {
         return ignore("the pull request belongs to another repository than the delivery");
     }
@@ -224,7 +252,8 @@ fn pull_request(body: PullRequestBody, change: PullChange) -> Result<Keyed> {
         base_branch: clean(base.name),
         merge_commit,
     };
-    Ok(Keyed { key: Key::Pull(pull), event: Event::PullChanged { snapshot: Box::new(snapshot), change } })
+    let event = Event::PullChanged { snapshot: Box::new(snapshot), change };
+    Ok((Keyed { key: Key::Pull(pull), event }, updated_at))
 }
 
 #[derive(Deserialize)]
@@ -249,7 +278,7 @@ struct CommentBody {
     user: Option<Account>,
 }
 
-fn issue_comment(body: IssueCommentBody) -> Result<Keyed> {
+fn issue_comment(body: IssueCommentBody) -> Result<(Keyed, Option<Moment>)> {
     let repository = body.repository.check()?;
     if body.issue.pull_request.is_none() {
         return ignore("the comment belongs to an issue, not to a pull request");
@@ -269,7 +298,8 @@ fn issue_comment(body: IssueCommentBody) -> Result<Keyed> {
         author: author.into(),
         body: clean(body.comment.body.unwrap_or_default()),
     };
-    Ok(Keyed { key: Key::Pull(pull), event })
+    // Its number tells it from all others.
+    Ok((Keyed { key: Key::Pull(pull), event }, body.comment.created_at.map(Moment::Date)))
 }
 
 /// When something was written, as the forge says it: `2026-11-20T22:04:05Z`. The distant past when it does not say, so

@@ -15,7 +15,8 @@ use warp::http::{HeaderMap, StatusCode};
 use warp::reply::{Reply as _, Response};
 use warp::{Buf, Filter, Rejection};
 
-use super::payload::{self, Ignored};
+use super::metrics::Counted;
+use super::payload::{self, Ignored, Told};
 use super::{App, Refusal, ask};
 use crate::domain::event::Key;
 use crate::domain::ids::Digest;
@@ -29,6 +30,8 @@ pub struct Delivery {
     pub event: String,
     /// The hash of the body.
     pub digest: Digest,
+    /// What tells this happening from all others, whoever tells of it; none when the body does not say enough.
+    pub meaning: Option<Digest>,
     /// The body.
     pub body: String,
 }
@@ -38,7 +41,7 @@ pub struct Delivery {
 pub enum Accepted {
     /// It is new and kept.
     New,
-    /// It was kept before.
+    /// It was kept before, or another one that told of the same.
     Repeated,
     /// Another delivery with this id and a different body was kept before; this one is not.
     Conflicting,
@@ -52,7 +55,16 @@ pub(super) fn route(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error 
         .and(warp::body::stream())
         .then(move |headers: HeaderMap, body| {
             let app = Arc::clone(&app);
-            async move { receive(&app, &headers, body).await.unwrap_or_else(Response::from) }
+            async move {
+                let answer = receive(&app, &headers, body).await;
+                app.tally.count(match &answer {
+                    Ok((_, result)) => *result,
+                    Err(Refusal(StatusCode::CONFLICT, _)) => Counted::Conflicting,
+                    Err(Refusal(status, _)) if status.is_server_error() => Counted::Failed,
+                    Err(_) => Counted::Refused,
+                });
+                answer.map_or_else(Response::from, |(response, _)| response)
+            }
         })
 }
 
@@ -60,7 +72,7 @@ async fn receive<B: Buf>(
     app: &App,
     headers: &HeaderMap,
     body: impl Stream<Item = Result<B, warp::Error>> + Send,
-) -> Result<Response, Refusal> {
+) -> Result<(Response, Counted), Refusal> {
     check_form(headers)?;
     let limits = &app.context.limits;
     let read = Body::read(headers, body, limits.body_bytes, &app.memory);
@@ -73,10 +85,10 @@ async fn receive<B: Buf>(
     }
     let (id, event) = names(headers)?;
     if event == "ping" {
-        return Ok(warp::reply::json(&json!({ "status": "pong" })).into_response());
+        return Ok((warp::reply::json(&json!({ "status": "pong" })).into_response(), Counted::Ignored));
     }
-    let events = match payload::events(&event, &body.bytes) {
-        Ok(events) => events,
+    let Told { events, meaning } = match payload::read(&event, &body.bytes) {
+        Ok(told) => told,
         Err(Ignored(reason)) => return Ok(ignored(&id, &event, &reason)),
     };
     let allowed = |key: &Key| match key {
@@ -90,24 +102,25 @@ async fn receive<B: Buf>(
     // The content was read as JSON, which is UTF-8.
     let digest = Digest::of(&body.bytes);
     let Ok(text) = String::from_utf8(body.bytes) else { return Ok(ignored(&id, &event, "the body is not UTF-8")) };
-    let delivery = Delivery { id: id.clone(), event: event.clone(), digest, body: text };
+    let delivery = Delivery { id: id.clone(), event: event.clone(), digest, meaning, body: text };
     let accepted = ask(app, app.context.inbox.accept(delivery, events)).await?;
     drop(body.held);
-    let (status, word) = match accepted {
-        Accepted::New => (StatusCode::ACCEPTED, "accepted"),
-        Accepted::Repeated => (StatusCode::ACCEPTED, "repeated"),
+    let (word, counted) = match accepted {
+        Accepted::New => ("accepted", Counted::Accepted),
+        Accepted::Repeated => ("repeated", Counted::Repeated),
         Accepted::Conflicting => {
             tracing::warn!(delivery.id = id, delivery.event = event, "a delivery came again with another body");
             return Err(Refusal(StatusCode::CONFLICT, "a delivery of this id was taken with another body"));
         }
     };
     tracing::info!(delivery.id = id, delivery.event = event, "delivery {word}");
-    Ok(warp::reply::with_status(warp::reply::json(&json!({ "status": word })), status).into_response())
+    let answer = warp::reply::json(&json!({ "status": word }));
+    Ok((warp::reply::with_status(answer, StatusCode::ACCEPTED).into_response(), counted))
 }
 
-fn ignored(id: &str, event: &str, reason: &str) -> Response {
+fn ignored(id: &str, event: &str, reason: &str) -> (Response, Counted) {
     tracing::info!(delivery.id = id, delivery.event = event, reason, "delivery ignored");
-    warp::reply::json(&json!({ "status": "ignored", "reason": reason })).into_response()
+    (warp::reply::json(&json!({ "status": "ignored", "reason": reason })).into_response(), Counted::Ignored)
 }
 
 /// Plain JSON and nothing else.
@@ -137,7 +150,7 @@ fn names(headers: &HeaderMap) -> Result<(String, String), Refusal> {
         return Err(Refusal(StatusCode::BAD_REQUEST, "the header `X-GitHub-Delivery` must be one UUID"));
     };
     let is_word = |text: &&str| {
-        (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        (1..=64).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
     };
     let Some(event) = one("x-github-event").filter(is_word) else {
         return Err(Refusal(StatusCode::BAD_REQUEST, "the header `X-GitHub-Event` must be one event's name"));

@@ -1,14 +1,20 @@
 //! Deliveries: one webhook request each, kept before it is answered, acted on once.
 
-use sqlx::Row;
+use std::collections::HashSet;
+
+use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::queue::enqueue;
+use super::row::{Cells, placeholders};
 use super::{Result, Store};
 use crate::domain::event::Keyed;
 use crate::domain::ids::{Digest, Time};
 
+/// How many deliveries does one statement insert? Each number is a statement of its own to prepare.
+const ROWS: usize = 16;
+
 /// A verified webhook request.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct NewDelivery {
     /// The forge's own id of the request, the same for each time that it is sent again.
     pub id: String,
@@ -16,6 +22,10 @@ pub struct NewDelivery {
     pub event: String,
     /// The digest of the request's body.
     pub body_digest: Digest,
+    /// What tells this happening from all others, whoever told of it; none when the request does not say enough.
+    pub meaning: Option<Digest>,
+    /// What follows from it.
+    pub events: Vec<Keyed>,
     /// When it came in.
     pub received_at: Time,
 }
@@ -25,41 +35,84 @@ pub struct NewDelivery {
 pub enum Accepted {
     /// It is kept, and so are its events.
     New,
-    /// It was kept before; nothing was done.
+    /// It was kept before, or another one told of the same; its events are not kept again.
     Repeated,
     /// Another body came under the same id before; nothing was done.
     Conflicting,
 }
 
 impl Store {
-    /// Keeps a delivery and the events that follow from it. Once this has answered, no crash loses them.
+    /// Keeps deliveries and the events that follow from them, all with one commit, and says for each what became of it.
+    /// Once this has answered, no crash loses them.
     ///
     /// # Errors
-    /// When the database fails; then nothing is kept.
-    pub async fn accept_delivery(&self, delivery: &NewDelivery, tasks: &[Keyed], now: Time) -> Result<Accepted> {
+    /// When the database fails; then none is kept.
+    pub async fn accept_deliveries(&self, deliveries: &[NewDelivery], now: Time) -> Result<Vec<Accepted>> {
         let mut transaction = self.write().await?;
-        let inserted = sqlx::query(
-            "INSERT INTO deliveries (id, event, body_digest, received_at) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (id) DO NOTHING",
-        )
+        let mut inserted = HashSet::new();
+        for chunk in deliveries.chunks(ROWS) {
+            insert(&mut transaction, chunk, &mut inserted).await?;
+        }
+        let mut accepted = Vec::with_capacity(deliveries.len());
+        let mut events = Vec::new();
+        for delivery in deliveries {
+            // Of two copies in one call, the first one counts.
+            if inserted.remove(&(delivery.id.clone(), delivery.body_digest.as_str().to_owned())) {
+                events.extend_from_slice(&delivery.events);
+                accepted.push(Accepted::New);
+            } else {
+                accepted.push(known(&mut transaction, delivery).await?);
+            }
+        }
+        enqueue::events(&mut transaction, &events, now).await?;
+        transaction.commit().await?;
+        Ok(accepted)
+    }
+}
+
+/// Inserts the deliveries whose id and meaning are new, and adds the ids and digests of those to `inserted`.
+async fn insert(
+    connection: &mut AnyConnection,
+    deliveries: &[NewDelivery],
+    inserted: &mut HashSet<(String, String)>,
+) -> Result<()> {
+    let statement = format!(
+        "INSERT INTO deliveries (id, event, body_digest, received_at, meaning) VALUES {}
+         ON CONFLICT DO NOTHING RETURNING id, body_digest",
+        placeholders(0, deliveries.len(), 5)
+    );
+    let mut query = sqlx::query(AssertSqlSafe(statement));
+    for delivery in deliveries {
+        query = query
+            .bind(delivery.id.as_str())
+            .bind(delivery.event.as_str())
+            .bind(delivery.body_digest.as_str())
+            .bind(delivery.received_at.0)
+            .bind(delivery.meaning.as_ref().map(Digest::as_str));
+    }
+    for row in query.fetch_all(connection).await? {
+        inserted.insert((row.text("id")?, row.text("body_digest")?));
+    }
+    Ok(())
+}
+
+/// What became of a delivery whose row was not inserted: its id is known, or else its meaning is. In that case its id is
+/// kept too, so that the next time it is known.
+async fn known(connection: &mut AnyConnection, delivery: &NewDelivery) -> Result<Accepted> {
+    let row = sqlx::query("SELECT body_digest FROM deliveries WHERE id = $1")
+        .bind(delivery.id.as_str())
+        .fetch_optional(&mut *connection)
+        .await?;
+    if let Some(row) = row {
+        let same = row.text("body_digest")? == delivery.body_digest.as_str();
+        return Ok(if same { Accepted::Repeated } else { Accepted::Conflicting });
+    }
+    sqlx::query("INSERT INTO deliveries (id, event, body_digest, received_at) VALUES ($1, $2, $3, $4)")
         .bind(delivery.id.as_str())
         .bind(delivery.event.as_str())
         .bind(delivery.body_digest.as_str())
         .bind(delivery.received_at.0)
-        .execute(&mut *transaction)
-        .await?
-        .rows_affected();
-        if inserted == 0 {
-            let known: String = sqlx::query("SELECT body_digest FROM deliveries WHERE id = $1")
-                .bind(delivery.id.as_str())
-                .fetch_one(&mut *transaction)
-                .await?
-                .try_get("body_digest")?;
-            let same = known == delivery.body_digest.as_str();
-            return Ok(if same { Accepted::Repeated } else { Accepted::Conflicting });
-        }
-        enqueue::events(&mut transaction, tasks, now).await?;
-        transaction.commit().await?;
-        Ok(Accepted::New)
-    }
+        .execute(connection)
+        .await?;
+    Ok(Accepted::Repeated)
 }

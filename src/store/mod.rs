@@ -36,6 +36,7 @@ mod schema;
 pub mod states;
 #[cfg(test)]
 mod tests;
+pub mod totals;
 
 use sqlx::any::Any;
 use sqlx::{AnyConnection, AnyPool, Transaction};
@@ -98,15 +99,6 @@ impl Store {
     pub async fn close(&self) {
         self.reader.close().await;
         self.writer.close().await;
-    }
-
-    /// Answers when the database does.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] when it does not.
-    pub async fn ping(&self) -> Result<()> {
-        sqlx::query("SELECT value FROM counters WHERE name = $1").bind("task").fetch_one(&self.reader).await?;
-        Ok(())
     }
 
     /// Begins a transaction that may write. It holds the database's only write lock until it ends; dropped without

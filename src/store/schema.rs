@@ -3,15 +3,16 @@
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, SqlSafeStr};
 
-use super::Result;
+use super::{Result, Store, StoreError};
 
 /// Every migration: its number, its name, its SQL. The list is written out so that a new file cannot be forgotten by an
 /// incremental build.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "queue", include_str!("migrations/0001_queue.sql")),
     (2, "registry", include_str!("migrations/0002_registry.sql")),
     (3, "runs", include_str!("migrations/0003_runs.sql")),
     (4, "recipes", include_str!("migrations/0004_recipes.sql")),
+    (5, "meaning_and_totals", include_str!("migrations/0005_meaning_and_totals.sql")),
 ];
 
 /// Applies the migrations that the database does not have yet, inside the caller's transaction: two processes that
@@ -29,4 +30,21 @@ pub(super) async fn migrate(connection: &mut AnyConnection) -> Result<()> {
     // `run` gives a future that cannot move between threads (`Acquire` is not general enough).
     migrator.run_direct(None, connection, false).await?;
     Ok(())
+}
+
+impl Store {
+    /// Answers when the database does and has exactly the tables that this program works with.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when it has other migrations than this program, for instance because a newer one has been
+    /// here; [`StoreError::Unavailable`] when it does not answer.
+    pub async fn check_ready(&self) -> Result<()> {
+        let applied: Vec<i64> =
+            sqlx::query_scalar("SELECT version FROM _sqlx_migrations ORDER BY version").fetch_all(&self.reader).await?;
+        let known: Vec<i64> = MIGRATIONS.iter().map(|(version, ..)| *version).collect();
+        if applied == known {
+            return Ok(());
+        }
+        Err(StoreError::corrupt(format!("it has the migrations {applied:?}, and this program works with {known:?}")))
+    }
 }

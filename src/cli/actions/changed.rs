@@ -16,7 +16,7 @@ use crate::settings::{ForgeSettings, Settings};
 pub(crate) fn changed(settings: Settings, wanted: &Changed, output: &Output) -> Result<(), CliError> {
     let hosting = match settings.forge {
         ForgeSettings::Laptop { repository } => Hosting::laptop(&repository)?,
-        ForgeSettings::Local { .. } => {
+        ForgeSettings::Local { .. } | ForgeSettings::GitHub(_) => {
             return Err(CliError::User(
                 "these settings are a server's, which finds by itself what changed; leave `--settings` out".to_owned(),
             ));

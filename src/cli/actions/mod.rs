@@ -51,8 +51,8 @@ impl Step {
         }
         let token = engine::new_id();
         print(&command::stop(&token));
-        let files = settings::github_files();
-        Self { output: files.output, summary: files.summary, token, told: Mutex::default() }
+        let (output, summary) = (settings::step_file("GITHUB_OUTPUT"), settings::step_file("GITHUB_STEP_SUMMARY"));
+        Self { output, summary, token, told: Mutex::default() }
     }
 
     /// Marks a file's line.

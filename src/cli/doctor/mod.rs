@@ -64,7 +64,7 @@ pub(crate) async fn doctor(settings: Settings, cwd: &Path, output: &Output) -> R
     checks.push(machine::folder("artifacts", &settings.artifacts));
     checks.push(machine::descriptors(&settings));
     checks.extend(outside::database(&settings).await);
-    checks.extend(outside::forge(&settings));
+    checks.extend(outside::forge(&settings).await);
     checks.extend(outside::secrets(&settings));
     if settings.executor == ExecutorKind::Docker {
         checks.extend(docker::engine(&settings).await);

@@ -8,8 +8,8 @@ use super::Check;
 use crate::domain::ids::Time;
 use crate::domain::report::numbers;
 use crate::edge::forge::local::LocalForge;
-use crate::engine::system_time;
-use crate::settings::{ForgeSettings, Settings};
+use crate::engine::{github_forge, system_time};
+use crate::settings::{ForgeSettings, GitHubSettings, Settings};
 use crate::store::{Store, StoreError};
 
 /// How far the clocks of this machine and of the database may be apart. Leases last 30 seconds.
@@ -68,7 +68,7 @@ fn reasons(error: StoreError) -> String {
 }
 
 /// The repository or the forge, and the forge's hooks.
-pub(super) fn forge(settings: &Settings) -> Vec<Check> {
+pub(super) async fn forge(settings: &Settings) -> Vec<Check> {
     let root = match &settings.forge {
         ForgeSettings::Laptop { repository } if repository.join(".git").exists() => {
             return vec![Check::good("repository", repository.display().to_string())];
@@ -81,6 +81,7 @@ pub(super) fn forge(settings: &Settings) -> Vec<Check> {
             )];
         }
         ForgeSettings::Local { root } => root,
+        ForgeSettings::GitHub(github) => return on_github(settings, github).await,
     };
     let opened = LocalForge::open(root, system_time).and_then(|forge| Ok((forge.repositories()?, forge)));
     match opened {
@@ -111,6 +112,42 @@ pub(super) fn forge(settings: &Settings) -> Vec<Check> {
     }
 }
 
+/// Who we are on GitHub, what we may do there, and where.
+async fn on_github(settings: &Settings, github: &GitHubSettings) -> Vec<Check> {
+    const PART: &str = "GitHub";
+    let forge = match github_forge(settings, github, &settings.state) {
+        Ok(forge) => forge,
+        Err(error) => return vec![Check::bad(PART, format!("{error:#}"), "mend `forge.github` in the settings")],
+    };
+    let standing = match forge.standing().await {
+        Ok(standing) => standing,
+        Err(error) => {
+            let advice = "look at the App's number, its private key, and the way to the API (proxies, certificates)";
+            return vec![Check::bad(PART, format!("{:#}", anyhow::Error::new(error)), advice)];
+        }
+    };
+    let mut checks = vec![Check::good(PART, format!("known as {}", standing.name))];
+    checks.push(match standing.missing.as_slice() {
+        [] => Check::good("permissions", "all that are needed"),
+        missing => Check::bad(
+            "permissions",
+            format!("the App lacks {}", missing.join(", ")),
+            "add them on the App's page under Permissions & events; each installation's owner then has to accept them",
+        ),
+    });
+    checks.push(match forge.repositories().await {
+        Err(error) => Check::bad("repositories", format!("{:#}", anyhow::Error::new(error)), "try again"),
+        Ok(found) if found.is_empty() => {
+            Check::bad("repositories", "none", "install the App in a repository, or look at `server.repositories`")
+        }
+        Ok(found) => {
+            let names: Vec<String> = found.iter().map(|repository| repository.name.to_string()).collect();
+            Check::good("repositories", names.join(", "))
+        }
+    });
+    checks
+}
+
 /// Whether the hook is there, may be executed, and calls a program that is there.
 fn calls_a_program(hook: &std::path::Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
@@ -125,12 +162,20 @@ fn calls_a_program(hook: &std::path::Path) -> bool {
 
 /// The secrets that sign webhooks. A laptop receives none.
 pub(super) fn secrets(settings: &Settings) -> Option<Check> {
-    let ForgeSettings::Local { root } = &settings.forge else { return None };
-    let own = LocalForge::open(root, system_time).and_then(|forge| forge.webhook_secret());
     let mut secrets = settings.server.webhook_secrets.clone();
-    match own {
-        Ok(own) => secrets.push(own),
-        Err(error) => return Some(Check::bad("webhook secrets", error.to_string(), "mend the forge's folder")),
+    match &settings.forge {
+        ForgeSettings::Laptop { .. } => return None,
+        ForgeSettings::Local { root } => {
+            match LocalForge::open(root, system_time).and_then(|forge| forge.webhook_secret()) {
+                Ok(own) => secrets.push(own),
+                Err(error) => return Some(Check::bad("webhook secrets", error.to_string(), "mend the forge's folder")),
+            }
+        }
+        ForgeSettings::GitHub(_) if secrets.is_empty() => {
+            let advice = "set MODELSHIP_WEBHOOK_SECRET to the secret of the App's webhook";
+            return Some(Check::bad("webhook secrets", "none", advice));
+        }
+        ForgeSettings::GitHub(_) => {}
     }
     let short = secrets.iter().filter(|secret| secret.expose_secret().len() < SECRET).count();
     let found = numbers::plural(secrets.len() as u64, "secret");

@@ -1,7 +1,249 @@
-//! Where pull requests live.
-//!
-//! The local forge is a directory on this machine. Its engine side (`pull`, `open_pulls`, `branch_heads`,
-//! `default_branch`, `permission`, `upsert_comment`, `post_comment_once`, `set_status`) is what any forge has to offer;
-//! it becomes a trait when a second one is there.
+//! Where pull requests live: GitHub, or a directory on this machine that does the same.
 
+pub mod github;
 pub mod local;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use self::github::GitHub;
+use self::local::LocalForge;
+use crate::domain::forge::{CommentRef, CommitState, Permission, PullSnapshot, User};
+use crate::domain::ids::{CommitSha, PullRef, Repository};
+
+/// A forge.
+#[derive(Debug, Clone)]
+pub enum Forge {
+    /// A directory on this machine.
+    Local(LocalForge),
+    /// GitHub, or a GitHub Enterprise Server.
+    GitHub(Arc<GitHub>),
+}
+
+/// Why a forge did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ForgeError {
+    /// It may do it later: it does not answer, or asked us to wait.
+    #[error(transparent)]
+    Later(anyhow::Error),
+    /// It never will: what was asked for is not there, or not allowed.
+    #[error(transparent)]
+    Never(anyhow::Error),
+}
+
+type Result<T> = std::result::Result<T, ForgeError>;
+
+/// Where the branches and tags of a repository point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct References {
+    /// By full name: `refs/heads/main`, `refs/tags/v1`.
+    pub heads: BTreeMap<String, CommitSha>,
+    /// The branch that merged work lives on.
+    pub default_branch: String,
+}
+
+/// A comment of somebody's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comment {
+    /// Which one, and when it was written.
+    pub comment: CommentRef,
+    /// Who wrote it.
+    pub author: User,
+    /// Markdown.
+    pub body: String,
+    /// Whether we wrote it ourselves.
+    pub is_ours: bool,
+}
+
+/// How a commit fares in one respect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// In which respect: `modelship/build urban/simple-tax`.
+    pub context: String,
+    /// How.
+    pub state: CommitState,
+    /// One line; cut after 140 characters.
+    pub description: String,
+}
+
+impl Forge {
+    /// Every repository that this instance works for.
+    ///
+    /// # Errors
+    /// When the forge does not answer.
+    pub async fn repositories(&self) -> Result<Vec<Repository>> {
+        match self {
+            Self::Local(forge) => local(forge, LocalForge::repositories).await,
+            Self::GitHub(github) => github.repositories().await,
+        }
+    }
+
+    /// Asks for deliveries again that did not reach us, and says for how many.
+    ///
+    /// # Errors
+    /// When the forge does not answer.
+    pub async fn ask_again(&self) -> Result<usize> {
+        match self {
+            // What its hook could not deliver is found by comparing.
+            Self::Local(_) => Ok(0),
+            Self::GitHub(github) => github.ask_again().await,
+        }
+    }
+
+    /// The repository's git directory on this machine, as of the last [`Self::fetch`].
+    #[must_use]
+    pub fn git_dir(&self, repository: &Repository) -> PathBuf {
+        match self {
+            Self::Local(forge) => forge.git_dir(&repository.name),
+            Self::GitHub(github) => github.git_dir(repository),
+        }
+    }
+
+    /// Brings branches, tags and heads of pull requests to [`Self::git_dir`] as they are now, and says where branches and
+    /// tags point.
+    ///
+    /// # Errors
+    /// When the forge does not answer.
+    pub async fn fetch(&self, repository: &Repository) -> Result<References> {
+        match self {
+            Self::Local(forge) => {
+                let repository = repository.clone();
+                local(forge, move |forge| {
+                    let branches = forge.branch_heads(&repository)?;
+                    let branches = branches.into_iter().map(|(name, commit)| (format!("refs/heads/{name}"), commit));
+                    let tags = forge.tags(&repository)?;
+                    let tags = tags.into_iter().map(|(name, commit)| (format!("refs/tags/{name}"), commit));
+                    let default_branch = forge.default_branch(&repository)?;
+                    Ok(References { heads: branches.chain(tags).collect(), default_branch })
+                })
+                .await
+            }
+            Self::GitHub(github) => github.fetch(repository).await,
+        }
+    }
+
+    /// The pull request as it is now.
+    ///
+    /// # Errors
+    /// [`ForgeError::Never`] when there is none.
+    pub async fn pull(&self, pull: &PullRef) -> Result<PullSnapshot> {
+        match self {
+            Self::Local(forge) => {
+                let pull = pull.clone();
+                local(forge, move |forge| forge.pull(&pull)).await
+            }
+            Self::GitHub(github) => github.pull(pull).await,
+        }
+    }
+
+    /// The repository's pull requests, whatever their status, oldest first: all of them, or on GitHub the open ones and
+    /// the hundred that changed last.
+    ///
+    /// # Errors
+    /// When the forge does not answer.
+    pub async fn pulls(&self, repository: &Repository) -> Result<Vec<PullSnapshot>> {
+        match self {
+            Self::Local(forge) => {
+                let name = repository.name.clone();
+                local(forge, move |forge| forge.list_pulls(&name, None)).await
+            }
+            Self::GitHub(github) => github.pulls(repository).await,
+        }
+    }
+
+    /// What is said in a pull request, oldest first.
+    ///
+    /// # Errors
+    /// When the forge does not answer.
+    pub async fn comments(&self, pull: &PullRef) -> Result<Vec<Comment>> {
+        match self {
+            Self::Local(forge) => {
+                let pull = pull.clone();
+                let thread = local(forge, move |forge| forge.show(&pull)).await?;
+                let comment = |comment: local::Comment| Comment {
+                    comment: CommentRef { id: comment.id, created_at: comment.created_at },
+                    is_ours: comment.author == local::app_account(),
+                    author: comment.author,
+                    body: comment.body,
+                };
+                Ok(thread.comments.into_iter().map(comment).collect())
+            }
+            Self::GitHub(github) => github.comments(pull).await,
+        }
+    }
+
+    /// What the account with `user`'s number may do in the repository, now. The login does not matter: it can change
+    /// hands.
+    ///
+    /// # Errors
+    /// When the forge does not answer.
+    pub async fn permission(&self, repository: &Repository, user: &User) -> Result<Permission> {
+        match self {
+            Self::Local(forge) => {
+                let (repository, user) = (repository.clone(), user.clone());
+                local(forge, move |forge| forge.permission(&repository, &user)).await
+            }
+            Self::GitHub(github) => github.permission(repository, user).await,
+        }
+    }
+
+    /// Makes our comment with this marker say `body`: edits it where it is, or writes it. Only comments of our own are
+    /// looked at, so nobody can pass off theirs as ours.
+    ///
+    /// # Errors
+    /// [`ForgeError::Never`] when the comment cannot be written there.
+    pub async fn upsert_comment(&self, pull: &PullRef, marker: &str, body: &str) -> Result<()> {
+        match self {
+            Self::Local(forge) => {
+                let (pull, marker, body) = (pull.clone(), marker.to_owned(), body.to_owned());
+                local(forge, move |forge| forge.upsert_comment(&pull, &marker, &body).map(drop)).await
+            }
+            Self::GitHub(github) => github.upsert_comment(pull, marker, body).await,
+        }
+    }
+
+    /// Writes a comment with this marker unless there is one of ours already.
+    ///
+    /// # Errors
+    /// As [`Self::upsert_comment`].
+    pub async fn post_comment_once(&self, pull: &PullRef, marker: &str, body: &str) -> Result<()> {
+        match self {
+            Self::Local(forge) => {
+                let (pull, marker, body) = (pull.clone(), marker.to_owned(), body.to_owned());
+                local(forge, move |forge| forge.post_comment_once(&pull, &marker, &body).map(drop)).await
+            }
+            Self::GitHub(github) => github.post_comment_once(pull, marker, body).await,
+        }
+    }
+
+    /// Shows beside the commit how it fares; replaces what was said before in the same respect.
+    ///
+    /// # Errors
+    /// [`ForgeError::Never`] when the commit is not there.
+    pub async fn set_status(&self, repository: &Repository, commit: &CommitSha, status: Status) -> Result<()> {
+        match self {
+            Self::Local(forge) => {
+                let (repository, commit) = (repository.clone(), commit.clone());
+                local(forge, move |forge| {
+                    forge.set_status(&repository, &commit, &status.context, status.state, &status.description)
+                })
+                .await
+            }
+            Self::GitHub(github) => github.set_status(repository, commit, &status).await,
+        }
+    }
+}
+
+/// Asks the local forge where it holds up nobody: it reads and writes files.
+async fn local<T: Send + 'static>(
+    forge: &LocalForge,
+    work: impl FnOnce(&LocalForge) -> local::Result<T> + Send + 'static,
+) -> Result<T> {
+    let forge = forge.clone();
+    let asked = tokio::task::spawn_blocking(move || work(&forge)).await;
+    let answered = asked.context("asking the local forge panicked").map_err(ForgeError::Later)?;
+    answered.map_err(|error| ForgeError::Later(error.into()))
+}

@@ -197,6 +197,17 @@ impl Source {
         Ok(target.and_then(|name| name.strip_prefix("refs/heads/")).map(str::to_owned))
     }
 
+    /// Makes `HEAD` name the branch, whether or not it has a commit.
+    ///
+    /// # Errors
+    /// When `HEAD` cannot be written.
+    pub fn set_head_branch(&self, branch: &str) -> Result<()> {
+        if self.head_branch()?.as_deref() == Some(branch) {
+            return Ok(());
+        }
+        self.git.set_head(&format!("refs/heads/{branch}")).context(|| format!("failed to make `HEAD` name `{branch}`"))
+    }
+
     /// Every branch with the commit that it points to, by name. Branches whose name is not UTF-8 are left out.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Source;
 use crate::domain::ids::{CommitSha, Digest};
@@ -89,7 +90,8 @@ impl Remotes {
             fs_err::create_dir_all(&self.settings.directory).context("failed to make the cache of repositories")?;
             Source::create_bare(&git_dir, "main").context("failed to make a repository in the cache")?;
         }
-        let git = Git { remotes: self, git_dir: &git_dir, transport, deadline: Instant::now() + TIMEOUT, stop };
+        let deadline = Instant::now() + TIMEOUT;
+        let git = Git { remotes: self, git_dir: &git_dir, transport, login: None, deadline, stop };
         let wanted = match CommitSha::parse(reference) {
             Ok(commit) => commit.to_string(),
             Err(_) => git.find(repo, reference)?,
@@ -100,6 +102,44 @@ impl Remotes {
         let commit = source.resolve(&kept).context("failed to find what was fetched")?;
         let pinned = PinnedSource { repo: repo.to_owned(), reference: reference.to_owned(), commit };
         Ok(Fetched { git_dir, pinned })
+    }
+
+    /// Makes `git_dir` a mirror of the repository at `repo`, or brings it up to date: its branches, tags and heads of
+    /// pull requests, and no others. `login` is a header of HTTP that says who asks. Blocks.
+    ///
+    /// # Errors
+    /// As [`FetchError`] says.
+    pub fn mirror(
+        &self,
+        repo: &str,
+        git_dir: &Path,
+        login: Option<&SecretString>,
+        stop: &Stop,
+    ) -> Result<(), FetchError> {
+        let transport = self.transport(repo)?;
+        let turn = self.turn(git_dir);
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if !git_dir.join("HEAD").exists() {
+            if let Some(parent) = git_dir.parent() {
+                fs_err::create_dir_all(parent).context("failed to make the folder of mirrors")?;
+            }
+            Source::create_bare(git_dir, "main").context("failed to make a mirror")?;
+        }
+        let git = Git { remotes: self, git_dir, transport, login, deadline: Instant::now() + TIMEOUT, stop };
+        let arguments = [
+            "fetch",
+            "--quiet",
+            "--prune",
+            "--no-tags",
+            "--no-recurse-submodules",
+            "--no-write-fetch-head",
+            "--",
+            repo,
+            "+refs/heads/*:refs/heads/*",
+            "+refs/tags/*:refs/tags/*",
+            "+refs/pull/*/head:refs/pull/*/head",
+        ];
+        git.run(&arguments).map(drop).map_err(|error| error.about(repo, "branches, tags and pull requests"))
     }
 
     /// The one transport that the address needs, when it is allowed.
@@ -154,6 +194,7 @@ struct Git<'a> {
     remotes: &'a Remotes,
     git_dir: &'a Path,
     transport: &'static str,
+    login: Option<&'a SecretString>,
     deadline: Instant,
     stop: &'a Stop,
 }
@@ -220,7 +261,13 @@ impl Git<'_> {
             ("GIT_SSH_COMMAND", "ssh -oBatchMode=yes"),
         ];
         let given = settings.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let environment: Vec<_> = given.chain(own).map(|(name, value)| (name.into(), value.into())).collect();
+        // By the environment, which others cannot read, and not by arguments, which everybody can.
+        let login = self.login.map(|login| {
+            let key = ("GIT_CONFIG_KEY_0", "http.extraHeader");
+            [("GIT_CONFIG_COUNT", "1"), key, ("GIT_CONFIG_VALUE_0", login.expose_secret())]
+        });
+        let all = given.chain(own).chain(login.into_iter().flatten());
+        let environment: Vec<_> = all.map(|(name, value)| (name.into(), value.into())).collect();
         let step = Step {
             program: &program,
             arguments: &words,

@@ -147,7 +147,7 @@ pub(in crate::engine) async fn prepare(
     cancel: &CancellationToken,
 ) -> Result<Prepared, Ended> {
     let outside = engine.outside();
-    let git_dir = outside.git_dir(&source.repository.name)?;
+    let git_dir = outside.git_dir(&source.repository)?;
     let (manifest, manifest_text) = read_manifest(&git_dir, source).await?.map_err(Ended::faults)?;
     if manifest.model != *model {
         return Err(Ended::manifest(format!(

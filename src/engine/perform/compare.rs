@@ -44,12 +44,11 @@ pub(super) async fn plan(engine: &Engine, order: &Order<'_>) -> Reports {
 }
 
 async fn planned(engine: &Engine, order: &Order<'_>) -> Result<Result<ComparisonPlan, String>, Failure> {
-    let Some(forge) = engine.outside().forge().cloned() else {
+    let Some(forge) = engine.outside().forge() else {
         return Ok(Err("there is no forge here".to_owned()));
     };
-    let wanted = order.pull.clone();
-    let base_branch = blocking(move || Ok(forge.pull(&wanted)?)).await?.base_branch;
-    let git_dir = engine.outside().git_dir(&order.pull.repository.name)?;
+    let base_branch = forge.pull(order.pull).await?.base_branch;
+    let git_dir = engine.outside().git_dir(&order.pull.repository)?;
     let (head, model, manifest) = (order.head.clone(), order.model.clone(), order.source.manifest.clone());
     let branch = base_branch.clone();
     let found = blocking(move || look(&Source::open(&git_dir)?, &branch, &head, &model, &manifest)).await?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
+use super::talk::forge;
 use super::{Reports, blocking};
 use crate::domain::diagnostic::Diagnostic;
 use crate::domain::event::{ChangedSweep, Event, Key, Keyed, SweepRequest, TouchedModel};
@@ -31,7 +32,10 @@ pub(super) struct Push<'a> {
 
 /// Finds the models that a push touched.
 pub(super) async fn push(engine: &Engine, push: Push<'_>) -> Reports {
-    let git_dir = engine.outside().git_dir(&push.repository.name)?;
+    if let Some(forge) = engine.outside().forge() {
+        forge.fetch(push.repository).await?;
+    }
+    let git_dir = engine.outside().git_dir(push.repository)?;
     let key = Key::Repository(push.repository.clone());
     // A delivery can be late or told again: what counts is where the reference is now.
     let (dir, reference) = (git_dir.clone(), push.reference.to_owned());
@@ -78,12 +82,14 @@ pub(super) async fn push(engine: &Engine, push: Push<'_>) -> Reports {
 
 /// Finds what a pull request changes, as the forge has it now. `then` is told after that.
 pub(super) async fn pull(engine: &Engine, pull: &PullRef, then: Option<&Event>) -> Reports {
-    let forge = engine.outside().forge().cloned().context("there is no forge here, so there are no pull requests")?;
-    let git_dir: PathBuf = engine.outside().git_dir(&pull.repository.name)?;
+    let forge = forge(engine)?;
+    let git_dir: PathBuf = engine.outside().git_dir(&pull.repository)?;
     let wanted = pull.clone();
     let looked_at = engine.now();
+    let snapshot = forge.pull(pull).await?;
+    // After the question: what the pull request has now is there then.
+    forge.fetch(&pull.repository).await?;
     let event = blocking(move || {
-        let snapshot = forge.pull(&wanted)?;
         let mut found = Changes::default();
         if snapshot.status == PullStatus::Open {
             let source = Source::open(&git_dir)?;

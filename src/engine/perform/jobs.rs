@@ -86,11 +86,10 @@ fn with_memory(run: &Run, memory: Option<u64>) -> Run {
 
 /// Why a sweep that was started may not begin after all: the pull request is closed, or has moved on since its plan.
 async fn moved_on(engine: &Engine, plan: &PlanSummary, pull: Option<&PullRef>) -> Result<Option<String>, Failure> {
-    let (Some(pull), Some(head), Some(forge)) = (pull, &plan.head, engine.outside().forge().cloned()) else {
+    let (Some(pull), Some(head), Some(forge)) = (pull, &plan.head, engine.outside().forge()) else {
         return Ok(None);
     };
-    let wanted = pull.clone();
-    let live = blocking(move || Ok(forge.pull(&wanted)?)).await?;
+    let live = forge.pull(pull).await?;
     if live.status == PullStatus::Closed {
         return Ok(Some(format!("{pull} is closed")));
     }

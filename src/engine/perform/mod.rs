@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Engine, Failure};
 use crate::domain::effect::Effect;
 use crate::domain::event::Keyed;
+use crate::edge::forge::Status;
 
 /// What an effect reports.
 type Reports = Result<Vec<Keyed>, Failure>;
@@ -35,8 +36,8 @@ pub(super) async fn perform(engine: &Engine, effect: &Effect, cancel: &Cancellat
             registry::move_channel(engine, registry::Move { request, model, channel, target, reason }).await
         }
         Effect::SetCommitStatus { repository, commit, context, state, description } => {
-            let status = talk::Status { repository, commit, context, state: *state, description };
-            talk::set_status(engine, status).await
+            let status = Status { context: context.clone(), state: *state, description: description.clone() };
+            talk::set_status(engine, repository, commit, status).await
         }
         Effect::UpsertComment { pull, marker, body } => talk::upsert_comment(engine, pull, marker, body).await,
         Effect::PostComment { pull, marker, body } => talk::post_comment(engine, pull, marker, body).await,

@@ -1,34 +1,37 @@
 //! Comparing what we know with what is, so that a lost webhook costs a minute and never an answer.
 
-use std::collections::BTreeMap;
-
 use anyhow::Context as _;
 
 use super::{Reports, blocking};
 use crate::domain::command::Command;
 use crate::domain::decide::State;
 use crate::domain::event::{Event, Key, Keyed, PullChange};
-use crate::domain::forge::{CommentRef, PullSnapshot, PullStatus};
-use crate::domain::ids::{CommitSha, Repository, SweepId};
+use crate::domain::forge::{PullSnapshot, PullStatus};
+use crate::domain::ids::{Repository, SweepId};
 use crate::domain::pull::{COMMENTS_KEPT, PullState};
 use crate::domain::repository::RepositoryState;
-use crate::edge::forge::local::{Comment, LocalForge, app_account};
+use crate::edge::forge::{Comment, Forge, References};
 use crate::edge::source::Source;
-use crate::engine::Engine;
+use crate::engine::{Engine, Failure};
 
 /// Tells of every branch and pull request that is not as we knew it.
 pub(super) async fn compare(engine: &Engine) -> Reports {
     forget(engine).await?;
-    let Some(forge) = engine.outside().forge().cloned() else { return Ok(Vec::new()) };
-    let listed = forge.clone();
-    let repositories = blocking(move || Ok(listed.repositories()?)).await.context("cannot list the repositories")?;
-    let mut events = Vec::new();
-    for repository in repositories {
-        let state = repository_state(engine, &repository).await?;
-        references(&forge, &repository, &state, &mut events).await?;
-        pulls(engine, &forge, &repository, &state, &mut events).await?;
-    }
+    // What no sweep waits for costs money, whether the forge answers or not.
     jobs(engine).await?;
+    let Some(forge) = engine.outside().forge() else { return Ok(Vec::new()) };
+    match forge.ask_again().await {
+        Ok(0) => {}
+        Ok(asked) => tracing::info!(delivery.count = asked, "asked for deliveries again that did not arrive"),
+        // What they would have told is compared below.
+        Err(error) => tracing::warn!("cannot ask for deliveries again: {error:#}"),
+    }
+    let mut events = Vec::new();
+    for repository in forge.repositories().await? {
+        let state = repository_state(engine, &repository).await?;
+        references(forge, &repository, &state, &mut events).await?;
+        pulls(engine, forge, &repository, &state, &mut events).await?;
+    }
     Ok(events)
 }
 
@@ -52,19 +55,14 @@ async fn repository_state(engine: &Engine, repository: &Repository) -> anyhow::R
 }
 
 async fn references(
-    forge: &LocalForge,
+    forge: &Forge,
     repository: &Repository,
     known: &RepositoryState,
     events: &mut Vec<Keyed>,
-) -> anyhow::Result<()> {
+) -> Result<(), Failure> {
     let key = Key::Repository(repository.clone());
     let known = &known.references;
-    let (forge, there) = (forge.clone(), repository.clone());
-    let (branches, tags, default_branch) =
-        blocking(move || Ok((forge.branch_heads(&there)?, forge.tags(&there)?, forge.default_branch(&there)?))).await?;
-    let branches = branches.into_iter().map(|(name, commit)| (format!("refs/heads/{name}"), commit));
-    let tags = tags.into_iter().map(|(name, commit)| (format!("refs/tags/{name}"), commit));
-    let heads: BTreeMap<String, CommitSha> = branches.chain(tags).collect();
+    let References { heads, default_branch } = forge.fetch(repository).await?;
     let gone = known.keys().filter(|reference| !heads.contains_key(*reference));
     let heard = |reference: &String| known.get(reference).and_then(|known| known.heard.as_ref());
     let moved = heads.iter().filter(|(reference, commit)| heard(reference) != Some(*commit));
@@ -85,14 +83,12 @@ async fn references(
 
 async fn pulls(
     engine: &Engine,
-    forge: &LocalForge,
+    forge: &Forge,
     repository: &Repository,
     references: &RepositoryState,
     events: &mut Vec<Keyed>,
-) -> anyhow::Result<()> {
-    let (there, at) = (forge.clone(), repository.clone());
-    let pulls = blocking(move || Ok(there.list_pulls(&at.name, None)?)).await?;
-    for snapshot in &pulls {
+) -> Result<(), Failure> {
+    for snapshot in &forge.pulls(repository).await? {
         let key = Key::Pull(snapshot.pull.clone());
         let known = pull_state(engine, &key).await?;
         let news = match &known {
@@ -117,7 +113,7 @@ async fn merged_unseen(engine: &Engine, snapshot: &PullSnapshot, references: &Re
     else {
         return Ok(false);
     };
-    let git_dir = engine.outside().git_dir(&snapshot.pull.repository.name)?;
+    let git_dir = engine.outside().git_dir(&snapshot.pull.repository)?;
     blocking(move || Ok(!Source::open(&git_dir)?.contains(&inspected, &merge)?)).await
 }
 
@@ -142,18 +138,15 @@ pub(in crate::engine) async fn is_wanted(engine: &Engine, sweep: &SweepId, round
 }
 
 /// Commands whose delivery never came.
-async fn comments(forge: &LocalForge, key: &Key, known: &PullState, events: &mut Vec<Keyed>) -> anyhow::Result<()> {
-    let (there, pull) = (forge.clone(), known.snapshot.pull.clone());
-    let thread = blocking(move || Ok(there.show(&pull)?)).await?.comments;
+async fn comments(forge: &Forge, key: &Key, known: &PullState, events: &mut Vec<Keyed>) -> Result<(), Failure> {
     // Once as many were heard as are remembered, what is older than those was heard too.
     let forgets = known.heard.len() >= COMMENTS_KEPT;
     let oldest_heard = known.heard.first().copied().filter(|_| forgets).unwrap_or(i64::MIN);
-    for comment in thread {
+    for said in forge.comments(&known.snapshot.pull).await? {
+        let Comment { comment, author, body, is_ours } = said;
         let unheard = comment.id >= oldest_heard && !known.heard.contains(&comment.id);
-        if unheard && comment.author != app_account() && !Command::parse_comment(&comment.body).is_empty() {
-            let Comment { id, created_at, author, body, .. } = comment;
-            let event = Event::CommentCreated { comment: CommentRef { id, created_at }, author, body };
-            events.push(Keyed { key: key.clone(), event });
+        if unheard && !is_ours && !Command::parse_comment(&body).is_empty() {
+            events.push(Keyed { key: key.clone(), event: Event::CommentCreated { comment, author, body } });
         }
     }
     Ok(())

@@ -44,7 +44,7 @@ pub(super) async fn locate(
         Ended::faults(Manifest::fault(&source.manifest, manifest_text, Part::Source, message, Some(hint.to_owned())))
     };
     let (git_dir, commit, path, pinned) = match manifest.source.clone() {
-        Source::Path(path) => (engine.outside().git_dir(&source.repository.name)?, source.commit.clone(), path, None),
+        Source::Path(path) => (engine.outside().git_dir(&source.repository)?, source.commit.clone(), path, None),
         Source::Repository { repo, reference, path } => {
             let Fetched { git_dir, pinned } = match fetch(engine, repo, reference, cancel).await? {
                 Ok(fetched) => fetched,

@@ -1,46 +1,36 @@
 //! Talking to the forge: comments, statuses, and who may say what.
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 
-use super::{Reports, blocking};
+use super::Reports;
 use crate::domain::command::Command;
 use crate::domain::event::{Event, Key, Keyed};
-use crate::domain::forge::{CommentRef, CommitState, Permission, User};
+use crate::domain::forge::{CommentRef, Permission, User};
 use crate::domain::ids::{CommitSha, PullRef, Repository};
-use crate::edge::forge::local::LocalForge;
+use crate::edge::forge::{Forge, Status};
 use crate::engine::{Engine, Failure};
 
-/// How a commit fares.
-pub(super) struct Status<'a> {
-    pub(super) repository: &'a Repository,
-    pub(super) commit: &'a CommitSha,
-    pub(super) context: &'a str,
-    pub(super) state: CommitState,
-    pub(super) description: &'a str,
-}
-
 /// Shows beside a commit how it fares. On a laptop there is nobody to show it to.
-pub(super) async fn set_status(engine: &Engine, status: Status<'_>) -> Reports {
-    let Some(forge) = engine.outside().forge().cloned() else { return Ok(Vec::new()) };
-    let (repository, commit) = (status.repository.clone(), status.commit.clone());
-    let (context, description, state) = (status.context.to_owned(), status.description.to_owned(), status.state);
-    blocking(move || Ok(forge.set_status(&repository, &commit, &context, state, &description)?)).await?;
+pub(super) async fn set_status(
+    engine: &Engine,
+    repository: &Repository,
+    commit: &CommitSha,
+    status: Status,
+) -> Reports {
+    let Some(forge) = engine.outside().forge() else { return Ok(Vec::new()) };
+    forge.set_status(repository, commit, status).await?;
     Ok(Vec::new())
 }
 
 /// Writes or rewrites the comment that carries `marker`.
 pub(super) async fn upsert_comment(engine: &Engine, pull: &PullRef, marker: &str, body: &str) -> Reports {
-    let forge = forge(engine)?;
-    let (pull, marker, body) = (pull.clone(), marker.to_owned(), body.to_owned());
-    blocking(move || Ok(forge.upsert_comment(&pull, &marker, &body)?)).await?;
+    forge(engine)?.upsert_comment(pull, marker, body).await?;
     Ok(Vec::new())
 }
 
 /// Writes a comment unless one with `marker` is there.
 pub(super) async fn post_comment(engine: &Engine, pull: &PullRef, marker: &str, body: &str) -> Reports {
-    let forge = forge(engine)?;
-    let (pull, marker, body) = (pull.clone(), marker.to_owned(), body.to_owned());
-    blocking(move || Ok(forge.post_comment_once(&pull, &marker, &body)?)).await?;
+    forge(engine)?.post_comment_once(pull, marker, body).await?;
     Ok(Vec::new())
 }
 
@@ -57,10 +47,9 @@ pub(super) struct Given<'a> {
 pub(super) async fn check_command(engine: &Engine, given: &Given<'_>) -> Reports {
     let Given { comment, nth, pull, command, author } = *given;
     let forge = forge(engine)?;
-    let (repository, user) = (pull.repository.clone(), author.clone());
-    let permission = blocking(move || Ok(forge.permission(&repository, &user)?))
-        .await
-        .with_context(|| format!("cannot look up what `{}` may do in `{}`", author.login, pull.repository.name))?;
+    let permission = forge.permission(&pull.repository, author).await?;
+    // The policy that holds is the one of this moment.
+    forge.fetch(&pull.repository).await?;
     let denied = match engine.policy(&pull.repository).await? {
         _ if permission < Permission::Write => {
             Some(format!("this needs write permission in `{}`", pull.repository.name))
@@ -73,10 +62,8 @@ pub(super) async fn check_command(engine: &Engine, given: &Given<'_>) -> Reports
     Ok(vec![Keyed { key: Key::Pull(pull.clone()), event }])
 }
 
-fn forge(engine: &Engine) -> Result<LocalForge, Failure> {
-    engine
-        .outside()
-        .forge()
-        .cloned()
-        .ok_or_else(|| Failure::Never(anyhow!("there is no forge here, so there are no pull requests")))
+/// The forge. Whoever acts on a pull request has one.
+pub(super) fn forge(engine: &Engine) -> Result<&Forge, Failure> {
+    let none = || Failure::Never(anyhow!("there is no forge here, so there are no pull requests"));
+    engine.outside().forge().ok_or_else(none)
 }

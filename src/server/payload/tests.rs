@@ -14,9 +14,9 @@ fn real(event: &str, action: &str) -> Value {
 }
 
 fn read(event: &str, body: &Value) -> Result<Keyed> {
-    let mut all = events(event, body.to_string().as_bytes())?;
-    assert_eq!(all.len(), 1);
-    Ok(all.remove(0))
+    let mut told = super::read(event, body.to_string().as_bytes())?;
+    assert_eq!(told.events.len(), 1);
+    Ok(told.events.remove(0))
 }
 
 fn reason(event: &str, body: &Value) -> String {
@@ -82,6 +82,12 @@ fn a_push_tells_what_moved() {
     assert_eq!(reason("push", &body), "the push moved nothing");
     body["before"] = json!("not a commit");
     assert!(reason("push", &body).contains("not a commit"));
+    body["after"] = json!("0".repeat(40));
+    body["before"] = json!("a".repeat(40));
+    body["head_commit"] = Value::Null;
+    body["deleted"] = json!(true);
+    let Event::PushReceived { after, .. } = read("push", &body).unwrap().event else { panic!() };
+    assert_eq!(after, None, "the branch was deleted");
     body["ref"] = json!("refs/notes/x");
     assert!(reason("push", &body).contains("neither a branch nor a tag"));
 }
@@ -127,13 +133,15 @@ fn actions_map_to_changes_and_others_are_ignored() {
         ("reopened", PullChange::Opened),
         ("synchronize", PullChange::Pushed),
         ("edited", PullChange::Edited),
+        ("ready_for_review", PullChange::Edited),
+        ("converted_to_draft", PullChange::Edited),
         ("closed", PullChange::Closed),
     ] {
         body["action"] = json!(action);
         let Event::PullChanged { change: read, .. } = read("pull_request", &body).unwrap().event else { panic!() };
         assert_eq!(read, change);
     }
-    for action in ["labeled", "converted_to_draft", "", "never heard of"] {
+    for action in ["labeled", "locked", "", "never heard of"] {
         body["action"] = json!(action);
         assert_eq!(reason("pull_request", &body), format!("nothing follows from `pull_request` `{action}`"));
     }
@@ -161,6 +169,75 @@ fn only_a_persons_own_new_comment_on_a_pull_request_counts() {
     assert!(changed(&|body| body["sender"]["id"] = json!(1)).contains("somebody else"));
     assert!(changed(&|body| body["sender"] = Value::Null).contains("nobody"));
     assert!(changed(&|body| body["comment"]["user"] = Value::Null).contains("nobody"));
+}
+
+fn meaning(event: &str, body: &Value) -> Option<Digest> {
+    super::read(event, body.to_string().as_bytes()).unwrap().meaning
+}
+
+#[test]
+fn two_hooks_that_tell_of_one_happening_mean_the_same() {
+    for (event, mut body, when) in [
+        ("push", real("push", ""), "/repository/pushed_at"),
+        ("pull_request", real("pull_request", "opened"), "/pull_request/updated_at"),
+        ("issue_comment", comment(), "/comment/created_at"),
+    ] {
+        let first = meaning(event, &body);
+        assert!(first.is_some(), "{event}");
+        body["installation"] = json!({ "id": 5 });
+        body["hook"] = json!({ "id": 6 });
+        assert_eq!(meaning(event, &body), first, "{event} by another hook");
+        *body.pointer_mut(when).unwrap() = json!("2030-01-01T00:00:00Z");
+        assert_ne!(meaning(event, &body), first, "{event} once more, later");
+        *body.pointer_mut(when).unwrap() = Value::Null;
+        assert_eq!(meaning(event, &body), None, "{event} at nobody knows when");
+    }
+    let mut body = real("pull_request", "opened");
+    let opened = meaning("pull_request", &body);
+    body["action"] = json!("synchronize");
+    assert_ne!(meaning("pull_request", &body), opened, "two changes of one second");
+}
+
+#[test]
+fn what_nothing_follows_from_is_told_with_what_it_is_about() {
+    let repository = || real("push", "")["repository"].clone();
+    let sha = "e".repeat(40);
+    for (event, body, told) in [
+        (
+            "check_run",
+            json!({ "action": "rerequested", "check_run": { "id": 4, "head_sha": sha }, "repository": repository() }),
+            format!("nothing follows from `check_run` `rerequested`: 4 of {sha} in Codertocat/Hello-World"),
+        ),
+        (
+            "check_run",
+            json!({ "action": "requested_action", "requested_action": { "identifier": "run" },
+                "check_run": { "id": 4, "head_sha": sha }, "repository": repository() }),
+            format!("nothing follows from `check_run` `requested_action` `run`: 4 of {sha} in Codertocat/Hello-World"),
+        ),
+        (
+            "installation",
+            json!({ "action": "suspend", "installation": { "id": 2, "account": { "id": 3, "login": "octo" } } }),
+            "nothing follows from `installation` `suspend`: 2 of `octo`".to_owned(),
+        ),
+        (
+            "installation",
+            json!({ "action": "deleted", "installation": { "id": 2, "account": null } }),
+            "nothing follows from `installation` `deleted`: 2".to_owned(),
+        ),
+        (
+            "repository",
+            json!({ "action": "renamed", "repository": repository() }),
+            "nothing follows from `repository` `renamed`: 186853002 is `Codertocat/Hello-World`".to_owned(),
+        ),
+        (
+            "deployment",
+            json!({ "deployment": { "id": 8, "environment": "pro\nduction" }, "repository": repository() }),
+            "nothing follows from `deployment`: 8 to `pro\\nduction` in Codertocat/Hello-World".to_owned(),
+        ),
+    ] {
+        assert_eq!(reason(event, &body), told);
+        assert!(reason(event, &json!({})).contains("the body is not that of"), "{event}");
+    }
 }
 
 #[test]
@@ -193,7 +270,7 @@ fn monstrous_json_is_ignored_and_never_overflows() {
     let with = |field: &str| format!("{{{field},{}", &good[1..]);
     // What is not needed is passed over, however odd it is.
     for field in [format!("\"x\":{deep}"), "\"x\":1e400".to_owned(), "\"x\":1,\"x\":2".to_owned()] {
-        assert!(events("push", with(&field).as_bytes()).is_ok(), "{}", &field[..20.min(field.len())]);
+        assert!(super::read("push", with(&field).as_bytes()).is_ok(), "{}", &field[..20.min(field.len())]);
     }
     for bad in [
         deep,
@@ -206,9 +283,9 @@ fn monstrous_json_is_ignored_and_never_overflows() {
         "null".to_owned(),
         String::new(),
     ] {
-        assert!(events("push", bad.as_bytes()).is_err(), "{}", bad.chars().take(60).collect::<String>());
+        assert!(super::read("push", bad.as_bytes()).is_err(), "{}", bad.chars().take(60).collect::<String>());
     }
-    assert!(events("push", b"\xff\xfe").is_err());
+    assert!(super::read("push", b"\xff\xfe").is_err());
 }
 
 #[test]

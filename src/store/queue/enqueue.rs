@@ -1,12 +1,15 @@
 //! Putting tasks in. Ids are given in the order of commits, so a smaller id was there earlier.
 
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::NewEffect;
 use crate::domain::event::{Event, Key, Keyed};
 use crate::domain::ids::Time;
 use crate::store::row::json;
 use crate::store::{Result, Store, take_ids};
+
+/// How many events does one statement insert? Many that come at once are rare, and each number is a statement of its own.
+const ROWS: usize = 16;
 
 impl Store {
     /// Keeps events for their keys.
@@ -47,21 +50,31 @@ pub(in crate::store) async fn events(connection: &mut AnyConnection, events: &[K
     if events.is_empty() {
         return Ok(());
     }
-    let first = take_ids(connection, "task", events.len()).await?;
-    for (id, keyed) in (first..).zip(events) {
-        sqlx::query(
-            "INSERT INTO tasks (id, kind, status, name, key, subject, lane, payload, not_before, created_at)
-             VALUES ($1, 'event', 'pending', $2, $3, '', '', $4, $5, $5)",
-        )
-        .bind(id)
-        .bind(keyed.event.name())
-        .bind(keyed.key.to_string())
-        .bind(json(keyed)?)
-        .bind(now.0)
-        .execute(&mut *connection)
-        .await?;
+    let mut id = take_ids(connection, "task", events.len()).await?;
+    for chunk in events.chunks(ROWS) {
+        let statement = format!(
+            "INSERT INTO tasks
+                 (not_before, created_at, kind, status, subject, lane, id, name, key, payload)
+             VALUES {}",
+            rows_of_events(chunk.len())
+        );
+        let mut query = sqlx::query(AssertSqlSafe(statement)).bind(now.0);
+        for keyed in chunk {
+            query = query.bind(id).bind(keyed.event.name()).bind(keyed.key.to_string()).bind(json(keyed)?);
+            id += 1;
+        }
+        query.execute(&mut *connection).await?;
     }
     Ok(())
+}
+
+/// The values of so many events: `$1` is the moment, each has an id, a name, a key and a payload of its own.
+fn rows_of_events(count: usize) -> String {
+    let row = |at: usize| {
+        let [id, name, key, payload] = [2, 3, 4, 5].map(|own| at * 4 + own);
+        format!("($1, $1, 'event', 'pending', '', '', ${id}, ${name}, ${key}, ${payload})")
+    };
+    (0..count).map(row).collect::<Vec<_>>().join(", ")
 }
 
 /// Inserts effects in their order; one with a coalescing key takes the place of the waiting one with that key.

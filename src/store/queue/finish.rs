@@ -7,6 +7,7 @@ use super::{CommitDecision, Lease, NewState, enqueue};
 use crate::domain::event::{Event, Keyed};
 use crate::domain::ids::Time;
 use crate::store::row::{Cells, cut, storable};
+use crate::store::totals::{self, Total};
 use crate::store::{Result, Store, StoreError};
 
 /// How much of an event is kept in the log, in bytes? Enough to see what it said; progress reports with log tails of
@@ -54,9 +55,13 @@ impl Store {
     /// [`StoreError::LeaseLost`] when the effect has been taken by another worker since; then nothing is changed.
     pub async fn finish_effect(&self, lease: &Lease, events: &[Keyed], now: Time) -> Result<()> {
         let mut transaction = self.write().await?;
-        prove(&mut transaction, lease).await?;
+        let task = prove(&mut transaction, lease).await?;
         remove(&mut transaction, lease).await?;
         enqueue::events(&mut transaction, events, now).await?;
+        totals::add(&mut transaction, Total::Effect, &task.text("name")?, "done").await?;
+        for outcome in events.iter().filter_map(|keyed| keyed.event.build_outcome()) {
+            totals::add(&mut transaction, Total::Build, "", outcome).await?;
+        }
         transaction.commit().await?;
         Ok(())
     }
@@ -92,6 +97,8 @@ impl Store {
             }
         }
         enqueue::events(&mut transaction, events, now).await?;
+        let result = if retry_at.is_some() { "retried" } else { "failed" };
+        totals::add(&mut transaction, Total::Effect, &task.text("name")?, result).await?;
         transaction.commit().await?;
         Ok(())
     }

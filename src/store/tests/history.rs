@@ -1,21 +1,25 @@
 use super::{Database, LEASE, NOW, at, claim_quick, comment, decide_effects, event, now, on_every_database, owner};
+use crate::domain::event::Keyed;
 use crate::domain::ids::{Digest, Time};
+use crate::store::Store;
 use crate::store::deliveries::{Accepted, NewDelivery};
 use crate::store::queue::NewEffect;
 
 on_every_database!(only_what_is_old_and_over_is_forgotten, a_clock_that_was_set_back_keeps_nothing_waiting,);
 
-fn delivery(id: &str, received_at: Time) -> NewDelivery {
-    NewDelivery { id: id.to_owned(), event: "push".to_owned(), body_digest: Digest::of(id), received_at }
+async fn accept(store: &Store, id: &str, events: Vec<Keyed>, received_at: Time) -> Accepted {
+    let (id, body_digest) = (id.to_owned(), Digest::of(id));
+    let delivery = NewDelivery { id, event: "push".to_owned(), body_digest, meaning: None, events, received_at };
+    store.accept_deliveries(&[delivery], received_at).await.unwrap()[0]
 }
 
 async fn only_what_is_old_and_over_is_forgotten(database: &Database) {
     let store = &database.store;
-    store.accept_delivery(&delivery("old", NOW), &[event(1, "old")], NOW).await.unwrap();
+    accept(store, "old", vec![event(1, "old")], NOW).await;
     decide_effects(store, vec![now(comment("failed")), now(comment("waiting"))], NOW).await;
     let failed = claim_quick(store, NOW).await.remove(0);
     store.fail_effect(&failed.lease, "no", None, &[], NOW).await.unwrap();
-    store.accept_delivery(&delivery("new", at(100)), &[], at(100)).await.unwrap();
+    accept(store, "new", vec![], at(100)).await;
     let before = store.pending(at(100)).await.unwrap();
 
     assert_eq!(store.forget(NOW).await.unwrap(), 0, "nothing is from before that");
@@ -24,9 +28,8 @@ async fn only_what_is_old_and_over_is_forgotten(database: &Database) {
     let after = store.pending(at(100)).await.unwrap();
     assert_eq!((after.events, after.effects, after.leased), (before.events, before.effects, before.leased));
     assert_eq!((before.failed, after.failed), (1, 0));
-    let again = |id, time| async move { store.accept_delivery(&delivery(id, time), &[], time).await.unwrap() };
-    assert_eq!(again("new", at(100)).await, Accepted::Repeated);
-    assert_eq!(again("old", at(100)).await, Accepted::New);
+    assert_eq!(accept(store, "new", vec![], at(100)).await, Accepted::Repeated);
+    assert_eq!(accept(store, "old", vec![], at(100)).await, Accepted::New);
 }
 
 async fn a_clock_that_was_set_back_keeps_nothing_waiting(database: &Database) {

@@ -8,6 +8,7 @@ mod opening;
 mod registry;
 mod replicas;
 mod runs;
+mod totals;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;

@@ -16,7 +16,7 @@ async fn many_can_open_a_new_database_at_once(database: &Database) {
         })
         .collect();
     for opening in openings {
-        opening.await.unwrap().unwrap().ping().await.unwrap();
+        opening.await.unwrap().unwrap().check_ready().await.unwrap();
     }
 }
 

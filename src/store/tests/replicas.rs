@@ -161,7 +161,14 @@ fn with_postgres(arguments: &[&str]) -> String {
 
 fn delivery(key: u64, number: u64) -> NewDelivery {
     let id = format!("{key}-{number}");
-    NewDelivery { body_digest: Digest::of(id.as_bytes()), id, event: "push".to_owned(), received_at: NOW }
+    NewDelivery {
+        body_digest: Digest::of(id.as_bytes()),
+        id,
+        event: "push".to_owned(),
+        meaning: None,
+        events: vec![numbered(key, number)],
+        received_at: NOW,
+    }
 }
 
 /// Deliveries come in and are decided on two handles while the server is stopped, twice, in the middle of it.
@@ -179,8 +186,8 @@ async fn a_server_that_stops_and_starts_under_load_loses_and_repeats_nothing() {
                 for number in 0..EVENTS {
                     // As a forge does that was answered 5xx: the same delivery once more.
                     loop {
-                        let tasks = [numbered(key, number)];
-                        match store.accept_delivery(&delivery(key, number), &tasks, moment(began)).await {
+                        let deliveries = [delivery(key, number)];
+                        match store.accept_deliveries(&deliveries, moment(began)).await.map(|answers| answers[0]) {
                             Ok(Accepted::New | Accepted::Repeated) => break,
                             Ok(Accepted::Conflicting) => panic!("{key}-{number} conflicts"),
                             Err(StoreError::Unavailable(_)) => refused += 1,
@@ -222,7 +229,7 @@ async fn a_server_that_stops_and_starts_under_load_loses_and_repeats_nothing() {
         server.stop();
         let (asked, owner) = (Instant::now(), owner());
         let answers = tokio::join!(
-            handles[0].ping(),
+            handles[0].check_ready(),
             handles[0].claim_event(&owner, NOW, LEASE),
             handles[1].release_leases(Leases::Of(&owner)),
         );
@@ -231,7 +238,7 @@ async fn a_server_that_stops_and_starts_under_load_loses_and_repeats_nothing() {
         assert!(matches!(answers.2, Err(StoreError::Unavailable(_))), "{:?}", answers.2);
         assert!(asked.elapsed() < Duration::from_secs(8), "before whoever sends a webhook gives up");
         server.start_again();
-        handles[0].ping().await.unwrap();
+        handles[0].check_ready().await.unwrap();
     }
     let mut refused = 0;
     for sender in senders {

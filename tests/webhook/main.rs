@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it finds a fault")]
 
+mod octokit;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,7 +17,7 @@ use modelship::domain::sweep::state::SweepReport;
 use modelship::domain::version::Version;
 use modelship::edge::forge::local::signature;
 use modelship::server::{
-    Accepted, AllowedRepositories, Delivery, Inbox, Limits, ModelEntry, Registry, ServerContext, SweepEntry,
+    Accepted, AllowedRepositories, Delivery, Figures, Inbox, Limits, ModelEntry, Registry, ServerContext, SweepEntry,
     Unavailable, WebhookSecrets, serve,
 };
 use reqwest::{RequestBuilder, StatusCode};
@@ -82,6 +84,9 @@ impl Inbox for World {
 impl Registry for World {
     fn ready(&self) -> BoxFuture<'_, Result<(), Unavailable>> {
         self.answer(())
+    }
+    fn figures(&self) -> BoxFuture<'_, Result<Figures, Unavailable>> {
+        self.answer(Figures::default())
     }
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelEntry>, Unavailable>> {
         let model = ModelName::parse("urban/simple-tax").unwrap();
@@ -498,6 +503,45 @@ async fn shutting_down_lets_open_requests_end() {
     assert!(until_closed(stream).await.0.starts_with("HTTP/1.1 202"));
     tokio::time::timeout(Duration::from_secs(5), &mut server.done).await.unwrap().unwrap();
     assert_eq!(server.kept(), 1);
+}
+
+#[tokio::test]
+async fn deliveries_are_counted_by_what_became_of_them() {
+    let limits = Limits { database: Duration::from_millis(300), ..Limits::default() };
+    let server = Server::with(limits, AllowedRepositories::Any).await;
+    let body = push(7, 'a');
+    assert_eq!(status(server.request("push", &body)).await, 202);
+    for _ in 0..2 {
+        assert_eq!(told(server.request("push", &body)).await.1, "repeated");
+    }
+    assert_eq!(status(server.request("push", &push(7, 'b'))).await, 409);
+    assert_eq!(status(server.request("ping", b"{}")).await, 200);
+    assert_eq!(status(server.request("star", b"{}")).await, 200);
+    assert_eq!(status(server.request("push", b"{}")).await, 200);
+    assert_eq!(status(server.unsigned("push", &body)).await, 401);
+    assert_eq!(status(server.request("push", &body).header("x-github-delivery", GUID)).await, 400);
+    server.set(Database::Down);
+    assert_eq!(status(server.request("push", &body)).await, 503);
+    assert_eq!(server.get("/metrics").await.0, 503, "what the database knows is not made up");
+    server.set(Database::Well);
+
+    let answer = server.client.get(format!("http://{}/metrics", server.address)).send().await.unwrap();
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!((answer.status().as_u16(), answer.headers()["content-type"].to_str().unwrap()), (200, kind));
+    let text = answer.text().await.unwrap();
+    let mut counted: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("modelship_deliveries_total")).collect();
+    counted.sort_unstable();
+    assert_eq!(
+        counted,
+        [
+            "{result=\"accepted\"} 1",
+            "{result=\"conflicting\"} 1",
+            "{result=\"failed\"} 1",
+            "{result=\"ignored\"} 3",
+            "{result=\"refused\"} 2",
+            "{result=\"repeated\"} 2",
+        ]
+    );
 }
 
 #[tokio::test]

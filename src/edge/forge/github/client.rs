@@ -1,0 +1,296 @@
+//! One client for all that is asked of GitHub.
+//!
+//! What may be repeated is repeated by the queue, never here: after an answer that was lost nobody knows whether a POST
+//! was done, so whoever posts looks first. The client keeps to GitHub's limits instead of running into them: so many
+//! requests at once, a second between two that write, and none at all while GitHub asks us to wait. An answer that did
+//! not change costs nothing of the limit, as it is asked for by its `ETag`.
+//!
+//! Source: <https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api>
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, anyhow};
+use http::header::{ACCEPT, AUTHORIZATION, ETAG, HeaderName, IF_NONE_MATCH, RETRY_AFTER};
+use http::{HeaderMap, Method, Request, StatusCode};
+use octocrab::{OctoBody, Octocrab};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::edge::forge::ForgeError;
+
+/// How many requests may be under way? GitHub allows a hundred, of which an instance should not take all.
+const AT_ONCE: usize = 16;
+
+/// How long between two requests that write?
+const BETWEEN_WRITES: Duration = Duration::from_secs(1);
+
+/// How long to wait when GitHub asks us to and does not say how long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The longest that we wait on its word before we ask again.
+const MOST_PATIENCE: Duration = Duration::from_secs(3600);
+
+/// How many answers are kept for the next time, and how large may one be?
+const KEPT_ANSWERS: usize = 256;
+const KEPT_BYTES: usize = 256 * 1024;
+
+/// The largest answer that is read, in bytes.
+const MOST_BYTES: usize = 32 * 1024 * 1024;
+
+/// The version of the API that is spoken.
+const API_VERSION: &str = "2022-11-28";
+
+/// The client.
+pub(super) struct Client {
+    http: Octocrab,
+    between_writes: Duration,
+    at_once: Semaphore,
+    last_write: tokio::sync::Mutex<Option<Instant>>,
+    limit: Mutex<Limit>,
+    answers: Mutex<HashMap<String, Arc<Kept>>>,
+}
+
+/// What GitHub said of its limits last.
+#[derive(Debug, Clone, Copy, Default)]
+struct Limit {
+    /// No request before.
+    until: Option<Instant>,
+    /// How many requests are left until the limit begins anew.
+    remaining: Option<u64>,
+}
+
+struct Kept {
+    etag: String,
+    body: Vec<u8>,
+}
+
+/// An answer that is no error.
+pub(super) struct Answer {
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as what it should be.
+    pub(super) fn json<T: DeserializeOwned>(&self, asked: &str) -> Result<T, ForgeError> {
+        // A body that was cut off or is a page for people comes from a proxy that fails, and not from GitHub.
+        serde_json::from_slice(&self.body)
+            .with_context(|| format!("GitHub's answer to `{asked}` is not what it should be"))
+            .map_err(ForgeError::Later)
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client of the API at `api`, such as `https://api.github.com`.
+    pub(super) fn new(api: &str, between_writes: Option<Duration>) -> anyhow::Result<Self> {
+        let patience = Some(Duration::from_secs(30));
+        let http = Octocrab::builder()
+            .base_uri(api)
+            .with_context(|| format!("`{api}` is no address of an API such as `https://api.github.com`"))?
+            .add_header(ACCEPT, "application/vnd.github+json".to_owned())
+            .add_header(HeaderName::from_static("x-github-api-version"), API_VERSION.to_owned())
+            .set_connect_timeout(Some(Duration::from_secs(10)))
+            .set_read_timeout(patience)
+            .set_write_timeout(patience)
+            .build()
+            .context("cannot make a client for GitHub")?;
+        Ok(Self {
+            http,
+            between_writes: between_writes.unwrap_or(BETWEEN_WRITES),
+            at_once: Semaphore::new(AT_ONCE),
+            last_write: tokio::sync::Mutex::new(None),
+            limit: Mutex::default(),
+            answers: Mutex::default(),
+        })
+    }
+
+    /// How many requests are left, as GitHub said last.
+    pub(super) fn remaining(&self) -> Option<u64> {
+        self.limit.lock().unwrap_or_else(PoisonError::into_inner).remaining
+    }
+
+    /// Asks for `route`.
+    pub(super) async fn get(&self, token: &SecretString, route: &str) -> Result<Answer, ForgeError> {
+        let _turn = self.turn().await?;
+        // Another token may see something else.
+        let name = format!("{} {route}", crate::domain::ids::Digest::of(token.expose_secret()).short());
+        let kept = self.answers.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        let mut request = Request::builder();
+        if let Some(kept) = &kept {
+            request = request.header(IF_NONE_MATCH, &kept.etag);
+        }
+        let told = self.exchange(request.method(Method::GET), Some(token), route, None).await?;
+        if let (StatusCode::NOT_MODIFIED, Some(kept)) = (told.status, kept) {
+            return Ok(Answer { body: kept.body.clone() });
+        }
+        let etag = told.headers.get(ETAG).and_then(|etag| etag.to_str().ok()).map(str::to_owned);
+        let answer = self.judge(told, &Method::GET, route)?;
+        if let Some(etag) = etag.filter(|_| answer.body.len() <= KEPT_BYTES) {
+            let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+            if answers.len() >= KEPT_ANSWERS {
+                answers.clear();
+            }
+            answers.insert(name, Arc::new(Kept { etag, body: answer.body.clone() }));
+        }
+        Ok(answer)
+    }
+
+    /// Asks for something to be done, after a pause since the last time.
+    pub(super) async fn write<'a>(
+        &self,
+        token: impl Into<Option<&'a SecretString>>,
+        method: Method,
+        route: &str,
+        body: &serde_json::Value,
+    ) -> Result<Answer, ForgeError> {
+        let mut last = self.last_write.lock().await;
+        if let Some(last) = *last {
+            tokio::time::sleep_until(last + self.between_writes).await;
+        }
+        let _turn = self.turn().await?;
+        let told = self.exchange(Request::builder().method(method.clone()), token.into(), route, Some(body)).await;
+        *last = Some(Instant::now());
+        self.judge(told?, &method, route)
+    }
+
+    /// Waits for one of the places, unless GitHub asked us to wait longer than anybody here wants to.
+    async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, ForgeError> {
+        let turn = self.at_once.acquire().await.context("the client is closed").map_err(ForgeError::Later)?;
+        let until = self.limit.lock().unwrap_or_else(PoisonError::into_inner).until;
+        match until.and_then(|until| until.checked_duration_since(Instant::now())) {
+            None => Ok(turn),
+            Some(left) => Err(ForgeError::Later(anyhow!(
+                "GitHub asked us to wait for another {}",
+                humantime::format_duration(Duration::from_secs(left.as_secs() + 1))
+            ))),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: http::request::Builder,
+        token: Option<&SecretString>,
+        route: &str,
+        body: Option<&serde_json::Value>,
+    ) -> Result<Told, ForgeError> {
+        let sent = async {
+            let mut request = request.uri(route);
+            if let Some(token) = token {
+                // Whatever form a token has: it is a header's value and nothing else.
+                let mut bearer = http::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+                    .context("the token cannot be sent")?;
+                bearer.set_sensitive(true);
+                request = request.header(AUTHORIZATION, bearer);
+            }
+            let request: Request<OctoBody> =
+                self.http.build_request(request, body).context("cannot make the request")?;
+            let answer = self.http.execute(request).await.context("GitHub does not answer")?;
+            let (parts, body) = answer.into_parts();
+            let body = http_body_util::Limited::new(body, MOST_BYTES);
+            let body = http_body_util::BodyExt::collect(body)
+                .await
+                .map_err(|error| anyhow!("GitHub's answer broke off: {error}"))?
+                .to_bytes();
+            anyhow::Ok(Told { status: parts.status, headers: parts.headers, body: body.to_vec() })
+        };
+        let told = sent.await.with_context(|| format!("cannot ask GitHub for `{route}`")).map_err(ForgeError::Later)?;
+        self.note(&told);
+        Ok(told)
+    }
+
+    /// Keeps what the answer says of limits.
+    fn note(&self, told: &Told) {
+        let number = |name: &str| told.headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
+        let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(remaining) = number("x-ratelimit-remaining") {
+            limit.remaining = Some(remaining);
+        }
+        let wait = if told.is_limited() {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            let after = number(RETRY_AFTER.as_str());
+            let reset = number("x-ratelimit-reset").filter(|_| limit.remaining == Some(0));
+            let seconds = after.or(reset.map(|reset| reset.saturating_sub(now) + 1));
+            Some(seconds.map_or(PATIENCE, Duration::from_secs).min(MOST_PATIENCE))
+        } else {
+            None
+        };
+        if let Some(wait) = wait {
+            tracing::warn!(seconds = wait.as_secs(), "GitHub asks us to wait");
+            let until = Instant::now() + wait;
+            limit.until = Some(limit.until.map_or(until, |before| before.max(until)));
+        }
+    }
+
+    fn judge(&self, told: Told, method: &Method, route: &str) -> Result<Answer, ForgeError> {
+        if told.status.is_success() {
+            return Ok(Answer { body: told.body });
+        }
+        #[derive(serde::Deserialize)]
+        struct Said {
+            message: String,
+        }
+        let said = serde_json::from_slice::<Said>(&told.body).map(|said| said.message);
+        let said: String = said.unwrap_or_else(|_| "without saying why".to_owned()).chars().take(300).collect();
+        let text = format!("GitHub answers {} to `{method} {route}`: {said}", told.status.as_u16());
+        let error = anyhow::Error::new(Refused(told.status)).context(text);
+        // 401 ends with a new token, 409 is somebody else at work, a moved repository is found again by its number.
+        let may_change = matches!(
+            told.status,
+            StatusCode::UNAUTHORIZED
+                | StatusCode::REQUEST_TIMEOUT
+                | StatusCode::CONFLICT
+                | StatusCode::TOO_MANY_REQUESTS
+        ) || told.status.is_redirection();
+        if told.status.is_server_error() || may_change || told.is_limited() {
+            return Err(ForgeError::Later(error));
+        }
+        Err(ForgeError::Never(error))
+    }
+}
+
+/// With which status GitHub refused something. Found in the chain of a [`ForgeError`].
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("status {0}")]
+struct Refused(StatusCode);
+
+/// The status with which GitHub refused, if it answered.
+pub(super) fn status_of(error: &ForgeError) -> Option<StatusCode> {
+    let (ForgeError::Later(error) | ForgeError::Never(error)) = error;
+    error.downcast_ref::<Refused>().map(|refused| refused.0)
+}
+
+/// Whether GitHub said that there is no such thing (any more).
+pub(super) fn is_gone(error: &ForgeError) -> bool {
+    matches!(status_of(error), Some(StatusCode::NOT_FOUND | StatusCode::GONE))
+}
+
+struct Told {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Told {
+    /// Whether it means that we ask too much: by its status, its headers or, for the secondary limit, its words alone.
+    fn is_limited(&self) -> bool {
+        let has = |name: &str, value: &str| self.headers.get(name).is_some_and(|found| found == value);
+        match self.status {
+            StatusCode::TOO_MANY_REQUESTS => true,
+            StatusCode::FORBIDDEN => {
+                self.headers.contains_key(RETRY_AFTER)
+                    || has("x-ratelimit-remaining", "0")
+                    || String::from_utf8_lossy(&self.body).to_ascii_lowercase().contains("rate limit")
+            }
+            _ => false,
+        }
+    }
+}

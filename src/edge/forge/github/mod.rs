@@ -1,0 +1,288 @@
+//! GitHub, as an App or with a token.
+//!
+//! Nothing is posted twice: a comment is looked for before it is written, by our marker and among our own comments
+//! only, so an answer that was lost costs one more look. What is known of a repository comes from its git, fetched into
+//! a mirror of our own; the API tells what git does not know: pull requests, people, comments.
+
+mod answers;
+mod client;
+mod comments;
+mod deliveries;
+pub mod manifest;
+mod reach;
+mod tokens;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
+use http::Method;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::json;
+use tokio::time::Instant;
+
+use self::answers::{Account, OwnApp, PermissionAnswer, Pull, RepositoryAnswer};
+use self::client::{Client, is_gone};
+use self::comments::Written;
+use self::reach::Holder;
+use self::tokens::Tokens;
+use super::{ForgeError, References, Status};
+use crate::domain::forge::{CommitState, Permission, PullSnapshot, User};
+use crate::domain::ids::{CommitSha, InvalidId, PullRef, Repository};
+use crate::edge::source::Source;
+use crate::edge::source::remote::Remotes;
+use crate::runner::supervise::Stop;
+
+pub use self::tokens::{Login, PERMISSIONS};
+
+type Result<T> = std::result::Result<T, ForgeError>;
+
+/// Longest description of a status, in characters.
+const MOST_DESCRIPTION: usize = 140;
+
+/// How many things one page of a list has.
+const PAGE: usize = 100;
+
+/// The events that a delivery is asked for again for.
+const EVENTS: &[&str] = &["push", "pull_request", "issue_comment"];
+
+/// How GitHub is reached.
+#[derive(Debug, Clone)]
+pub struct GitHubSettings {
+    /// The API's address, such as `https://api.github.com`.
+    pub api: String,
+    /// Where repositories are fetched from: `https://github.com`.
+    pub git: String,
+    /// Who we are.
+    pub login: Login,
+    /// Repositories that count, by number; empty for all that the App is installed in.
+    pub repositories: Vec<i64>,
+    /// The directory of mirrors.
+    pub mirrors: PathBuf,
+    /// How long between two requests that write; GitHub asks for a second.
+    pub between_writes: Option<Duration>,
+}
+
+/// GitHub.
+#[derive(Debug)]
+pub struct GitHub {
+    settings: GitHubSettings,
+    client: Client,
+    tokens: Tokens,
+    remotes: Arc<Remotes>,
+    /// How repositories are reached, by number.
+    holders: Mutex<HashMap<i64, Holder>>,
+    /// Our comments, by pull request and marker: where they are and what they say.
+    written: Mutex<HashMap<(PullRef, String), Written>>,
+    /// Which deliveries were asked for again, and when.
+    asked: Mutex<HashMap<String, Instant>>,
+    /// Our own account's number, when we have a token.
+    own_account: tokio::sync::OnceCell<i64>,
+}
+
+impl GitHub {
+    /// Gets ready to talk to GitHub. `remotes` fetches its repositories.
+    ///
+    /// # Errors
+    /// When an address makes no sense.
+    pub fn new(settings: GitHubSettings, remotes: Arc<Remotes>) -> anyhow::Result<Self> {
+        Ok(Self {
+            client: Client::new(&settings.api, settings.between_writes)?,
+            tokens: Tokens::new(settings.login.clone()),
+            remotes,
+            holders: Mutex::default(),
+            written: Mutex::default(),
+            asked: Mutex::default(),
+            own_account: tokio::sync::OnceCell::new(),
+            settings,
+        })
+    }
+
+    /// How many requests GitHub still takes in this hour, as it said last.
+    #[must_use]
+    pub fn budget_left(&self) -> Option<u64> {
+        self.client.remaining()
+    }
+
+    /// Every repository that we work for.
+    ///
+    /// # Errors
+    /// When GitHub does not answer.
+    pub async fn repositories(&self) -> Result<Vec<Repository>> {
+        let answers = self.held().await?;
+        let listed = &self.settings.repositories;
+        let mut repositories = Vec::new();
+        for answer in answers {
+            let wanted = listed.is_empty() || listed.contains(&answer.id);
+            // Nothing can be written to an archived one, not even a comment.
+            if !wanted || answer.archived || answer.disabled {
+                continue;
+            }
+            match answer.repository() {
+                Ok(repository) => repositories.push(repository),
+                Err(error) => tracing::warn!(error = %error, "a repository is left out"),
+            }
+        }
+        repositories.sort_unstable();
+        Ok(repositories)
+    }
+
+    /// The mirror of the repository. It is found by number, so a rename keeps it.
+    #[must_use]
+    pub fn git_dir(&self, repository: &Repository) -> PathBuf {
+        self.settings.mirrors.join(format!("{}.git", repository.id))
+    }
+
+    /// Brings the mirror to what the repository is now.
+    ///
+    /// # Errors
+    /// When GitHub does not answer.
+    pub async fn fetch(&self, repository: &Repository) -> Result<References> {
+        let now: RepositoryAnswer = self.get(repository, "").await?;
+        if now.id != repository.id {
+            let error = anyhow!("`{}` is another repository now (number {})", now.full_name, now.id);
+            self.holders.lock().unwrap_or_else(PoisonError::into_inner).remove(&repository.id);
+            return Err(ForgeError::Later(error));
+        }
+        let default_branch = now.default_branch.clone().unwrap_or_else(|| "main".to_owned());
+        let token = self.reach(repository).await?.token;
+        let head_branch = default_branch.clone();
+        let url = format!("{}/{}.git", self.settings.git.trim_end_matches('/'), now.full_name);
+        let (git_dir, remotes) = (self.git_dir(repository), Arc::clone(&self.remotes));
+        let fetched = tokio::task::spawn_blocking(move || {
+            remotes.mirror(&url, &git_dir, Some(&credentials(&token)), &Stop::new()?)?;
+            let source = Source::open(&git_dir)?;
+            // What the policy says is read from there.
+            source.set_head_branch(&head_branch)?;
+            let branches = source.branches()?.into_iter().map(|(name, commit)| (format!("refs/heads/{name}"), commit));
+            let tags = source.tags()?.into_iter().map(|(name, commit)| (format!("refs/tags/{name}"), commit));
+            anyhow::Ok(branches.chain(tags).collect::<BTreeMap<_, _>>())
+        });
+        let heads = fetched.await.context("fetching panicked").and_then(|fetched| fetched);
+        let heads = heads.with_context(|| format!("cannot fetch `{}`", repository.name)).map_err(ForgeError::Later)?;
+        Ok(References { heads, default_branch })
+    }
+
+    /// The pull request as it is now.
+    ///
+    /// # Errors
+    /// [`ForgeError::Never`] when there is none.
+    pub async fn pull(&self, pull: &PullRef) -> Result<PullSnapshot> {
+        let found: Pull = self.get(&pull.repository, &format!("/pulls/{}", pull.number)).await?;
+        found.snapshot(&pull.repository).map_err(strange)
+    }
+
+    /// The open pull requests, and of the others the hundred that changed last, oldest first.
+    ///
+    /// # Errors
+    /// When GitHub does not answer.
+    pub async fn pulls(&self, repository: &Repository) -> Result<Vec<PullSnapshot>> {
+        let mut found: Vec<Pull> = self.all(repository, "/pulls?state=open").await?;
+        let newest = format!("/pulls?state=closed&sort=updated&direction=desc&per_page={PAGE}");
+        found.extend(self.get::<Vec<Pull>>(repository, &newest).await?);
+        let mut pulls = BTreeMap::new();
+        for pull in found {
+            let snapshot = pull.snapshot(repository).map_err(strange)?;
+            pulls.insert(snapshot.pull.number, snapshot);
+        }
+        Ok(pulls.into_values().collect())
+    }
+
+    /// What the account with `user`'s number may do in the repository, now.
+    ///
+    /// # Errors
+    /// When GitHub does not answer.
+    pub async fn permission(&self, repository: &Repository, user: &User) -> Result<Permission> {
+        // The route takes a name, and a name can change hands: it is asked for by number first, and looked at after.
+        let reach = self.reach(repository).await?;
+        let route = format!("/user/{}", user.id);
+        let account: Account = match self.client.get(&reach.token, &route).await {
+            Err(error) if is_gone(&error) => return Ok(Permission::None),
+            answer => answer?.json(&route)?,
+        };
+        let route = format!("/collaborators/{}/permission", account.login);
+        let answer: PermissionAnswer = match self.get(repository, &route).await {
+            Err(error) if is_gone(&error) => return Ok(Permission::None),
+            answer => answer?,
+        };
+        if answer.user.is_none_or(|found| found.id != user.id) {
+            return Ok(Permission::None);
+        }
+        // The older names, of which GitHub maps `maintain` to `write` and `triage` to `read`.
+        Ok(match answer.permission.as_str() {
+            "admin" => Permission::Admin,
+            "write" => Permission::Write,
+            "read" => Permission::Read,
+            _ => Permission::None,
+        })
+    }
+
+    /// Shows beside the commit how it fares.
+    ///
+    /// # Errors
+    /// [`ForgeError::Never`] when the commit is not there.
+    pub async fn set_status(&self, repository: &Repository, commit: &CommitSha, status: &Status) -> Result<()> {
+        let state = match status.state {
+            CommitState::Pending => "pending",
+            CommitState::Success => "success",
+            CommitState::Failure => "failure",
+            CommitState::Error => "error",
+        };
+        let description = cut(&status.description);
+        let route = format!("/statuses/{commit}");
+        let body = json!({ "state": state, "context": status.context, "description": description });
+        self.write(repository, Method::POST, &route, &body).await.map(drop)
+    }
+
+    /// Who we are on GitHub, and what we lack there. For whoever sets this instance up.
+    ///
+    /// # Errors
+    /// When GitHub does not answer or does not know us.
+    pub async fn standing(&self) -> Result<Standing> {
+        let app = match self.tokens.login() {
+            Login::Token(token) => {
+                let account: Account = self.client.get(token, "/user").await?.json("/user")?;
+                return Ok(Standing { name: account.login, missing: Vec::new() });
+            }
+            Login::App { .. } => self.tokens.app()?,
+        };
+        let own: OwnApp = self.client.get(&app, "/app").await?.json("/app")?;
+        let lacks = |(name, level): &&(&str, &str)| {
+            let granted = own.permissions.get(*name).map(String::as_str);
+            !(granted == Some(*level) || granted == Some("admin") || (*level == "read" && granted == Some("write")))
+        };
+        let missing = PERMISSIONS.iter().filter(lacks).map(|(name, level)| format!("{name}: {level}")).collect();
+        Ok(Standing { name: own.slug.unwrap_or(own.name), missing })
+    }
+}
+
+/// Who we are on GitHub.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The App's or the account's name.
+    pub name: String,
+    /// Permissions that the App needs and does not ask for, as `issues: write`.
+    pub missing: Vec<String>,
+}
+
+fn cut(description: &str) -> String {
+    if description.chars().count() <= MOST_DESCRIPTION {
+        return description.to_owned();
+    }
+    let mut text: String = description.chars().take(MOST_DESCRIPTION - 1).collect();
+    text.push('…');
+    text
+}
+
+/// What `git` says of us to GitHub, as a header.
+fn credentials(token: &SecretString) -> SecretString {
+    let login = BASE64_STANDARD.encode(format!("x-access-token:{}", token.expose_secret()));
+    SecretString::from(format!("Authorization: Basic {login}"))
+}
+
+fn strange(error: InvalidId) -> ForgeError {
+    ForgeError::Never(anyhow::Error::new(error).context("GitHub names something as nothing is named here"))
+}

@@ -1,0 +1,165 @@
+//! How a repository is reached: by which name and with whose token.
+
+use std::sync::{Arc, PoisonError};
+
+use anyhow::anyhow;
+use http::{Method, StatusCode};
+use secrecy::SecretString;
+use serde::de::DeserializeOwned;
+
+use super::answers::{Installation, InstallationRepositories, RepositoryAnswer};
+use super::client::{Answer, status_of};
+use super::tokens::Login;
+use super::{GitHub, PAGE, Result};
+use crate::domain::ids::Repository;
+use crate::edge::forge::ForgeError;
+
+/// Most pages of a list that are read.
+const MOST_PAGES: usize = 100;
+
+/// How a repository is reached.
+#[derive(Debug, Clone)]
+pub(super) struct Holder {
+    /// The App's installation that holds it; none with a token.
+    installation: Option<i64>,
+    /// What it is called now.
+    name: String,
+}
+
+/// How a repository is reached at this moment.
+pub(super) struct Reach {
+    pub(super) token: Arc<SecretString>,
+    pub(super) base: String,
+}
+
+/// Whether a status means that a repository is not where it was, or that our token is no longer good for it.
+fn means_lost(status: StatusCode) -> bool {
+    status.is_redirection() || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND)
+}
+
+impl GitHub {
+    /// What we can reach: what all installations of the App hold, or what the token's owner may work on.
+    pub(super) async fn held(&self) -> Result<Vec<RepositoryAnswer>> {
+        if let Login::Token(token) = self.tokens.login() {
+            let all = self.pages(token, "/user/repos", |answer, route| answer.json(route)).await?;
+            self.note_holders(None, &all);
+            return Ok(all);
+        }
+        let app = self.tokens.app()?;
+        let installations: Vec<Installation> =
+            self.pages(&app, "/app/installations", |answer, route| answer.json(route)).await?;
+        let mut all: Vec<RepositoryAnswer> = Vec::new();
+        for installation in installations.into_iter().filter(|installation| installation.suspended_at.is_none()) {
+            let token = self.tokens.installation(&self.client, installation.id).await?;
+            let list = |answer: &Answer, route: &str| {
+                answer.json::<InstallationRepositories>(route).map(|list| list.repositories)
+            };
+            let held = self.pages(&token, "/installation/repositories", list).await?;
+            self.note_holders(Some(installation.id), &held);
+            all.extend(held);
+        }
+        Ok(all)
+    }
+
+    fn note_holders(&self, installation: Option<i64>, held: &[RepositoryAnswer]) {
+        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+        for repository in held {
+            holders.insert(repository.id, Holder { installation, name: repository.full_name.clone() });
+        }
+    }
+
+    /// How the repository is reached.
+    pub(super) async fn reach(&self, repository: &Repository) -> Result<Reach> {
+        let known =
+            |github: &Self| github.holders.lock().unwrap_or_else(PoisonError::into_inner).get(&repository.id).cloned();
+        let holder = match known(self) {
+            Some(holder) => holder,
+            None => {
+                self.held().await?;
+                known(self).ok_or_else(|| {
+                    ForgeError::Never(anyhow!(
+                        "`{}` (number {}) is out of reach: the GitHub App is not installed there, its installation is \
+                         suspended, or the token's owner may not work on it",
+                        repository.name,
+                        repository.id
+                    ))
+                })?
+            }
+        };
+        let token = match (self.tokens.login(), holder.installation) {
+            (Login::Token(token), _) => Arc::new(token.clone()),
+            (Login::App { .. }, installation) => {
+                self.tokens.installation(&self.client, installation.unwrap_or_default()).await?
+            }
+        };
+        Ok(Reach { token, base: format!("/repos/{}", holder.name) })
+    }
+
+    /// Forgets how the repository was reached when GitHub does not know it, or us, by that any more.
+    fn learn(&self, repository: &Repository, error: &ForgeError) {
+        if !status_of(error).is_some_and(means_lost) {
+            return;
+        }
+        let holder = self.holders.lock().unwrap_or_else(PoisonError::into_inner).remove(&repository.id);
+        if let Some(installation) = holder.and_then(|holder| holder.installation) {
+            self.tokens.forget(installation);
+        }
+    }
+
+    /// Asks for something of a repository's; `route` is what follows its name.
+    pub(super) async fn get<T: DeserializeOwned>(&self, repository: &Repository, route: &str) -> Result<T> {
+        let reach = self.reach(repository).await?;
+        let route = format!("{}{route}", reach.base);
+        match self.client.get(&reach.token, &route).await {
+            Ok(answer) => answer.json(&route),
+            Err(error) => {
+                self.learn(repository, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Has something of a repository's changed; `route` is what follows its name.
+    pub(super) async fn write(
+        &self,
+        repository: &Repository,
+        method: Method,
+        route: &str,
+        body: &serde_json::Value,
+    ) -> Result<Answer> {
+        let reach = self.reach(repository).await?;
+        let answer = self.client.write(&*reach.token, method, &format!("{}{route}", reach.base), body).await;
+        answer.inspect_err(|error| self.learn(repository, error))
+    }
+
+    /// All of a list of a repository's; `route` is what follows its name.
+    pub(super) async fn all<T: DeserializeOwned>(&self, repository: &Repository, route: &str) -> Result<Vec<T>> {
+        let reach = self.reach(repository).await?;
+        let route = format!("{}{route}", reach.base);
+        let listed = self.pages(&reach.token, &route, |answer, route| answer.json(route)).await;
+        listed.inspect_err(|error| self.learn(repository, error))
+    }
+
+    /// All pages of a list.
+    pub(super) async fn pages<T>(
+        &self,
+        token: &SecretString,
+        route: &str,
+        read: impl Fn(&Answer, &str) -> Result<Vec<T>>,
+    ) -> Result<Vec<T>> {
+        let mut all = Vec::new();
+        let join = if route.contains('?') { '&' } else { '?' };
+        for page in 1..=MOST_PAGES {
+            let route = format!("{route}{join}per_page={PAGE}&page={page}");
+            let answer = self.client.get(token, &route).await?;
+            let found = read(&answer, &route)?;
+            let is_last = found.len() < PAGE;
+            all.extend(found);
+            if is_last {
+                return Ok(all);
+            }
+        }
+        tracing::warn!(route, "a list of GitHub's has more than {} entries; the rest is not read", all.len());
+        Ok(all)
+    }
+}

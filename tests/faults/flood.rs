@@ -1,0 +1,158 @@
+//! Many deliveries at once, and a server that dies under them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use modelship::edge::forge::local::signature;
+use reqwest::Client;
+use secrecy::SecretString;
+use serde_json::json;
+use sqlx::ConnectOptions as _;
+use uuid::Uuid;
+
+use crate::trouble;
+use crate::world::World;
+
+/// How many senders are there, as many as a forge has connections?
+const SENDERS: u64 = 16;
+
+/// How many deliveries does each send?
+const EACH: u64 = 60;
+
+/// How many is that?
+const ALL: usize = 960;
+
+/// The news that a branch is gone which nobody knew: kept, decided on, and nothing follows.
+fn news(sender: u64, number: u64) -> String {
+    json!({
+        "ref": format!("refs/heads/flood-{sender}-{number}"),
+        "before": "a".repeat(40),
+        "after": "0".repeat(40),
+        "repository": { "id": 1, "full_name": "example/hub", "default_branch": "main", "pushed_at": 1_700_000_000 },
+        "pusher": { "name": "ada" },
+    })
+    .to_string()
+}
+
+struct Sender {
+    client: Client,
+    secret: SecretString,
+}
+
+impl Sender {
+    fn new(world: &World) -> Self {
+        let secret = std::fs::read_to_string(world.forge().join("webhook-secret")).unwrap();
+        let client = Client::builder().no_proxy().timeout(Duration::from_secs(15)).build().unwrap();
+        Self { client, secret: SecretString::from(secret.trim()) }
+    }
+
+    /// The status and the text of the answer; none when there was none.
+    async fn send(&self, url: &str, id: Uuid, body: &str) -> Option<(u16, String)> {
+        let request = self.client.post(format!("{url}/webhooks/github"));
+        let request = request
+            .header("content-type", "application/json")
+            .header("x-github-event", "push")
+            .header("x-github-delivery", id.to_string())
+            .header("x-hub-signature-256", signature(&self.secret, body.as_bytes()));
+        let answer = request.body(body.to_owned()).send().await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.ok()?))
+    }
+}
+
+/// How often the branch's news was decided on, over all branches of the flood.
+async fn decided(world: &World) -> i64 {
+    sqlx::any::install_default_drivers();
+    let url = format!("sqlite://{}?mode=ro", world.state().join("modelship.db").display());
+    let options: sqlx::any::AnyConnectOptions = url.parse().unwrap();
+    let mut connection = options.connect().await.unwrap();
+    let count = "SELECT COUNT(*) FROM event_log WHERE name = 'PushReceived' AND payload LIKE '%refs/heads/flood-%'";
+    sqlx::query_scalar(count).fetch_one(&mut connection).await.unwrap()
+}
+
+/// The server's numbers as Prometheus' own library reads them: a sample's name and labels, and its value.
+async fn figures(sender: &Sender, url: &str) -> BTreeMap<String, f64> {
+    let answer = sender.client.get(format!("{url}/metrics")).send().await.unwrap();
+    let text = answer.error_for_status().unwrap().text().await.unwrap();
+    // The system's own Python has the system's packages.
+    let mut python = Command::new("/usr/bin/python3");
+    let reader = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/read_metrics.py");
+    let mut python = python.arg(reader).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    python.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let read = python.wait_with_output().unwrap();
+    assert!(read.status.success(), "`python3-prometheus-client` cannot read this:\n{text}");
+    serde_json::from_slice(&read.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_under_which_the_server_dies_loses_nothing_and_repeats_nothing() {
+    let mut world = trouble::world("reconcile_every: 1h\n");
+    let (sender, url) = (Sender::new(&world), world.url());
+    let deliveries: Vec<Vec<(Uuid, String)>> =
+        (0..SENDERS).map(|sender| (0..EACH).map(|number| (Uuid::new_v4(), news(sender, number))).collect()).collect();
+    let answers = AtomicUsize::new(0);
+    let flood = join_all(deliveries.iter().map(async |all| {
+        let mut answered = BTreeSet::new();
+        for (id, body) in all {
+            // Nobody answers once the server is dead.
+            if let Some(answer) = sender.send(&url, *id, body).await {
+                assert_eq!(answer, (202, "{\"status\":\"accepted\"}".to_owned()));
+                answered.insert(*id);
+                answers.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        answered
+    }));
+    let kill = async {
+        while answers.load(Ordering::Relaxed) < ALL / 3 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        world.kill_server();
+    };
+    let (answered, ()) = tokio::join!(flood, kill);
+    let answered: BTreeSet<_> = answered.into_iter().flatten().collect();
+    assert!((ALL / 3..ALL).contains(&answered.len()), "the server died in the middle: {}", answered.len());
+
+    world.start_server();
+    let url = world.url();
+    let mut repeated = 0;
+    for (id, body) in deliveries.iter().flatten() {
+        let (status, text) = sender.send(&url, *id, body).await.unwrap();
+        assert_eq!(status, 202);
+        repeated += usize::from(text.contains("repeated"));
+        assert!(text.contains("repeated") || !answered.contains(id), "what was answered is known");
+    }
+    world.until_idle();
+    assert_eq!(decided(&world).await, i64::try_from(ALL).unwrap(), "each was decided on once");
+
+    // Another hook tells the same under ids of its own.
+    for (_, body) in deliveries.iter().flatten().take(20) {
+        let (status, text) = sender.send(&url, Uuid::new_v4(), body).await.unwrap();
+        assert!(status == 202 && text.contains("repeated"), "{text}");
+    }
+    world.until_idle();
+    assert_eq!(decided(&world).await, i64::try_from(ALL).unwrap());
+
+    #[expect(clippy::cast_precision_loss, reason = "thousands, not more")]
+    let counts = [(ALL - repeated) as f64, (repeated + 20) as f64];
+    let figures = figures(&sender, &url).await;
+    for (name, value) in [
+        ("modelship_deliveries_total{result=accepted}", counts[0]),
+        ("modelship_deliveries_total{result=repeated}", counts[1]),
+        ("modelship_deliveries_total{result=refused}", 0.0),
+        // From before the server died.
+        ("modelship_builds_total{result=passed}", 1.0),
+        ("modelship_effects_total{effect=BuildModel,result=done}", 1.0),
+        ("modelship_tasks{state=event_waiting}", 0.0),
+        ("modelship_tasks{state=under_way}", 0.0),
+        ("modelship_tasks{state=given_up}", 0.0),
+    ] {
+        assert_eq!(figures.get(name), Some(&value), "{name} in {figures:?}");
+    }
+    assert!(figures.contains_key("modelship_oldest_task_age_seconds"), "{figures:?}");
+    let ready = sender.client.get(format!("{url}/readyz")).send().await.unwrap();
+    assert_eq!(ready.status(), 200);
+}
