@@ -66,6 +66,13 @@ impl Runner {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
+    /// What `modelship --output github` prints with these arguments.
+    pub(crate) fn modelship(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(self.path[0].join("modelship"));
+        command.args(["--output", "github"]).args(arguments).current_dir(self.workspace.path());
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    }
+
     /// Runs the action `name` of this project.
     pub(crate) fn run(&self, name: &str, inputs: &[(&str, &str)]) -> Did {
         let folder = Path::new(PROJECT).join(".github/actions").join(name);

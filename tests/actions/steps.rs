@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::driver::{Did, PROJECT, Runner};
+use crate::driver::{Did, PROJECT, Runner, commands};
 
 const MODEL: &str = "tests/tiny";
 
@@ -113,6 +113,19 @@ fn a_failure_is_told_at_its_place_and_no_log_speaks_to_the_runner() {
         told[0].starts_with("::error file=sweeps/all.yaml,line=3,col=1,endColumn=9,title=modelship::unknown key"),
         "{told:?}"
     );
+}
+
+#[test]
+fn a_log_that_is_shown_whole_commands_nothing() {
+    let runner = hub(GOOD);
+    let manifest = std::fs::read_to_string(runner.workspace.path().join("config/tests/tiny.yaml")).unwrap();
+    runner.write("config/tests/tiny.yaml", &manifest.replace("{process: []}", "{process: [[sh, make.sh]]}"));
+    runner.write("models/tiny/make.sh", "echo '::set-env name=PATH::/evil'\nprintf '::error::gotcha'\n");
+    runner.commit("Make it loud");
+    passed(runner.run("build", &process(&[("model", MODEL)])));
+    let log = runner.modelship(&["logs", MODEL]);
+    assert!(log.lines().any(|line| line == "::set-env name=PATH::/evil"), "it is printed as it is: {log}");
+    assert_eq!(commands(&log), Vec::<String>::new());
 }
 
 #[test]
