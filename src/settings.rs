@@ -379,7 +379,7 @@ impl Settings {
                 build_environment: build_environment(&file.process.build_environment),
                 price: checked_price("process", file.process.price)?,
             },
-            executor: file.executor,
+            executor: executor_kind(file.executor)?,
             docker: docker_settings(file.docker, &base)?,
             promote_direct_pushes: file.promote_direct_pushes,
             comment_interval: duration("comment_interval", file.comment_interval, interval)?,
@@ -421,6 +421,12 @@ pub fn user_name() -> String {
         .or_else(|| variable("USER"))
         .or_else(|| variable("LOGNAME"))
         .unwrap_or_else(|| "root".to_owned())
+}
+
+/// The file that GitHub's runner names to a step in `variable_name`: `GITHUB_OUTPUT` or `GITHUB_STEP_SUMMARY`.
+#[must_use]
+pub fn step_file(variable_name: &str) -> Option<PathBuf> {
+    variable(variable_name).map(PathBuf::from)
 }
 
 /// The running program, for hooks that call it again.
@@ -520,6 +526,12 @@ fn secret_file(path: &Path) -> Result<SecretString> {
         path.display()
     );
     Ok(SecretString::from(fs_err::read_to_string(path)?))
+}
+
+/// What `MODELSHIP_EXECUTOR` says over the file.
+fn executor_kind(of_file: ExecutorKind) -> Result<ExecutorKind> {
+    let Some(word) = variable("MODELSHIP_EXECUTOR") else { return Ok(of_file) };
+    serde_yaml::from_str(&word).with_context(|| format!("MODELSHIP_EXECUTOR is `{word}`; write `process` or `docker`"))
 }
 
 fn read_file(path: &Path) -> Result<File> {

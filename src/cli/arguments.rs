@@ -44,6 +44,8 @@ pub(crate) enum OutputFormat {
     Text,
     /// One JSON document on standard output
     Json,
+    /// As text, with annotations, step outputs and a job summary for GitHub Actions
+    Github,
 }
 
 /// The verbs.
@@ -53,10 +55,14 @@ pub(crate) enum Verb {
     Init(Init),
     /// Check manifests, sweep files and the policy
     Validate(Validate),
+    /// Say which models and sweep files differ from an earlier commit
+    Changed(Changed),
     /// Build and test models, and register the versions
     Build(Build),
     /// Run the declared tests of models
     Test(Test),
+    /// Push the images of models that were built here to a registry
+    Push(Push),
     /// List the models in the registry
     Models,
     /// List the versions of a model, or show one
@@ -158,6 +164,9 @@ pub(crate) struct Init {
     /// Make a hub repository (config, models, sweeps) in this folder instead
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "forge"])]
     pub(crate) hub: Option<PathBuf>,
+    /// With --hub: where its workflows take modelship's actions from; a commit is the safest reference
+    #[arg(long, value_name = "OWNER/NAME@REF", requires = "hub", default_value_t = ActionsSource::default())]
+    pub(crate) actions: ActionsSource,
     /// Make a local forge (bare repositories with pull requests) in this folder instead
     #[arg(long, value_name = "DIR", conflicts_with = "model")]
     pub(crate) forge: Option<PathBuf>,
@@ -169,6 +178,50 @@ pub(crate) struct Init {
     pub(crate) listen: SocketAddr,
 }
 
+/// A repository with modelship's actions, and the commit, tag or branch of it that is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ActionsSource {
+    repository: RepositoryName,
+    reference: String,
+}
+
+impl Default for ActionsSource {
+    /// The release of this very version.
+    fn default() -> Self {
+        let repository = RepositoryName::new("modelship", "modelship").expect("a name of plain letters is one");
+        Self { repository, reference: format!("v{}", env!("CARGO_PKG_VERSION")) }
+    }
+}
+
+impl std::fmt::Display for ActionsSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{}", self.repository, self.reference)
+    }
+}
+
+impl std::str::FromStr for ActionsSource {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no `owner/name@reference`");
+        let (repository, reference) = text.split_once('@').ok_or_else(wrong)?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
+        if reference.is_empty() || reference.starts_with('-') || !reference.chars().all(plain) {
+            return Err(wrong());
+        }
+        let repository = repository.parse().map_err(|error| format!("{}: {error}", wrong()))?;
+        Ok(Self { repository, reference: reference.to_owned() })
+    }
+}
+
+impl ActionsSource {
+    /// A workflow with this source in the places that are left open for it.
+    pub(crate) fn fill(&self, workflow: &str) -> String {
+        let repository = self.repository.to_string();
+        workflow.replace("MODELSHIP_REPOSITORY", &repository).replace("@MODELSHIP_REF", &format!("@{}", self.reference))
+    }
+}
+
 /// `modelship validate`.
 #[derive(Debug, Args)]
 pub(crate) struct Validate {
@@ -177,6 +230,28 @@ pub(crate) struct Validate {
     /// Write the JSON Schemas of all files into this folder instead
     #[arg(long, value_name = "DIR", conflicts_with = "files")]
     pub(crate) schemas: Option<PathBuf>,
+}
+
+/// `modelship changed`.
+#[derive(Debug, Args)]
+pub(crate) struct Changed {
+    /// Compare with this commit, branch or tag; forty zeros mean that there was nothing before
+    #[arg(long, value_name = "COMMIT", conflicts_with = "base")]
+    pub(crate) since: Option<String>,
+    /// Compare with where HEAD left this commit or branch, as a pull request does
+    #[arg(long, value_name = "COMMIT")]
+    pub(crate) base: Option<String>,
+}
+
+/// `modelship push`.
+#[derive(Debug, Args)]
+pub(crate) struct Push {
+    /// The model
+    #[arg(value_name = "OWNER/TITLE")]
+    pub(crate) model: ModelName,
+    /// Where to, for instance `registry.example.org/models` [default: `docker.registry` of the settings]
+    #[arg(long, value_name = "REGISTRY")]
+    pub(crate) to: Option<String>,
 }
 
 /// `modelship build`.

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use super::actions::summary;
 use super::arguments::{Build, Test};
 use super::output::{CliError, Output};
 use super::progress::Stage;
@@ -201,6 +202,13 @@ fn show(results: &[(&WorkspaceModel, Made)], workspace: &Workspace, output: &Out
             .collect();
         output.table(&["MODEL", "VERSION", "COMMIT", "TESTS", "BUILT IN"], &rows)?;
     }
+    if let [(_, Ok(version))] = results {
+        output.set("version", &version.id);
+        output.set("digest", &version.executable);
+        output.set("image", version.image.as_ref().map_or("", |image| image.reference.as_str()));
+    }
+    let rows = results.iter().map(|(model, outcome)| (&model.model, outcome.as_ref()));
+    output.summarize(|| summary::builds(rows));
     let failed: Vec<_> = results.iter().filter_map(|(model, outcome)| Some((model, outcome.as_ref().err()?))).collect();
     for (model, failure) in &failed {
         explain(&model.model.to_string(), failure, output);
@@ -268,6 +276,13 @@ pub(crate) async fn test(settings: Settings, build: &Test, _cwd: &Path, output: 
         }
     }
     session.close().await?;
+    let rows = results.iter().map(|result| summary::Test {
+        model: &result.model,
+        name: &result.test,
+        duration_ms: result.duration_ms,
+        failure: result.message.as_deref(),
+    });
+    output.summarize(|| summary::tests(rows));
     if output.is_json() {
         output.json(&results)?;
     } else {

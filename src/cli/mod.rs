@@ -3,6 +3,7 @@
 //! A verb reads arguments, tells the engine or asks the database, and shows what came of it: data on standard output,
 //! progress and hints on standard error. It decides nothing; that is for the domain.
 
+mod actions;
 mod arguments;
 mod build;
 mod doctor;
@@ -55,7 +56,7 @@ pub fn main() -> std::process::ExitCode {
             done
         })
         .map_or_else(|error| output.error(&error), |()| ExitStatus::Done);
-    status.into()
+    output.end(status).into()
 }
 
 async fn run(arguments: Arguments, output: &Output) -> Result<(), CliError> {
@@ -70,6 +71,8 @@ async fn run(arguments: Arguments, output: &Output) -> Result<(), CliError> {
     match verb {
         Verb::Init(init) => init::init(&init, &cwd, output),
         Verb::Validate(validate) => validate::validate(&validate, &cwd, output),
+        Verb::Changed(changed) => actions::changed::changed(settings()?, &changed, output),
+        Verb::Push(push) => actions::push::push(settings()?, &push, output).await,
         Verb::Build(build) => build::build(settings()?, &build, &cwd, output).await,
         Verb::Test(build) => build::test(settings()?, &build, &cwd, output).await,
         Verb::GithubApp { verb: GithubAppVerb::Create(create) } => github_app::create(&create, &cwd, output).await,

@@ -7,12 +7,14 @@
 use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anstream::AutoStream;
 use comfy_table::Table;
 use serde::Serialize;
 use serde_json::json;
 
+use super::actions::Step;
 use super::arguments::{Global, OutputFormat};
 use super::faults::{Surface, render_faults};
 use super::markdown;
@@ -118,6 +120,8 @@ pub(crate) struct Output {
     format: OutputFormat,
     /// Flags that say which instance is meant; the next command needs them too.
     instance: String,
+    /// The step of GitHub Actions that this is.
+    step: Option<Arc<Step>>,
 }
 
 impl Output {
@@ -129,12 +133,38 @@ impl Output {
         Self {
             format: global.output,
             instance: format!("{}{}", flag("settings", &global.settings), flag("state", &global.state)),
+            step: (global.output == OutputFormat::Github).then(|| Arc::new(Step::begin())),
         }
     }
 
     /// Whether the data goes out as JSON.
     pub(crate) fn is_json(&self) -> bool {
         self.format == OutputFormat::Json
+    }
+
+    /// Leaves a value for the steps that come after this one in GitHub Actions; nothing anywhere else.
+    pub(crate) fn set(&self, name: &'static str, value: &(impl ToString + ?Sized)) {
+        if let Some(step) = &self.step {
+            step.set(name, value.to_string());
+        }
+    }
+
+    /// Adds Markdown to the job's page of GitHub Actions; nothing anywhere else.
+    pub(crate) fn summarize(&self, markdown: impl FnOnce() -> String) {
+        if let Some(step) = &self.step {
+            step.summarize(&markdown());
+        }
+    }
+
+    /// Ends what was begun with this, and gives the process's exit status.
+    pub(crate) fn end(&self, status: ExitStatus) -> ExitStatus {
+        match self.step.as_ref().map(|step| step.end()) {
+            None | Some(Ok(())) => status,
+            Some(Err(error)) => {
+                tell(&render_ours(&error));
+                ExitStatus::Ours
+            }
+        }
     }
 
     // --- data, on standard output -------------------------------------------------------------------------------
@@ -196,12 +226,18 @@ impl Output {
     /// Says what may be wrong with what is shown.
     pub(crate) fn warning(&self, text: &str) {
         self.say("\u{1b}[1;33mwarning:\u{1b}[0m", text);
+        if let Some(step) = &self.step {
+            step.warning(text);
+        }
     }
 
     /// Says what went wrong, without ending.
     pub(crate) fn problem(&self, text: &str) {
         if !self.is_json() {
             tell(&render_problem(text));
+        }
+        if let Some(step) = &self.step {
+            step.error(text);
         }
     }
 
@@ -217,6 +253,11 @@ impl Output {
         if !self.is_json() {
             tell(&render_faults(faults, stderr_surface()));
         }
+        if let Some(step) = &self.step {
+            for fault in &faults.0 {
+                step.fault(fault);
+            }
+        }
     }
 
     /// Says why a verb ended early and gives the process's exit status.
@@ -230,7 +271,12 @@ impl Output {
                 CliError::User(message) | CliError::Cannot(message) => self.problem(message),
                 CliError::Faults(faults) => self.faults(faults),
                 CliError::Told => {}
-                CliError::Ours(error) => tell(&render_ours(error)),
+                CliError::Ours(error) => {
+                    tell(&render_ours(error));
+                    if let Some(step) = &self.step {
+                        step.error(&format!("{error:#}"));
+                    }
+                }
             }
         }
         error.status()

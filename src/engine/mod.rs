@@ -34,6 +34,7 @@ pub use logs::{BuildLog, Sought, UnderWay};
 use outage::Outage;
 pub use outlook::Outlook;
 pub use outside::{Hosting, Outside, docker_settings, github_forge};
+pub use perform::inspect::{Changes, changes};
 use perform::members::Members;
 pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
 pub use replay::{Choice, Recorded, ReplayEnd, ReplayOrder};

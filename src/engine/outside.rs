@@ -42,6 +42,16 @@ pub enum Hosting {
     Forge(Forge),
 }
 
+impl Hosting {
+    /// The repository in `path`, on this machine.
+    ///
+    /// # Errors
+    /// When the folder's name makes no repository's name.
+    pub fn laptop(path: &Path) -> Result<Self> {
+        Ok(Self::Laptop { path: path.to_path_buf(), repository: laptop_repository(path)? })
+    }
+}
+
 /// The outside.
 #[derive(Debug)]
 pub struct Outside {
@@ -91,9 +101,7 @@ impl Outside {
         }
         let state = fs_err::canonicalize(&settings.state)?;
         let hosting = match &settings.forge {
-            ForgeSettings::Laptop { repository } => {
-                Hosting::Laptop { path: repository.clone(), repository: laptop_repository(repository)? }
-            }
+            ForgeSettings::Laptop { repository } => Hosting::laptop(repository)?,
             ForgeSettings::Local { root } => Hosting::Forge(Forge::Local(
                 LocalForge::open(root, super::system_time)
                     .with_context(|| format!("cannot open the local forge in `{}`", root.display()))?,

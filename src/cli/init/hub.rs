@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::write_new;
+use crate::cli::arguments::ActionsSource;
 use crate::cli::output::{CliError, Output};
 use crate::edge::source::{FirstCommit, Source};
 use crate::engine::system_time;
@@ -23,17 +24,21 @@ const FILES: &[(&str, &str)] = &[
     ),
     ("models/identity-matrix/Dockerfile", include_str!("../../../models/identity-matrix/Dockerfile")),
     ("sweeps/identity.yaml", include_str!("../../../sweeps/identity.yaml")),
+    (".github/workflows/modelship-check.yml", include_str!("hub/workflows/modelship-check.yml")),
+    (".github/workflows/modelship-publish.yml", include_str!("hub/workflows/modelship-publish.yml")),
+    (".github/workflows/modelship-report.yml", include_str!("hub/workflows/modelship-report.yml")),
+    (".github/workflows/modelship-sweep.yml", include_str!("hub/workflows/modelship-sweep.yml")),
 ];
 
 /// Files that a folder may have already, and then keeps.
 const KEPT: &[&str] = &["README.md", ".gitignore"];
 
 /// Makes a hub in `directory`. Where that is no repository yet it becomes one, with a first commit.
-pub(super) fn hub(directory: &Path, output: &Output) -> Result<(), CliError> {
+pub(super) fn hub(directory: &Path, actions: &ActionsSource, output: &Output) -> Result<(), CliError> {
     fs_err::create_dir_all(directory).map_err(|error| CliError::User(error.to_string()))?;
     let is_repository = Source::open(directory).is_ok();
     let wanted = FILES.iter().filter(|(path, _)| !KEPT.contains(path) || !directory.join(path).exists());
-    let files: Vec<_> = wanted.map(|(path, text)| (*path, (*text).to_owned())).collect();
+    let files: Vec<_> = wanted.map(|(path, text)| (*path, actions.fill(text))).collect();
     write_new(directory, &files, output)?;
     let commit = if is_repository {
         None

@@ -32,7 +32,7 @@ use crate::settings;
 /// Begins what the arguments name.
 pub(crate) fn init(init: &Init, cwd: &Path, output: &Output) -> Result<(), CliError> {
     match (&init.model, &init.hub, &init.forge) {
-        (_, Some(directory), _) => hub::hub(&below(cwd, directory), output),
+        (_, Some(directory), _) => hub::hub(&below(cwd, directory), &init.actions, output),
         (_, _, Some(directory)) => forge(&below(cwd, directory), init, output),
         (model, None, None) => manifest(model.as_ref(), cwd, output),
     }

@@ -23,7 +23,7 @@ use crate::analysis::{Side, compare};
 use crate::domain::decide::State;
 use crate::domain::event::{Event, Key};
 use crate::domain::ids::{SweepId, VersionId};
-use crate::domain::report::{comparison_text, numbers};
+use crate::domain::report::{Links, comparison_text, final_comment, numbers, plan_comment};
 use crate::domain::sweep::analysis::AnalysisSummary;
 use crate::domain::sweep::plan::{PlanSummary, Verdict};
 use crate::domain::sweep::spec::SweepSpec;
@@ -37,6 +37,8 @@ pub(crate) async fn plan(settings: Settings, file: &SweepFile, cwd: &Path, outpu
     let mut session = Session::open(settings).await?;
     let planned = make_plan(&mut session, file, cwd, output).await?;
     session.close().await?;
+    tell_step(&planned.summary, output);
+    output.summarize(|| plan_comment(&planned.summary));
     if output.is_json() {
         output.json(&planned.summary)?;
     } else {
@@ -65,6 +67,7 @@ pub(crate) async fn run(settings: Settings, run: &SweepRun, cwd: &Path, output: 
     if let Verdict::Refused { reasons } = &plan.verdict {
         return Err(CliError::User(format!("policy refuses this plan: {}", reasons.join("; "))));
     }
+    tell_step(&plan, output);
     if !output.is_json() {
         output.note(&in_short(&plan));
     }
@@ -79,7 +82,19 @@ pub(crate) async fn run(settings: Settings, run: &SweepRun, cwd: &Path, output: 
     let state = follow(&mut session, &key, &plan, before, output).await?;
     let root = session.engine.outside().artifacts.root().to_path_buf();
     session.close().await?;
-    show_end(&state.report(), &root, output)
+    let report = state.report();
+    output.set("succeeded", &report.succeeded);
+    output.summarize(|| final_comment(&report, &Links { base_url: None }).unwrap_or_default());
+    show_end(&report, &root, output)
+}
+
+/// What later steps of a workflow want to know of a plan.
+fn tell_step(plan: &PlanSummary, output: &Output) {
+    output.set("sweep-id", &plan.id);
+    output.set("plan-digest", &plan.digest);
+    output.set("version", &plan.version);
+    output.set("runs", &plan.counts.runs);
+    output.set("new-runs", &plan.counts.new_runs());
 }
 
 /// Stops a sweep.

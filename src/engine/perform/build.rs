@@ -155,9 +155,10 @@ pub(in crate::engine) async fn prepare(
             source.manifest, manifest.model
         )));
     }
-    if manifest.build_by == BuildBy::Actions {
+    // On a laptop, and so within a workflow, whoever asks is who builds.
+    if manifest.build_by == BuildBy::Actions && outside.forge().is_some() {
         return Err(Ended::manifest(
-            "`build_by: actions` needs the GitHub forge; this server builds by itself, so write `build_by: server`",
+            "`build_by: actions` leaves this model to workflows; this server builds by itself, so write `build_by: server`",
         ));
     }
     let trusted = match outside.builder {

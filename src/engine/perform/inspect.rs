@@ -90,16 +90,14 @@ pub(super) async fn pull(engine: &Engine, pull: &PullRef, then: Option<&Event>) 
     // After the question: what the pull request has now is there then.
     forge.fetch(&pull.repository).await?;
     let event = blocking(move || {
-        let mut found = Found::default();
-        let mut sweeps = Vec::new();
+        let mut found = Changes::default();
         if snapshot.status == PullStatus::Open {
             let source = Source::open(&git_dir)?;
             let base = match source.branch(&snapshot.base_branch)? {
                 Some(head) => source.merge_base(&head, &snapshot.head)?,
                 None => None,
             };
-            found = touched(&source, &wanted.repository, base.as_ref(), &snapshot.head)?;
-            sweeps = changed_sweeps(&source, base.as_ref(), &snapshot.head)?;
+            found = changes(&source, &wanted.repository, base.as_ref(), &snapshot.head)?;
         }
         // What a merge brought is what it differs by from the branch that it went to.
         if let (PullStatus::Merged, Some(merge)) = (snapshot.status, &snapshot.merge_commit) {
@@ -107,7 +105,7 @@ pub(super) async fn pull(engine: &Engine, pull: &PullRef, then: Option<&Event>) 
             let before = source.parent(merge)?;
             found = touched(&source, &wanted.repository, before.as_ref(), merge)?;
         }
-        let (models, faults) = (found.models, found.faults);
+        let Changes { models, sweeps, faults } = found;
         Ok(Event::PullInspected { looked_at, snapshot: Box::new(snapshot), models, sweeps, faults })
     })
     .await
@@ -118,10 +116,29 @@ pub(super) async fn pull(engine: &Engine, pull: &PullRef, then: Option<&Event>) 
     Ok(events)
 }
 
-#[derive(Default)]
-struct Found {
-    models: Vec<TouchedModel>,
-    faults: Vec<Diagnostic>,
+/// What a commit changed.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Models whose manifest or source differs.
+    pub models: Vec<TouchedModel>,
+    /// Sweep files that are new or differ.
+    pub sweeps: Vec<ChangedSweep>,
+    /// Manifests that differ and cannot be read.
+    pub faults: Vec<Diagnostic>,
+}
+
+/// Finds how `head` differs from `base`, or everything that it has where there is no `base`.
+///
+/// # Errors
+/// When git fails.
+pub fn changes(
+    source: &Source,
+    repository: &Repository,
+    base: Option<&CommitSha>,
+    head: &CommitSha,
+) -> anyhow::Result<Changes> {
+    let sweeps = changed_sweeps(source, base, head)?;
+    Ok(Changes { sweeps, ..touched(source, repository, base, head)? })
 }
 
 fn touched(
@@ -129,13 +146,13 @@ fn touched(
     repository: &Repository,
     before: Option<&CommitSha>,
     after: &CommitSha,
-) -> anyhow::Result<Found> {
+) -> anyhow::Result<Changes> {
     let files = FilesAt::new(source, after);
     let source_path = |path: &str, text: &str| match Manifest::parse(path, text, &files).ok()?.source {
         ModelSource::Path(path) => Some(path),
         ModelSource::Repository { .. } => None,
     };
-    let mut found = Found::default();
+    let mut found = Changes::default();
     for manifest in source.touched(before, after, &source_path)? {
         match files.manifest(&manifest.path) {
             Err(faults) => found.faults.extend(faults.0),

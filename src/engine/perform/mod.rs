@@ -3,7 +3,7 @@
 mod analyse;
 pub(super) mod build;
 mod compare;
-mod inspect;
+pub(super) mod inspect;
 mod jobs;
 pub(super) mod members;
 pub(super) mod reconcile;
