@@ -137,7 +137,7 @@ def ours(bench: Bench, database) -> Receiver:
         if database:
             settings += f"database: {stack.enter_context(database())}\n"
         # As quiet as the peers.
-        environment = {"MODELSHIP_WEBHOOK_SECRET": SECRET, "MODELSHIP_LOG": "warn,modelship::cli=info"}
+        environment = {"MODELSHIP_WEBHOOK_SECRET": SECRET, "MODELSHIP_LOG": "warn,modelship::cli::serve=info"}
         server = stack.enter_context(Server(bench, bench.folder("receiver"), settings, environment))
         url = json.loads((server.place / "forge/forge.json").read_text())["url"]
         yield int(url.rsplit(":", 1)[1]), "/webhooks/github", server.child.pid

@@ -1,9 +1,10 @@
 //! Deliveries that arrive together are kept together: one commit for all of them, and each is answered after it.
 //!
 //! A commit waits for the disk. While one is under way others arrive, and all of those are the next group; so a lone
-//! delivery waits for nobody, and a flood costs few commits.
+//! delivery waits for nobody, and a flood costs few commits. While it lasts the engine's own work steps back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -13,6 +14,9 @@ use crate::store::deliveries::{Accepted, NewDelivery};
 
 /// How many deliveries does one commit keep at most? So many that more would not make it cheaper.
 const GROUP: usize = 64;
+
+/// How long without a new delivery until a flood is over?
+const GRACE: Duration = Duration::from_millis(2);
 
 /// Takes deliveries for one engine.
 pub(super) struct GroupedInbox(mpsc::Sender<Waiting>);
@@ -43,12 +47,21 @@ impl GroupedInbox {
 async fn commit_groups(engine: Arc<Engine>, mut waiting: mpsc::Receiver<Waiting>) {
     let mut group = Vec::with_capacity(GROUP);
     while waiting.recv_many(&mut group, GROUP).await > 0 {
-        if let Err(rest) = commit(&engine, std::mem::take(&mut group)).await {
-            // One that the database cannot keep must not take those with it that came at the same moment.
-            for alone in rest {
-                let _ = commit(&engine, vec![alone]).await;
+        let first = engine.store().deliveries_first().await;
+        let mut is_flood = true;
+        while is_flood {
+            is_flood = group.len() > 1;
+            if let Err(rest) = commit(&engine, std::mem::take(&mut group)).await {
+                // One that the database cannot keep must not take those with it that came at the same moment.
+                for alone in rest {
+                    let _ = commit(&engine, vec![alone]).await;
+                }
             }
+            // Those that were answered send the next ones.
+            is_flood = is_flood
+                && tokio::time::timeout(GRACE, waiting.recv_many(&mut group, GROUP)).await.is_ok_and(|count| count > 0);
         }
+        drop(first);
         engine.wake();
     }
 }

@@ -1,6 +1,7 @@
 //! How to reach the database that an address names, with the settings that the promises of the store rest on.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
@@ -21,9 +22,10 @@ const SERVER_PATIENCE: Duration = Duration::from_secs(5);
 const SERVER_WRITERS: u32 = 4;
 
 /// Every commit is on disk before it is answered (FULL), readers never wait for the writer (WAL), and a lock that
-/// another process holds is waited for. The wait comes first, since the others need the file too.
+/// another process holds is waited for. The wait comes first, since the others need the file too. The log is carried over
+/// into the file once it has 16 MiB: whoever commits at that moment waits for it, so it should be rare.
 const SQLITE_WRITER: &str = "PRAGMA busy_timeout = 30000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-     PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;";
+     PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4096;";
 
 /// A reader that tries to write is a defect.
 const SQLITE_READER: &str = "PRAGMA busy_timeout = 30000; PRAGMA query_only = ON; PRAGMA temp_store = MEMORY;";
@@ -92,6 +94,7 @@ async fn connect_postgres(url: &str) -> Result<Store> {
         address: shown(url),
         writer: pool(POSTGRES_WRITER, SERVER_WRITERS).connect_lazy_with(options.clone()),
         reader: pool(POSTGRES_READER, READERS).connect_lazy_with(options),
+        first: Arc::default(),
     })
 }
 
@@ -153,6 +156,7 @@ async fn connect_sqlite(path: &Path) -> Result<Store> {
         address: format!("sqlite:{}", path.display()),
         writer: pool(SQLITE_WRITER, 1).connect_lazy_with(options.clone()),
         reader: pool(SQLITE_READER, READERS).connect_lazy_with(options),
+        first: Arc::default(),
     })
 }
 

@@ -48,7 +48,7 @@ impl Store {
     /// # Errors
     /// When the database fails; then none is kept.
     pub async fn accept_deliveries(&self, deliveries: &[NewDelivery], now: Time) -> Result<Vec<Accepted>> {
-        let mut transaction = self.write().await?;
+        let mut transaction = self.write_at_once().await?;
         let mut inserted = HashSet::new();
         for chunk in deliveries.chunks(ROWS) {
             insert(&mut transaction, chunk, &mut inserted).await?;

@@ -38,8 +38,12 @@ pub mod states;
 mod tests;
 pub mod totals;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use sqlx::any::Any;
 use sqlx::{AnyConnection, AnyPool, Transaction};
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
 pub use error::{Conflict, StoreError};
 
@@ -56,7 +60,19 @@ pub struct Store {
     writer: AnyPool,
     /// Connections that only read.
     reader: AnyPool,
+    /// Held for writing while deliveries come in, see [`Store::deliveries_first`].
+    first: Arc<RwLock<()>>,
 }
+
+/// Deliveries go first while this lives.
+#[derive(Debug)]
+pub struct DeliveriesFirst {
+    _guard: OwnedRwLockWriteGuard<()>,
+}
+
+/// How long does other work wait at most for deliveries that go first? Long enough to leave them nearly all of the time,
+/// short enough that every lease is renewed in a flood that does not end.
+const STEP_BACK: Duration = Duration::from_millis(500);
 
 /// Which database it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,9 +117,22 @@ impl Store {
         self.writer.close().await;
     }
 
+    /// Lets deliveries go first as long as the answer lives: every other transaction that writes steps back for a moment
+    /// before it begins. Who sends a delivery waits for an answer and may give up; all other work can wait.
+    pub async fn deliveries_first(&self) -> DeliveriesFirst {
+        DeliveriesFirst { _guard: Arc::clone(&self.first).write_owned().await }
+    }
+
+    /// Begins a transaction that may write, after deliveries.
+    async fn write(&self) -> Result<Transaction<'static, Any>> {
+        // Whoever has waited long enough goes on.
+        let _ = tokio::time::timeout(STEP_BACK, self.first.read()).await;
+        self.write_at_once().await
+    }
+
     /// Begins a transaction that may write. It holds the database's only write lock until it ends; dropped without
     /// `commit`, it leaves no trace.
-    async fn write(&self) -> Result<Transaction<'static, Any>> {
+    async fn write_at_once(&self) -> Result<Transaction<'static, Any>> {
         match self.system {
             System::Sqlite => Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?),
             System::Postgres => {

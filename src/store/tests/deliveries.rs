@@ -1,3 +1,7 @@
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
 use super::{Database, NOW, claim_event, event, on_every_database, what};
 use crate::domain::event::Keyed;
 use crate::domain::ids::Digest;
@@ -9,6 +13,7 @@ on_every_database!(
     another_body_under_a_known_id_does_nothing,
     the_same_happening_under_another_id_acts_once,
     what_comes_together_is_told_apart,
+    other_work_steps_back_for_deliveries_and_goes_on,
     the_same_delivery_on_two_handles_at_once_acts_once,
     a_delivery_survives_the_end_of_the_process,
 );
@@ -95,6 +100,33 @@ async fn what_comes_together_is_told_apart(database: &Database) {
         assert_eq!(what(&claimed), first, "in the order in which they came");
         store.fail_event(&claimed.lease, "seen").await.unwrap();
     }
+}
+
+async fn other_work_steps_back_for_deliveries_and_goes_on(database: &Database) {
+    let store = &database.store;
+    let _first = store.deliveries_first().await;
+    // On a busy machine a delivery can take longer than others wait for it.
+    let went_first = async |attempt: u64| {
+        let work = [event(attempt, "work")];
+        let mut other = pin!(store.enqueue_events(&work, NOW));
+        let begun = poll_fn(|context| Poll::Ready(other.as_mut().poll(context))).await;
+        assert!(begun.is_pending(), "it asks before the delivery does");
+        accept(store, delivery(&format!("{attempt}"), "body", vec![event(attempt, "delivery")])).await;
+        other.await.unwrap();
+        let claimed = claim_event(store, NOW).await.unwrap();
+        let is_first = what(&claimed) == "delivery";
+        store.fail_event(&claimed.lease, "seen").await.unwrap();
+        while let Some(claimed) = claim_event(store, NOW).await {
+            store.fail_event(&claimed.lease, "seen").await.unwrap();
+        }
+        is_first
+    };
+    for attempt in 1..=20 {
+        if went_first(attempt).await {
+            return;
+        }
+    }
+    panic!("deliveries never went first");
 }
 
 async fn the_same_delivery_on_two_handles_at_once_acts_once(database: &Database) {
