@@ -36,7 +36,7 @@ pub(crate) use self::faults::Fault;
 pub(crate) use self::front::Logged;
 pub(crate) use self::http::{Request, Response, send};
 use self::state::{App, Budget, Hook, State, User, now, seconds};
-pub(crate) use self::state::{Delivery, Permission};
+pub(crate) use self::state::{Comment, Delivery, Permission};
 
 /// What the fake's threads share.
 pub(crate) struct Shared {

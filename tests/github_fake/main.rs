@@ -8,6 +8,6 @@ mod endpoints;
 mod events;
 mod faults;
 #[path = "../github/mod.rs"]
-#[expect(dead_code, reason = "other tests use the rest of it")]
+#[expect(dead_code, unused_imports, reason = "other tests use the rest of it")]
 mod github;
 mod place;

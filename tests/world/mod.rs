@@ -209,6 +209,40 @@ impl World {
         }
     }
 
+    /// A world whose forge is elsewhere: `settings` name it, and the clone is of the repository at `origin`. No server
+    /// runs.
+    pub(crate) fn elsewhere(settings: &str, origin: &Path) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let clone = root.path().join("clone");
+        git(root.path(), &["clone", "--quiet", origin.to_str().unwrap(), "clone"]);
+        git(&clone, &["checkout", "--quiet", "-B", "main"]);
+        let text = format!(
+            "state: state\nserver: {{listen: \"127.0.0.1:0\"}}\ncomment_interval: 50ms\nreconcile_every: 1s\n{settings}"
+        );
+        write(root.path(), "place/settings.yaml", &text);
+        Self {
+            root,
+            clone,
+            state: "state",
+            server: None,
+            expected_errors: Vec::new(),
+            environment: Vec::new(),
+            log: Arc::default(),
+        }
+    }
+
+    /// Puts these models of the project's own hub into the clone.
+    pub(crate) fn bring(&self, models: &[&str]) {
+        copy_hub(&self.clone, models);
+    }
+
+    /// Where the server said that it listens, last.
+    pub(crate) fn address(&self) -> String {
+        let log = self.server_log();
+        let said = log.rsplit("serves http://").next().unwrap();
+        format!("http://{}", said.split_whitespace().next().unwrap())
+    }
+
     pub(crate) fn settings(&self) -> PathBuf {
         self.root.path().join("place/settings.yaml")
     }

@@ -1,0 +1,57 @@
+//! Who may say what. Asked at the moment of acting, by number.
+
+use crate::github::{Opened, Permission};
+use crate::hub::{HUB, Hub};
+
+#[test]
+fn an_outsiders_comment_on_an_insiders_pull_request_is_an_outsiders() {
+    let hub = Hub::as_app();
+    let number = hub.ask_for("sizes", "[1, 2]");
+    hub.github.user("eve", Permission::Read);
+    hub.github.comment_as("eve", HUB, number, "/modelship run");
+    hub.until_said(number, &["write permission", "eve"]);
+    hub.world.until_idle();
+    let status = hub.world.modelship(&["sweep", "status", "--output", "json"]).ok().json();
+    assert_eq!(status.as_array().map(Vec::len), Some(0), "{status}");
+}
+
+#[test]
+fn a_login_that_changed_hands_may_no_longer_what_it_might() {
+    let hub = Hub::as_app();
+    let number = hub.ask_for("sizes", "[1, 2]");
+    hub.github.reuse_login("ada");
+    hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.until_said(number, &["write permission"]);
+    hub.world.until_idle();
+}
+
+#[test]
+fn a_comment_that_is_edited_into_a_command_is_none() {
+    let hub = Hub::as_app();
+    let number = hub.ask_for("sizes", "[1, 2]");
+    let comment = hub.github.comment_as("ada", HUB, number, "looks good");
+    hub.github.edit_comment_as("eve", HUB, comment, "/modelship run");
+    hub.github.until_delivered();
+    hub.world.until_idle();
+    assert_eq!(hub.ours(number).len(), 1, "only the plan");
+}
+
+#[test]
+fn a_fork_is_planned_and_not_run() {
+    let hub = Hub::as_app();
+    hub.github.user("eve", Permission::Read);
+    hub.github.fork(HUB, "eve/hub");
+    let fork = hub.github.directory("eve/hub");
+    hub.world.write("sweeps/theirs.yaml", "sweep: theirs\nmodel: examples/identity-matrix\nparameters: {N: [1, 2]}\n");
+    crate::world::git(&hub.world.clone, &["checkout", "--quiet", "-B", "theirs"]);
+    crate::world::git(&hub.world.clone, &["add", "--all"]);
+    crate::world::git(&hub.world.clone, &["commit", "--quiet", "-m", "Ask from outside"]);
+    crate::world::git(&hub.world.clone, &["push", "--quiet", fork.to_str().unwrap(), "theirs"]);
+    let opened = Opened { author: "eve", title: "From outside", head: "eve/hub:theirs", base: "main", draft: false };
+    let number = hub.github.open_pull(HUB, &opened);
+    hub.until_said(number, &["theirs"]);
+    hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.github.until_delivered();
+    hub.world.until_idle();
+    assert!(hub.ours(number).iter().all(|comment| !comment.body.contains("runs done")), "{:#?}", hub.ours(number));
+}

@@ -1,0 +1,114 @@
+//! A hub on GitHub with a server that works for it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::github::{Comment, GitHub, Opened, Permission};
+use crate::world::{World, git};
+
+pub(crate) const HUB: &str = "urban/hub";
+const SECRET: &str = "a secret between GitHub and us";
+
+/// GitHub, and the world of somebody who works on its hub.
+pub(crate) struct Hub {
+    pub(crate) world: World,
+    /// Goes last: the server has ended then.
+    pub(crate) github: GitHub,
+    repository: u64,
+}
+
+impl Hub {
+    /// A hub with one model in production, and a server that is its App. Ada may write.
+    pub(crate) fn as_app() -> Self {
+        let mut hub = Self::empty();
+        let settings = hub.app_settings();
+        hub.begin(&settings);
+        hub
+    }
+
+    /// The same with a token of the account `robot`.
+    pub(crate) fn with_token() -> Self {
+        let mut hub = Self::empty();
+        hub.github.user("robot", Permission::Write);
+        let repository = hub.repository;
+        hub.world.add_settings(&format!("server: {{listen: \"127.0.0.1:0\", repositories: [{repository}]}}\n"));
+        hub.world.environment.push(("MODELSHIP_GITHUB_TOKEN", hub.github.token_of("robot")));
+        let settings = format!("forge: {{github: {{{}}}}}\n", hub.addresses());
+        hub.begin(&settings);
+        hub
+    }
+
+    /// GitHub with an empty hub; no server runs.
+    pub(crate) fn empty() -> Self {
+        let github = GitHub::start();
+        github.user("ada", Permission::Write);
+        let repository = github.repository(HUB);
+        let mut world = World::elsewhere("", &github.directory(HUB));
+        world.environment.push(("MODELSHIP_WEBHOOK_SECRET", SECRET.to_owned()));
+        Self { world, github, repository }
+    }
+
+    /// The settings of a server that is the App.
+    pub(crate) fn app_settings(&self) -> String {
+        let key = self.world.settings().with_file_name("app.pem");
+        fs::write(&key, self.github.private_key()).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        format!("forge: {{github: {{app: {}, key: app.pem, {}}}}}\n", self.github.app_id(), self.addresses())
+    }
+
+    fn addresses(&self) -> String {
+        format!("api: \"{0}\", git: \"{0}\", between_writes: 0s", self.github.url())
+    }
+
+    fn begin(&mut self, settings: &str) {
+        self.world.add_settings(settings);
+        self.world.add_settings(&format!("process: {{trusted: [{HUB}]}}\n"));
+        self.world.bring(&["identity-matrix"]);
+        self.start();
+        self.world.publish();
+    }
+
+    /// Starts the server, and lets GitHub tell it of everything from now on.
+    pub(crate) fn start(&mut self) {
+        self.world.start_server();
+        self.github.deliver_to(&format!("{}/webhooks/github", self.world.address()), SECRET);
+    }
+
+    /// Opens a pull request with a sweep over these values of `N`, and gives its number once its plan is there.
+    pub(crate) fn ask_for(&self, branch: &str, values: &str) -> u64 {
+        self.world.checkout("main");
+        self.world.write(
+            &format!("sweeps/{branch}.yaml"),
+            &format!("sweep: {branch}\nmodel: examples/identity-matrix\nparameters:\n  N: {values}\n"),
+        );
+        self.world.push_branch(branch, "Ask for a sweep");
+        let number = self
+            .github
+            .open_pull(HUB, &Opened { author: "ada", title: "A sweep", head: branch, base: "main", draft: false });
+        self.until_said(number, &[&format!("/modelship run {branch}")]);
+        number
+    }
+
+    /// Waits until one of our comments holds every one of `words`, and gives it.
+    pub(crate) fn until_said(&self, number: u64, words: &[&str]) -> Comment {
+        self.world.until(&format!("a comment with {words:?} in #{number}: {:#?}", self.said(number)), |_| {
+            let mut comments = self.ours(number).into_iter();
+            comments.find(|comment| words.iter().all(|word| comment.body.contains(word)))
+        })
+    }
+
+    /// Our comments, as the App or as the owner of the token.
+    pub(crate) fn ours(&self, number: u64) -> Vec<Comment> {
+        let marked = |comment: &Comment| comment.body.contains("<!-- modelship:");
+        self.github.comments(HUB, number).into_iter().filter(marked).collect()
+    }
+
+    fn said(&self, number: u64) -> Vec<String> {
+        self.github.comments(HUB, number).into_iter().map(|comment| comment.body).collect()
+    }
+
+    /// The commit that the branch of the clone points to.
+    pub(crate) fn commit(&self, branch: &str) -> String {
+        git(&self.world.clone, &["rev-parse", branch]).trim().to_owned()
+    }
+}

@@ -1,0 +1,61 @@
+//! A pull request from its plan to its result.
+
+use crate::hub::{HUB, Hub};
+use crate::world::numbers;
+
+#[test]
+fn a_sweep_is_planned_run_and_answered_in_its_pull_request() {
+    let hub = Hub::as_app();
+    let number = hub.ask_for("sizes", "[1, 2, 4]");
+    hub.github.comment_as("ada", HUB, number, "/modelship run");
+    let result = hub.until_said(number, &["3 runs done"]);
+    hub.world.until_idle();
+
+    assert_eq!(numbers(&hub.world.analysis("sizes"), "trace"), [1.0, 2.0, 4.0]);
+    let ours = hub.ours(number);
+    assert_eq!(ours.len(), 2, "the plan and the result, each once: {ours:#?}");
+    assert!(ours.iter().all(|comment| comment.by_app), "in the App's name");
+    assert_eq!(result.edits, 0, "the result is written once, so that people are told");
+    assert_eq!(hub.github.count(&format!("POST */issues/{number}/comments")), 2);
+    let statuses = hub.github.statuses(HUB, &hub.commit("sizes"));
+    assert!(statuses.iter().any(|status| status["state"] == "success"), "{statuses:#?}");
+}
+
+#[test]
+fn a_token_does_where_nobody_wants_an_app() {
+    let hub = Hub::with_token();
+    let number = hub.ask_for("sizes", "[1, 2]");
+    hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.until_said(number, &["2 runs done"]);
+    hub.world.until_idle();
+    assert_eq!(hub.ours(number).len(), 2);
+    assert_eq!(hub.github.count("POST /app/*"), 0);
+}
+
+#[test]
+fn a_repository_that_was_renamed_is_still_the_same() {
+    let hub = Hub::as_app();
+    let number = hub.ask_for("before", "[1, 2]");
+    hub.github.rename(HUB, "urban/models");
+    hub.github.comment_as("ada", "urban/models", number, "/modelship run");
+    hub.world.until("the result is there", |_| {
+        let mut comments = hub.github.app_comments("urban/models", number).into_iter();
+        comments.find(|comment| comment.body.contains("2 runs done"))
+    });
+    hub.world.until_idle();
+    assert_eq!(hub.github.app_comments("urban/models", number).len(), 2);
+}
+
+#[test]
+fn a_comment_of_ours_that_somebody_deletes_is_written_once_more() {
+    let hub = Hub::as_app();
+    let number = hub.ask_for("sizes", "[1, 2, 4]");
+    let plan = hub.until_said(number, &["/modelship run sizes"]);
+    hub.github.delete_comment_as("ada", HUB, plan.id);
+    hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.until_said(number, &["3 runs done"]);
+    hub.world.until_idle();
+    let ours = hub.ours(number);
+    assert_eq!(ours.len(), 2, "{ours:#?}");
+    assert!(ours.iter().all(|comment| comment.id != plan.id));
+}
