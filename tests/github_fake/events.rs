@@ -87,6 +87,7 @@ fn what_happens_is_told_in_order_and_signed() {
         "pull_request.closed",
     ];
     assert_eq!(told(&place), expected);
+    assert_eq!(objections(&place), "");
     let deliveries = place.github.deliveries();
     assert_eq!((&deliveries[0].payload["before"], &deliveries[0].payload["after"]), (&json!(before), &json!(after)));
     assert_eq!(deliveries[0].payload["commits"][0]["added"], json!(["sweeps/two.yaml"]));
@@ -97,6 +98,19 @@ fn what_happens_is_told_in_order_and_signed() {
     assert!(head.contains("x-github-event: push") && head.contains(&deliveries[0].guid), "{head}");
     let signed = openssl_signature(&body);
     assert!(head.contains(&format!("x-hub-signature-256: sha256={signed}")), "{head}");
+}
+
+/// What GitHub's own description of its webhooks objects to.
+fn objections(place: &Place) -> String {
+    place.github.until_delivered();
+    let pairs: Vec<_> =
+        place.github.deliveries().into_iter().map(|delivery| json!([delivery.event, delivery.payload])).collect();
+    let file = place.clone.path().join("payloads.json");
+    std::fs::write(&file, json!(pairs).to_string()).unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/github_fake/payloads.cjs");
+    let output = std::process::Command::new("node").arg(script).arg(&file).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// What openssl says of the body.
@@ -197,6 +211,7 @@ fn the_installation_and_draft_pull_requests_tell_of_themselves() {
         "installation.created",
     ];
     assert_eq!(told(&place), expected);
+    assert_eq!(objections(&place), "");
     let deliveries = place.github.deliveries();
     place.github.redeliver(&deliveries[0]);
     place.github.deliver_twice(&deliveries[0]);
