@@ -58,6 +58,7 @@ fn dispatch(world: &Shared, state: &mut State, request: &Request) -> Answer {
         ("POST", ["app", "hook", "deliveries", id, "attempts"]) => app::redeliver(world, state, request, id),
         ("GET", ["installation", "repositories"]) => app::repositories(state, request),
         ("GET", ["user"]) => own_user(state, request),
+        ("GET", ["user", "repos"]) => own_repositories(state, request),
         ("GET", ["user", id]) => user(state, request, |user| user.id.to_string() == *id),
         ("GET", ["users", login]) => user(state, request, |user| user.login.eq_ignore_ascii_case(login)),
         ("GET", ["repositories", id]) => repository_by_id(state, request, id),
@@ -199,6 +200,16 @@ fn own_user(state: &State, request: &Request) -> Answer {
         Caller::User(id) => Ok(Response::json(200, &shapes::public_user(state, state.user(id)))),
         _ => Err(refusal(403, "Resource not accessible by integration")),
     }
+}
+
+/// What somebody was given a permission for, and not everything that is public.
+fn own_repositories(state: &State, request: &Request) -> Answer {
+    let Caller::User(id) = caller(state, request)? else {
+        return Err(refusal(403, "Resource not accessible by integration"));
+    };
+    let may = |found: &&Repository| state.permission(id, found) > Permission::Read;
+    let rows: Vec<_> = state.repositories.values().filter(may).map(|found| shapes::repository(state, found)).collect();
+    Ok(page(state, request, &rows, 30))
 }
 
 fn user(state: &State, request: &Request, fits: impl Fn(&super::state::User) -> bool) -> Answer {

@@ -17,6 +17,8 @@ fn repositories_people_and_references_are_shown_as_github_shows_them() {
     assert_eq!(place.get("/users/ada")["id"], ada);
     let own = ask(&place.github.url(), &place.github.token_of("ada"), "GET", "/user", &Value::Null);
     assert_eq!(own.value()["id"], ada);
+    let own = ask(&place.github.url(), &place.github.token_of("ada"), "GET", "/user/repos", &Value::Null);
+    assert_eq!(own.value()[0]["id"], hub["id"]);
     git(place.clone.path(), &["tag", "v1"]);
     git(place.clone.path(), &["tag", "-m", "two", "v2"]);
     git(place.clone.path(), &["push", "--quiet", "origin", "--tags"]);

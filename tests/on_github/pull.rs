@@ -17,8 +17,8 @@ fn a_sweep_is_planned_run_and_answered_in_its_pull_request() {
     assert!(ours.iter().all(|comment| comment.by_app), "in the App's name");
     assert_eq!(result.edits, 0, "the result is written once, so that people are told");
     assert_eq!(hub.github.count(&format!("POST */issues/{number}/comments")), 2);
-    let statuses = hub.github.statuses(HUB, &hub.commit("sizes"));
-    assert!(statuses.iter().any(|status| status["state"] == "success"), "{statuses:#?}");
+    let statuses = hub.github.statuses(HUB, &hub.commit("main"));
+    assert!(statuses.iter().any(|status| status["state"] == "success"), "the model's build: {statuses:#?}");
 }
 
 #[test]

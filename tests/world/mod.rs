@@ -279,10 +279,11 @@ impl World {
         let log = Arc::clone(&self.log);
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                if line.contains("serves http://") {
+                let serves = line.contains("serves http://");
+                let _ = writeln!(log.lock().unwrap(), "{line}");
+                if serves {
                     let _ = tell.send(());
                 }
-                let _ = writeln!(log.lock().unwrap(), "{line}");
             }
         });
         Server { child, started: Mutex::new(started) }

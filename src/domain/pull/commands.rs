@@ -4,7 +4,7 @@ use super::{CLOCK_SLACK, COMMENTS_KEPT, PullSweep, PullSweepPhase, Thread};
 use crate::domain::command::Command;
 use crate::domain::effect::Effect;
 use crate::domain::event::{Event, Key};
-use crate::domain::forge::{CommentRef, PullStatus, User};
+use crate::domain::forge::{CommentRef, HeadOrigin, PullStatus, User};
 use crate::domain::ids::SweepName;
 use crate::domain::report;
 use crate::domain::sweep::plan::{PlanSummary, Verdict};
@@ -62,6 +62,12 @@ impl Thread<'_> {
     pub(super) fn obey(&mut self, order: &Order<'_>) {
         let before = self.decision.events.len() + self.decision.effects.len();
         let closed = self.state.snapshot.status == PullStatus::Closed;
+        // Whoever writes in a fork asked nobody here.
+        let starts = matches!(order.command, Command::Run { .. } | Command::Retry { .. } | Command::Compare { .. });
+        if starts && !closed && self.state.snapshot.origin == HeadOrigin::Fork {
+            self.reply(order, report::from_a_fork());
+            return;
+        }
         match order.command {
             Command::Run { sweep } if !closed => self.run(order, sweep.as_ref()),
             Command::Retry { sweep } if !closed => self.retry(order, sweep.as_ref()),

@@ -29,7 +29,7 @@ pub use plan::{budget_note, plan_comment, waiting_comment};
 pub use progress::progress_comment;
 pub use results::{Links, directory_url, final_comment};
 pub use status::{SweepLine, SweepProgress, status_comment};
-pub use thread::{models_comment, nothing_to_do, pull_status, sweep_comment, withdrawn_comment};
+pub use thread::{from_a_fork, models_comment, nothing_to_do, pull_status, sweep_comment, withdrawn_comment};
 pub use versions::versions_comment;
 pub use warning::warning_text;
 

@@ -66,6 +66,13 @@ pub fn pull_status(pull: &PullState, now: Time) -> String {
     status_comment(&build_lines(pull, &channel), &lines, now)
 }
 
+/// Why nothing of a fork is started.
+#[must_use]
+pub fn from_a_fork() -> &'static str {
+    "This pull request comes from a fork, so its sweeps are planned and not run. Somebody who may push to this repository can \
+     push the branch here and open a pull request for it."
+}
+
 /// Why `command` found nothing to do.
 #[must_use]
 pub fn nothing_to_do(command: &Command, pull: &PullState) -> String {

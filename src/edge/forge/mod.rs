@@ -56,6 +56,8 @@ pub struct Comment {
     pub body: String,
     /// Whether we wrote it ourselves.
     pub is_ours: bool,
+    /// Whether it was changed since, perhaps by somebody else.
+    pub is_edited: bool,
 }
 
 /// How a commit fares in one respect.
@@ -166,6 +168,7 @@ impl Forge {
                 let comment = |comment: local::Comment| Comment {
                     comment: CommentRef { id: comment.id, created_at: comment.created_at },
                     is_ours: comment.author == local::app_account(),
+                    is_edited: comment.updated_at != comment.created_at,
                     author: comment.author,
                     body: comment.body,
                 };

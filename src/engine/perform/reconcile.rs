@@ -143,9 +143,10 @@ async fn comments(forge: &Forge, key: &Key, known: &PullState, events: &mut Vec<
     let forgets = known.heard.len() >= COMMENTS_KEPT;
     let oldest_heard = known.heard.first().copied().filter(|_| forgets).unwrap_or(i64::MIN);
     for said in forge.comments(&known.snapshot.pull).await? {
-        let Comment { comment, author, body, is_ours } = said;
+        let Comment { comment, author, body, is_ours, is_edited } = said;
         let unheard = comment.id >= oldest_heard && !known.heard.contains(&comment.id);
-        if unheard && !is_ours && !Command::parse_comment(&body).is_empty() {
+        // Who edited it may be somebody else than who wrote it, so its words are nobody's.
+        if unheard && !is_ours && !is_edited && !Command::parse_comment(&body).is_empty() {
             events.push(Keyed { key: key.clone(), event: Event::CommentCreated { comment, author, body } });
         }
     }

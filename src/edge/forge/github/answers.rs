@@ -124,11 +124,17 @@ pub(super) struct CommentAnswer {
     pub(super) user: Option<Account>,
     pub(super) body: Option<String>,
     created_at: String,
+    updated_at: String,
     #[serde(default)]
     pub(super) performed_via_github_app: Option<App>,
 }
 
 impl CommentAnswer {
+    /// Whether it was changed since it was written.
+    pub(super) fn is_edited(&self) -> bool {
+        self.updated_at != self.created_at
+    }
+
     /// When it was written; none when GitHub does not say so as it always did.
     pub(super) fn created_at(&self) -> Option<Time> {
         DateTime::parse_from_rfc3339(&self.created_at).ok().map(|at| Time(at.timestamp_millis()))

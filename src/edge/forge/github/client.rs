@@ -150,14 +150,14 @@ impl Client {
         token: impl Into<Option<&'a SecretString>>,
         method: Method,
         route: &str,
-        body: &serde_json::Value,
+        body: impl Into<Option<&'a serde_json::Value>>,
     ) -> Result<Answer, ForgeError> {
         let mut last = self.last_write.lock().await;
         if let Some(last) = *last {
             tokio::time::sleep_until(last + self.between_writes).await;
         }
         let _turn = self.turn().await?;
-        let told = self.exchange(Request::builder().method(method.clone()), token.into(), route, Some(body)).await;
+        let told = self.exchange(Request::builder().method(method.clone()), token.into(), route, body.into()).await;
         *last = Some(Instant::now());
         self.judge(told?, &method, route)
     }
@@ -239,7 +239,8 @@ impl Client {
             message: String,
         }
         let said = serde_json::from_slice::<Said>(&told.body).map(|said| said.message);
-        let said: String = said.unwrap_or_else(|_| "without saying why".to_owned()).chars().take(300).collect();
+        let said = said.unwrap_or_else(|_| String::from_utf8_lossy(&told.body).into_owned());
+        let said: String = said.chars().filter(|c| !c.is_control()).take(300).collect();
         let text = format!("GitHub answers {} to `{method} {route}`: {said}", told.status.as_u16());
         let error = anyhow::Error::new(Refused(told.status)).context(text);
         // 401 ends with a new token, 409 is somebody else at work, a moved repository is found again by its number.

@@ -39,11 +39,13 @@ impl GitHub {
                 _ => false,
             };
             let created_at = found.created_at()?;
+            let is_edited = found.is_edited();
             Some(Comment {
                 comment: CommentRef { id: found.id, created_at },
                 author: found.user.map_or_else(nobody, User::from),
                 body: found.body.unwrap_or_default(),
                 is_ours,
+                is_edited,
             })
         };
         Ok(found.into_iter().filter_map(comment).collect())

@@ -6,7 +6,6 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use http::Method;
-use serde_json::json;
 use tokio::time::Instant;
 
 use super::answers::Attempt;
@@ -43,7 +42,7 @@ impl GitHub {
                 continue;
             }
             let route = format!("/app/hook/deliveries/{}/attempts", attempt.id);
-            match self.client.write(&app, Method::POST, &route, &json!({})).await {
+            match self.client.write(&app, Method::POST, &route, None).await {
                 Ok(_) => asked += 1,
                 Err(ForgeError::Never(error)) => {
                     tracing::warn!(delivery.id = attempt.guid, "not delivered again: {error:#}")

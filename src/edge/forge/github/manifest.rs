@@ -66,7 +66,7 @@ pub struct NewApp {
 pub async fn convert(api: &str, code: &str) -> Result<NewApp, ForgeError> {
     let client = Client::new(api, None).map_err(ForgeError::Never)?;
     let route = format!("/app-manifests/{code}/conversions");
-    client.write(None, Method::POST, &route, &json!({})).await?.json(&route)
+    client.write(None, Method::POST, &route, None).await?.json(&route)
 }
 
 #[cfg(test)]

@@ -201,7 +201,7 @@ impl GitHub {
         let route = format!("/user/{}", user.id);
         let account: Account = match self.client.get(&reach.token, &route).await {
             Err(error) if is_gone(&error) => return Ok(Permission::None),
-            answer => answer?.json(&route)?,
+            answer => answer.inspect_err(|error| self.learn_token(error))?.json(&route)?,
         };
         let route = format!("/collaborators/{}/permission", account.login);
         let answer: PermissionAnswer = match self.get(repository, &route).await {

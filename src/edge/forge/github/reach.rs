@@ -32,9 +32,9 @@ pub(super) struct Reach {
     pub(super) base: String,
 }
 
-/// Whether a status means that a repository is not where it was, or that our token is no longer good for it.
+/// Whether a status means that a repository is not where it was.
 fn means_lost(status: StatusCode) -> bool {
-    status.is_redirection() || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND)
+    status.is_redirection() || status == StatusCode::NOT_FOUND
 }
 
 impl GitHub {
@@ -54,7 +54,8 @@ impl GitHub {
             let list = |answer: &Answer, route: &str| {
                 answer.json::<InstallationRepositories>(route).map(|list| list.repositories)
             };
-            let held = self.pages(&token, "/installation/repositories", list).await?;
+            let held = self.pages(&token, "/installation/repositories", list).await;
+            let held = held.inspect_err(|error| self.learn_token(error))?;
             self.note_holders(Some(installation.id), &held);
             all.extend(held);
         }
@@ -97,12 +98,16 @@ impl GitHub {
 
     /// Forgets how the repository was reached when GitHub does not know it, or us, by that any more.
     fn learn(&self, repository: &Repository, error: &ForgeError) {
-        if !status_of(error).is_some_and(means_lost) {
-            return;
+        if status_of(error).is_some_and(means_lost) {
+            self.holders.lock().unwrap_or_else(PoisonError::into_inner).remove(&repository.id);
         }
-        let holder = self.holders.lock().unwrap_or_else(PoisonError::into_inner).remove(&repository.id);
-        if let Some(installation) = holder.and_then(|holder| holder.installation) {
-            self.tokens.forget(installation);
+        self.learn_token(error);
+    }
+
+    /// Forgets our tokens when GitHub takes one of them no longer, before its time.
+    pub(super) fn learn_token(&self, error: &ForgeError) {
+        if status_of(error) == Some(StatusCode::UNAUTHORIZED) {
+            self.tokens.forget();
         }
     }
 

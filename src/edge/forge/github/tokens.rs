@@ -104,8 +104,8 @@ impl Tokens {
         Ok(token)
     }
 
-    /// Forgets a token that GitHub no longer takes.
-    pub(super) fn forget(&self, id: i64) {
-        self.installations.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    /// Forgets the tokens of installations, as GitHub no longer takes one of them.
+    pub(super) fn forget(&self) {
+        self.installations.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
