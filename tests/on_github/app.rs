@@ -14,18 +14,11 @@ fn doctor_says_which_permission_is_missing_and_where_the_app_is_installed() {
     let settings = hub.app_settings();
     hub.world.add_settings(&settings);
     let checks = |hub: &Hub| {
-        let said = hub.world.modelship(&["doctor", "--output", "json"]);
-        let checks: Value = said.json();
-        let of = move |part: &str| {
-            checks
-                .as_array()
-                .unwrap()
-                .iter()
-                .find(|check| check["part"] == part)
-                .unwrap_or_else(|| panic!("{checks}"))
-                .clone()
-        };
-        of
+        let checks: Value = hub.world.modelship(&["doctor", "--output", "json"]).json();
+        move |part: &str| {
+            let mut all = checks.as_array().unwrap().iter();
+            all.find(|check| check["part"] == part).unwrap_or_else(|| panic!("{checks}")).clone()
+        }
     };
     let well = checks(&hub);
     assert_eq!(well("GitHub")["state"], "good");
