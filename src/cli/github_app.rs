@@ -47,8 +47,7 @@ pub(crate) async fn create(create: &CreateApp, cwd: &Path, output: &Output) -> R
         Some(organization) => format!("{web}/organizations/{organization}/settings/apps/new"),
         None => format!("{web}/settings/apps/new"),
     };
-    output
-        .note(&format!("open http://{address}/ in a browser on this machine; this ends when GitHub has made the App"));
+    output.open(&format!("http://{address}/"), "in a browser on this machine; this ends when GitHub has made the App");
     let form = AppForm { action, manifest: wish.manifest(), state: new_id() };
     let Some(code) = form.serve(listener).await else {
         return Err(CliError::Ours(anyhow::anyhow!("the page ended before GitHub had made the App")));

@@ -223,6 +223,15 @@ impl Output {
         self.say("\u{1b}[33mnote:\u{1b}[0m", text);
     }
 
+    /// Asks for a page to be opened, without which the verb cannot go on: said in every mode.
+    pub(crate) fn open(&self, address: &str, why: &str) {
+        if self.is_json() {
+            tell(&format!("{}\n", serde_json::json!({"open": address})));
+        } else {
+            self.note(&format!("open {address} {why}"));
+        }
+    }
+
     /// Says what may be wrong with what is shown.
     pub(crate) fn warning(&self, text: &str) {
         self.say("\u{1b}[1;33mwarning:\u{1b}[0m", text);

@@ -30,6 +30,10 @@ fn a_comment_that_is_edited_into_a_command_is_none() {
     let hub = Hub::as_app();
     let number = hub.ask_for("sizes", "[1, 2]");
     let comment = hub.github.comment_as("ada", HUB, number, "looks good");
+    // GitHub's clock has seconds, and an edit shows once one has gone by.
+    let second = || std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let written = second();
+    hub.world.until("another second", |_| (second() > written + 1).then_some(()));
     hub.github.edit_comment_as("eve", HUB, comment, "/modelship run");
     hub.github.until_delivered();
     hub.world.until_idle();
