@@ -61,7 +61,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("src/engine/", &["domain", "runner", "store", "edge", "analysis", "settings"]),
     ("src/server/", &["domain", "runner", "store", "edge", "analysis", "settings", "engine"]),
     ("src/cli/", &["domain", "runner", "store", "edge", "analysis", "settings", "engine", "server", "telemetry"]),
-    ("src/settings.rs", &["domain", "telemetry"]),
+    ("src/settings/", &["domain", "telemetry"]),
     ("src/telemetry.rs", &[]),
     ("src/bin/modelship-runner.rs", &["domain", "runner"]),
 ];
@@ -99,7 +99,7 @@ const CLOCKS: &[&str] = &[
 const IDS: &[&str] = &["src/engine/", "src/edge/forge/local"];
 
 /// Who reads the environment; programs read their own arguments, and tests are told where the throw-away server is.
-const ENVIRONMENT: &[&str] = &["src/settings.rs", "src/main.rs", "src/bin/", "src/store/tests/"];
+const ENVIRONMENT: &[&str] = &["src/settings/", "src/main.rs", "src/bin/", "src/store/tests/"];
 
 /// Names under which anything could hide.
 const VAGUE: &[&str] = &["utils", "util", "common", "helpers", "helper", "prelude", "misc"];
@@ -214,7 +214,7 @@ fn room<'a>(file: &str, path: &'a [String]) -> Option<&'a str> {
 
 fn wrong_environment(file: &str, path: &[String]) -> Option<String> {
     let environment = path.starts_with(&["std", "env"].map_strings());
-    (environment && !within(file, ENVIRONMENT)).then(|| "only src/settings.rs reads the environment".to_owned())
+    (environment && !within(file, ENVIRONMENT)).then(|| "only src/settings/ reads the environment".to_owned())
 }
 
 fn wrong_file_system(_: &str, path: &[String]) -> Option<String> {
@@ -516,7 +516,7 @@ fn a_line_in_its_room_is_left_alone() {
         ("src/domain/yaml/mod.rs", "use std::sync::{Arc, LazyLock};"),
         ("src/engine/mod.rs", "#[cfg(unix)] fn f() {}  #[tokio::test] async fn g() {}"),
         ("src/engine/mod.rs", "let version = env!(\"CARGO_PKG_VERSION\"); self.sleep(); allow(x);"),
-        ("src/settings.rs", "let value = std::env::var(name);"),
+        ("src/settings/environment.rs", "let value = std::env::var(name);"),
         ("src/main.rs", "fn main() { modelship::cli::main(std::env::args_os()) }"),
         ("src/runner/mod.rs", "let mode = std::fs::Permissions::from_mode(0o755);"),
         ("src/domain/pull.rs", "use super::ids::Time; let gap = std::time::Duration::ZERO; fn asynchronous() {}"),

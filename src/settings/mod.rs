@@ -4,14 +4,24 @@
 //! tighten them. This is the only place that reads the environment. Secrets come from the environment or from files that
 //! only their owner can read, and are never printed.
 
+mod environment;
+mod file;
+mod secrets;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+
+pub use environment::{current_directory, log_filter, program, step_file, user_name};
+
+use environment::{build_environment, git_environment, runner_path, variable};
+use file::{DockerFile, File, ForgeFile};
+use secrets::{github_settings, webhook_secrets};
 
 use crate::domain::decision::Rules;
 use crate::domain::ids::RepositoryName;
@@ -206,107 +216,9 @@ pub struct Flags {
     pub listen: Option<SocketAddr>,
 }
 
-/// The settings file as it is written. Every part may be left out.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct File {
-    state: Option<PathBuf>,
-    database: Option<String>,
-    artifacts: Option<PathBuf>,
-    forge: Option<ForgeFile>,
-    source_folders: Vec<PathBuf>,
-    server: ServerFile,
-    executor: ExecutorKind,
-    process: ProcessFile,
-    docker: DockerFile,
-    promote_direct_pushes: bool,
-    comment_interval: Option<String>,
-    reconcile_every: Option<String>,
-    keep_history: Option<String>,
-    max_runs: Option<u64>,
-    max_memory: Option<bytesize::ByteSize>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ForgeFile {
-    Local(PathBuf),
-    GitHub(GitHubFile),
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct GitHubFile {
-    app: Option<u64>,
-    key: Option<PathBuf>,
-    api: Option<String>,
-    git: Option<String>,
-    between_writes: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct ServerFile {
-    listen: Option<SocketAddr>,
-    repositories: Vec<i64>,
-    webhook_secret: Option<PathBuf>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct ProcessFile {
-    slots: Option<u32>,
-    builds: Option<u32>,
-    trusted: Option<Vec<RepositoryName>>,
-    search_path: Option<String>,
-    build_environment: Vec<String>,
-    price: Price,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct DockerFile {
-    host: Option<String>,
-    registry: Option<String>,
-    runner: Option<PathBuf>,
-    network: Option<String>,
-    processes: Option<u32>,
-    build_network: Option<String>,
-    bases: BasesFile,
-    build_args: BTreeMap<String, String>,
-    price: Price,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct BasesFile {
-    debian: Option<String>,
-    python: Option<String>,
-}
-
 /// The name of the state directory within a repository, and of the settings file within that.
 const STATE_DIRECTORY: &str = ".modelship";
 const SETTINGS_FILE: &str = "settings.yaml";
-
-/// Variables of this program that builds see too: how package managers reach their registries. None holds a secret of
-/// ours.
-const BUILD_VARIABLES: &[&str] = &["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"];
-
-/// The same, by how names begin or end.
-const BUILD_PREFIX: &str = "PIP_";
-const BUILD_SUFFIX: &str = "_PROXY";
-
-/// What `git` needs to know of whom it works for, and of the way out.
-const GIT_VARIABLES: &[&str] = &[
-    "HOME",
-    "XDG_CONFIG_HOME",
-    "SSH_AUTH_SOCK",
-    "GIT_SSL_CAINFO",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "CURL_CA_BUNDLE",
-    "GIT_CONFIG_GLOBAL",
-];
 
 impl Settings {
     /// Reads settings for the directory `cwd`: flags over environment over file over what suits a laptop.
@@ -321,7 +233,7 @@ impl Settings {
             Some(directory.join(SETTINGS_FILE)).filter(|path| path.exists())
         });
         let (file, base) = match path.map(|path| cwd.join(path)) {
-            Some(path) => (read_file(&path)?, path.parent().unwrap_or(Path::new(".")).to_path_buf()),
+            Some(path) => (File::read(&path)?, path.parent().unwrap_or(Path::new(".")).to_path_buf()),
             None => (File::default(), cwd.to_path_buf()),
         };
         let at = |path: PathBuf| if path.is_absolute() { path } else { base.join(path) };
@@ -408,135 +320,10 @@ impl Settings {
     }
 }
 
-/// The log filter that `MODELSHIP_LOG` asks for.
-#[must_use]
-pub fn log_filter() -> Option<String> {
-    variable("MODELSHIP_LOG")
-}
-
-/// The login of whoever runs this program, for the local forge.
-#[must_use]
-pub fn user_name() -> String {
-    variable("MODELSHIP_USER")
-        .or_else(|| variable("USER"))
-        .or_else(|| variable("LOGNAME"))
-        .unwrap_or_else(|| "root".to_owned())
-}
-
-/// The file that GitHub's runner names to a step in `variable_name`: `GITHUB_OUTPUT` or `GITHUB_STEP_SUMMARY`.
-#[must_use]
-pub fn step_file(variable_name: &str) -> Option<PathBuf> {
-    variable(variable_name).map(PathBuf::from)
-}
-
-/// The running program, for hooks that call it again.
-///
-/// # Errors
-/// When the operating system cannot tell.
-pub fn program() -> Result<PathBuf> {
-    std::env::current_exe().context("cannot find out where this program lies")
-}
-
-/// The directory that this program was started in.
-///
-/// # Errors
-/// When it has been removed.
-pub fn current_directory() -> Result<PathBuf> {
-    std::env::current_dir().context("cannot find out the current directory; has it been removed?")
-}
-
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// The variables that builds see, `named` ones among them.
-fn build_environment(named: &[String]) -> BTreeMap<String, String> {
-    let passed = |name: &str| {
-        BUILD_VARIABLES.contains(&name)
-            || name.starts_with(BUILD_PREFIX)
-            || name.to_ascii_uppercase().ends_with(BUILD_SUFFIX)
-            || named.iter().any(|wanted| wanted == name)
-    };
-    std::env::vars().filter(|(name, value)| passed(name) && !value.is_empty()).collect()
-}
-
-/// The variables that `git` sees when it fetches other repositories.
-fn git_environment() -> Vec<(String, String)> {
-    let passed = |name: &str| GIT_VARIABLES.contains(&name) || name.to_ascii_uppercase().ends_with(BUILD_SUFFIX);
-    std::env::vars().filter(|(name, value)| passed(name) && !value.is_empty()).collect()
-}
-
-/// The secrets of `MODELSHIP_WEBHOOK_SECRET` and of the file that settings name, one a line.
-fn webhook_secrets(file: Option<PathBuf>) -> Result<Vec<SecretString>> {
-    let lines = |text: &str| -> Vec<SecretString> {
-        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(SecretString::from).collect()
-    };
-    let mut secrets = Vec::new();
-    if let Ok(text) = std::env::var("MODELSHIP_WEBHOOK_SECRET") {
-        secrets = lines(&text);
-        anyhow::ensure!(!secrets.is_empty(), "MODELSHIP_WEBHOOK_SECRET is set but empty; set a secret or unset it");
-    }
-    if let Some(path) = file {
-        let found = lines(secret_file(&path)?.expose_secret());
-        anyhow::ensure!(!found.is_empty(), "`{}` holds no secret; write one into it", path.display());
-        secrets.extend(found);
-    }
-    Ok(secrets)
-}
-
-/// Who we are on GitHub: an App by its number and key, or the owner of `MODELSHIP_GITHUB_TOKEN`.
-fn github_settings(file: GitHubFile, base: &Path) -> Result<GitHubSettings> {
-    let token = variable("MODELSHIP_GITHUB_TOKEN").map(SecretString::from);
-    let login = match (file.app, token) {
-        (Some(id), _) => {
-            let key = match (variable("MODELSHIP_GITHUB_KEY"), file.key) {
-                (Some(key), _) => SecretString::from(key),
-                (None, Some(path)) => secret_file(&base.join(path))?,
-                (None, None) => anyhow::bail!(
-                    "`forge.github.app` is {id}, and its private key is missing: name its file as `forge.github.key`, or set \
-                     MODELSHIP_GITHUB_KEY"
-                ),
-            };
-            GitHubLogin::App { id, key }
-        }
-        (None, Some(token)) => GitHubLogin::Token(token),
-        (None, None) => anyhow::bail!(
-            "nobody is named who speaks to GitHub: set `forge.github.app` to the number of your GitHub App, or \
-             MODELSHIP_GITHUB_TOKEN to a token"
-        ),
-    };
-    Ok(GitHubSettings {
-        api: file.api.unwrap_or_else(|| "https://api.github.com".to_owned()),
-        git: file.git.unwrap_or_else(|| "https://github.com".to_owned()),
-        login,
-        between_writes: match file.between_writes {
-            None => None,
-            Some(text) => Some(duration("forge.github.between_writes", Some(text), Duration::ZERO)?),
-        },
-    })
-}
-
-/// A secret that lies in a file, which nobody else may be able to read.
-fn secret_file(path: &Path) -> Result<SecretString> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = fs_err::metadata(path)?.permissions().mode();
-    anyhow::ensure!(
-        mode & 0o077 == 0,
-        "`{}` holds a secret and others can read it; run `chmod 600 {0}`",
-        path.display()
-    );
-    Ok(SecretString::from(fs_err::read_to_string(path)?))
-}
-
 /// What `MODELSHIP_EXECUTOR` says over the file.
 fn executor_kind(of_file: ExecutorKind) -> Result<ExecutorKind> {
     let Some(word) = variable("MODELSHIP_EXECUTOR") else { return Ok(of_file) };
     serde_yaml::from_str(&word).with_context(|| format!("MODELSHIP_EXECUTOR is `{word}`; write `process` or `docker`"))
-}
-
-fn read_file(path: &Path) -> Result<File> {
-    let text = fs_err::read_to_string(path)?;
-    serde_yaml::from_str(&text).with_context(|| format!("cannot read the settings in `{}`", path.display()))
 }
 
 fn duration(name: &str, text: Option<String>, default: Duration) -> Result<Duration> {
@@ -578,15 +365,6 @@ fn checked_price(executor: &str, price: Price) -> Result<Price> {
         "`{executor}.price` is {price:?}; a price is an amount of USD, 0 or above"
     );
     Ok(price)
-}
-
-/// The runner lies beside this program.
-fn runner_path() -> Result<PathBuf> {
-    if let Some(path) = variable("MODELSHIP_RUNNER") {
-        return Ok(PathBuf::from(path));
-    }
-    let program = program()?;
-    Ok(program.with_file_name("modelship-runner"))
 }
 
 /// The repository's work tree that `cwd` lies in; `cwd` itself when there is none.

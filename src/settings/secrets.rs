@@ -1,0 +1,73 @@
+//! Secrets, from the environment or from files that only their owner can read, and who we are on GitHub by them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::environment::variable;
+use super::file::GitHubFile;
+use super::{GitHubLogin, GitHubSettings, duration};
+
+/// The secrets of `MODELSHIP_WEBHOOK_SECRET` and of the file that settings name, one a line.
+pub(super) fn webhook_secrets(file: Option<PathBuf>) -> Result<Vec<SecretString>> {
+    let lines = |text: &str| -> Vec<SecretString> {
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(SecretString::from).collect()
+    };
+    let mut secrets = Vec::new();
+    if let Ok(text) = std::env::var("MODELSHIP_WEBHOOK_SECRET") {
+        secrets = lines(&text);
+        anyhow::ensure!(!secrets.is_empty(), "MODELSHIP_WEBHOOK_SECRET is set but empty; set a secret or unset it");
+    }
+    if let Some(path) = file {
+        let found = lines(secret_file(&path)?.expose_secret());
+        anyhow::ensure!(!found.is_empty(), "`{}` holds no secret; write one into it", path.display());
+        secrets.extend(found);
+    }
+    Ok(secrets)
+}
+
+/// Who we are on GitHub: an App by its number and key, or the owner of `MODELSHIP_GITHUB_TOKEN`.
+pub(super) fn github_settings(file: GitHubFile, base: &Path) -> Result<GitHubSettings> {
+    let token = variable("MODELSHIP_GITHUB_TOKEN").map(SecretString::from);
+    let login = match (file.app, token) {
+        (Some(id), _) => {
+            let key = match (variable("MODELSHIP_GITHUB_KEY"), file.key) {
+                (Some(key), _) => SecretString::from(key),
+                (None, Some(path)) => secret_file(&base.join(path))?,
+                (None, None) => anyhow::bail!(
+                    "`forge.github.app` is {id}, and its private key is missing: name its file as `forge.github.key`, or set \
+                     MODELSHIP_GITHUB_KEY"
+                ),
+            };
+            GitHubLogin::App { id, key }
+        }
+        (None, Some(token)) => GitHubLogin::Token(token),
+        (None, None) => anyhow::bail!(
+            "nobody is named who speaks to GitHub: set `forge.github.app` to the number of your GitHub App, or \
+             MODELSHIP_GITHUB_TOKEN to a token"
+        ),
+    };
+    Ok(GitHubSettings {
+        api: file.api.unwrap_or_else(|| "https://api.github.com".to_owned()),
+        git: file.git.unwrap_or_else(|| "https://github.com".to_owned()),
+        login,
+        between_writes: match file.between_writes {
+            None => None,
+            Some(text) => Some(duration("forge.github.between_writes", Some(text), Duration::ZERO)?),
+        },
+    })
+}
+
+/// A secret that lies in a file, which nobody else may be able to read.
+fn secret_file(path: &Path) -> Result<SecretString> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = fs_err::metadata(path)?.permissions().mode();
+    anyhow::ensure!(
+        mode & 0o077 == 0,
+        "`{}` holds a secret and others can read it; run `chmod 600 {0}`",
+        path.display()
+    );
+    Ok(SecretString::from(fs_err::read_to_string(path)?))
+}
