@@ -79,8 +79,9 @@ fn write(directory: &Path, create: &CreateApp, app: &NewApp) -> Result<(), CliEr
         "# Settings of this server. Paths are relative to this file; what is left out has a default.\n\
          state: state\n\
          forge:\n  github: {{app: {}, key: {KEY}{github_at}}}\n\
-         server: {{listen: \"0.0.0.0:8080\", webhook_secret: {SECRET}}}\n",
-        app.id
+         server: {{listen: \"0.0.0.0:8080\", url: {}, webhook_secret: {SECRET}}}\n",
+        app.id,
+        json!(create.url.trim_end_matches('/')),
     );
     for (name, text, mode) in [
         (KEY, app.pem.expose_secret(), 0o600),

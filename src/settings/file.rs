@@ -60,6 +60,7 @@ pub(super) struct GitHubFile {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ServerFile {
     pub(super) listen: Option<SocketAddr>,
+    pub(super) url: Option<String>,
     pub(super) repositories: Vec<i64>,
     pub(super) webhook_secret: Option<PathBuf>,
 }

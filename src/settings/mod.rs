@@ -4,6 +4,7 @@
 //! tighten them. This is the only place that reads the environment. Secrets come from the environment or from files that
 //! only their owner can read, and are never printed.
 
+mod address;
 mod environment;
 mod file;
 mod secrets;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use environment::{current_directory, log_filter, program, step_file, user_name};
 
+use address::server_url;
 use environment::{build_environment, git_environment, runner_path, variable};
 use file::{DockerFile, File, ForgeFile};
 use secrets::{github_settings, webhook_secrets};
@@ -114,6 +116,9 @@ pub enum GitHubLogin {
 pub struct ServerSettings {
     /// The address to listen on.
     pub listen: SocketAddr,
+    /// The address at which others reach it, without a slash at the end. Tokens are made for it and links begin with it;
+    /// no `Host` header is ever believed instead.
+    pub url: Option<String>,
     /// Secrets that sign deliveries; any of them is good, so that one can be replaced without a gap.
     pub webhook_secrets: Vec<SecretString>,
     /// Repositories whose deliveries count, by the forge's number; empty means all.
@@ -275,6 +280,7 @@ impl Settings {
             },
             server: ServerSettings {
                 listen,
+                url: variable("MODELSHIP_URL").or(file.server.url).map(|text| server_url(&text)).transpose()?,
                 webhook_secrets: webhook_secrets(file.server.webhook_secret.map(at))?,
                 repositories: file.server.repositories,
             },
