@@ -9,7 +9,7 @@ use std::fmt;
 use pulldown_cmark::{Event, Options, Parser, Tag};
 use serde::{Deserialize, Serialize};
 
-use super::ids::SweepName;
+use super::ids::{ChannelName, ModelName, SweepName};
 
 /// A command that somebody gave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,15 @@ pub enum Command {
         /// Which sweep; none means all.
         sweep: Option<SweepName>,
     },
+    /// Move a channel of a model.
+    Promote {
+        /// The model.
+        model: ModelName,
+        /// The channel.
+        channel: ChannelName,
+        /// Where to.
+        to: PromoteTo,
+    },
     /// Tell how things stand.
     Status,
     /// List the commands.
@@ -53,6 +62,16 @@ pub enum Command {
     },
 }
 
+/// Where a channel is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromoteTo {
+    /// The pull request's own version.
+    Own,
+    /// Where the channel pointed before its last move.
+    Previous,
+}
+
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (word, sweep) = match self {
@@ -61,6 +80,10 @@ impl fmt::Display for Command {
             Self::Cancel { sweep } => ("cancel", sweep.as_ref()),
             Self::Retry { sweep } => ("retry", sweep.as_ref()),
             Self::Compare { sweep } => ("compare", sweep.as_ref()),
+            Self::Promote { model, channel, to } => {
+                let back = if *to == PromoteTo::Previous { " back" } else { "" };
+                return write!(f, "promote {model} {channel}{back}");
+            }
             Self::Status => ("status", None),
             Self::Help => ("help", None),
             Self::Unknown { text, .. } => return write!(f, "{text}"),
@@ -82,10 +105,10 @@ pub const MOST_COMMANDS: usize = 10;
 const UNKNOWN_LENGTH: usize = 80;
 
 /// Every verb, for suggestions.
-const VERBS: [&str; 7] = ["run", "plan", "cancel", "retry", "compare", "status", "help"];
+const VERBS: [&str; 8] = ["run", "plan", "cancel", "retry", "compare", "promote", "status", "help"];
 
 /// Words that people try, and the verb that they mean.
-const SYNONYMS: [(&str, &str); 9] = [
+const SYNONYMS: [(&str, &str); 11] = [
     ("start", "run"),
     ("go", "run"),
     ("sweep", "run"),
@@ -95,6 +118,8 @@ const SYNONYMS: [(&str, &str); 9] = [
     ("replan", "plan"),
     ("state", "status"),
     ("diff", "compare"),
+    ("deploy", "promote"),
+    ("release", "promote"),
 ];
 
 /// HTML elements whose content is not the comment's own words.
@@ -241,6 +266,7 @@ fn parse_command(text: &str) -> Command {
         (Some("cancel"), Ok(sweep)) => Command::Cancel { sweep },
         (Some("retry"), Ok(sweep)) => Command::Retry { sweep },
         (Some("compare"), Ok(sweep)) => Command::Compare { sweep },
+        (Some("promote"), _) if let Some(promote) = promotion(arguments) => promote,
         (Some("status"), Ok(None)) => Command::Status,
         (Some("help"), Ok(None)) => Command::Help,
         _ => Command::Unknown {
@@ -248,6 +274,16 @@ fn parse_command(text: &str) -> Command {
             suggestion: nearest_verb(&verb).map(|verb| suggestion(verb, arguments)),
         },
     }
+}
+
+/// `promote MODEL CHANNEL`, perhaps followed by `back`.
+fn promotion(arguments: &[&str]) -> Option<Command> {
+    let (model, channel, to) = match arguments {
+        [model, channel] => (model, channel, PromoteTo::Own),
+        [model, channel, "back" | "--back"] => (model, channel, PromoteTo::Previous),
+        _ => return None,
+    };
+    Some(Command::Promote { model: ModelName::parse(model).ok()?, channel: ChannelName::parse(*channel).ok()?, to })
 }
 
 /// The verb that was probably meant.
@@ -266,6 +302,11 @@ fn nearest_verb(typed: &str) -> Option<&'static str> {
 fn suggestion(verb: &str, arguments: &[&str]) -> String {
     if matches!(verb, "status" | "help") {
         return verb.to_owned();
+    }
+    if verb == "promote" {
+        let model = arguments.iter().find(|word| ModelName::parse(word).is_ok()).copied().unwrap_or("OWNER/TITLE");
+        let is_channel = |word: &&&str| !word.contains('/') && ChannelName::parse(**word).is_ok();
+        return format!("promote {model} {}", arguments.iter().find(is_channel).copied().unwrap_or("production"));
     }
     let name = arguments
         .iter()
@@ -301,10 +342,15 @@ mod tests {
         check("/modelship retry standard-deduction", &["retry standard-deduction"]);
         check("/modelship compare", &["compare"]);
         check("/modelship compare tests", &["compare tests"]);
+        check("/modelship promote urban/simple-tax production", &["promote urban/simple-tax production"]);
+        check("/modelship promote urban/simple-tax staging back", &["promote urban/simple-tax staging back"]);
+        check("/modelship promote urban/simple-tax staging --back", &["promote urban/simple-tax staging back"]);
         check("/modelship status", &["status"]);
         check("/modelship help", &["help"]);
         for verb in VERBS {
-            check(&format!("{PREFIX} {verb}"), &[verb]);
+            if verb != "promote" {
+                check(&format!("{PREFIX} {verb}"), &[verb]);
+            }
         }
     }
 
@@ -376,6 +422,9 @@ mod tests {
         );
         check_unknown("/modelship stop", "stop", Some("cancel"));
         check_unknown("/modelship diff tests", "diff tests", Some("compare tests"));
+        check_unknown("/modelship promote", "promote", Some("promote OWNER/TITLE production"));
+        check_unknown("/modelship deploy staging", "deploy staging", Some("promote OWNER/TITLE staging"));
+        check_unknown("/modelship promote staging a/b", "promote staging a/b", Some("promote a/b staging"));
         check_unknown("/modelship frobnicate", "frobnicate", None);
         check_unknown("/modelship xx", "xx", None);
     }

@@ -6,12 +6,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::command::Command;
+use super::deployment::{Asker, DeploymentNotice, DeploymentState};
 use super::event::{Event, Key, PromotionTarget, SweepRequest};
 use super::forge::{CommentRef, CommitState, User};
 use super::ids::{ChannelName, CommitSha, ModelName, PullRef, Repository, SweepId, VersionId};
+use super::notice::Notice;
 use super::sweep::plan::PlanSummary;
 use super::sweep::state::{Beginning, JobHandle, Scope, SweepReport};
-use super::version::{SourceRef, Tree, Version};
+use super::version::{ChannelMove, SourceRef, Tree, Version};
 
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,6 +74,39 @@ pub enum Effect {
         target: PromotionTarget,
         /// Why.
         reason: String,
+        /// Who asked. What was not asked for at a terminal is looked at more closely.
+        #[serde(default)]
+        asker: Asker,
+    },
+    /// Show at the forge where a channel points now.
+    RecordDeployment {
+        /// The move that brought it there.
+        moved: ChannelMove,
+    },
+    /// Look up what somebody's deployment asks for, and whether he may.
+    CheckDeployment {
+        /// The repository.
+        repository: Repository,
+        /// The deployment.
+        deployment: Box<DeploymentNotice>,
+    },
+    /// Say at the forge what became of somebody's deployment.
+    AnswerDeployment {
+        /// The repository.
+        repository: Repository,
+        /// The deployment.
+        id: i64,
+        /// How it fares.
+        state: DeploymentState,
+        /// One line.
+        description: String,
+    },
+    /// Tell another program what happened.
+    Notify {
+        /// The target's name in the settings.
+        target: String,
+        /// What happened.
+        notice: Box<Notice>,
     },
     /// Show beside a commit how it fares.
     SetCommitStatus {
@@ -207,6 +242,10 @@ impl Effect {
             Self::CancelBuild { .. } => "CancelBuild",
             Self::RegisterVersion { .. } => "RegisterVersion",
             Self::MoveChannel { .. } => "MoveChannel",
+            Self::RecordDeployment { .. } => "RecordDeployment",
+            Self::CheckDeployment { .. } => "CheckDeployment",
+            Self::AnswerDeployment { .. } => "AnswerDeployment",
+            Self::Notify { .. } => "Notify",
             Self::SetCommitStatus { .. } => "SetCommitStatus",
             Self::UpsertComment { .. } => "UpsertComment",
             Self::PostComment { .. } => "PostComment",
@@ -235,6 +274,16 @@ impl Effect {
                 (Key::Model(version.model.clone()), version.source.commit.to_string())
             }
             Self::MoveChannel { request, model, .. } => (Key::Model(model.clone()), request.clone()),
+            Self::RecordDeployment { moved } => {
+                (Key::Model(moved.model.clone()), format!("deployment/{}/{}", moved.channel, moved.at.0))
+            }
+            Self::CheckDeployment { repository, deployment } => {
+                (Key::Repository(repository.clone()), deployment.id.to_string())
+            }
+            Self::AnswerDeployment { repository, id, .. } => (Key::Repository(repository.clone()), id.to_string()),
+            Self::Notify { target, notice } => {
+                (Key::Model(notice.model().clone()), format!("notice/{target}/{}", notice.id()))
+            }
             Self::SetCommitStatus { repository, context, .. } => (Key::Repository(repository.clone()), context.clone()),
             Self::UpsertComment { pull, marker, .. } | Self::PostComment { pull, marker, .. } => {
                 (Key::Pull(pull.clone()), marker.clone())
@@ -258,6 +307,7 @@ impl Effect {
     pub fn lane(&self) -> Lane {
         match self {
             Self::BuildModel { .. } => Lane::Build,
+            Self::Notify { .. } => Lane::Notify,
             Self::WatchJobs { .. } => Lane::Watch,
             Self::PlanSweep { .. }
             | Self::PlanComparison { .. }
@@ -269,6 +319,9 @@ impl Effect {
             | Self::CancelBuild { .. }
             | Self::RegisterVersion { .. }
             | Self::MoveChannel { .. }
+            | Self::RecordDeployment { .. }
+            | Self::CheckDeployment { .. }
+            | Self::AnswerDeployment { .. }
             | Self::SetCommitStatus { .. }
             | Self::UpsertComment { .. }
             | Self::PostComment { .. }
@@ -291,11 +344,13 @@ pub enum Lane {
     Bulk,
     /// Waits for jobs.
     Watch,
+    /// Other people's servers, which may answer slowly or not at all.
+    Notify,
 }
 
 impl Lane {
     /// Every lane.
-    pub const ALL: [Self; 4] = [Self::Quick, Self::Build, Self::Bulk, Self::Watch];
+    pub const ALL: [Self; 5] = [Self::Quick, Self::Build, Self::Bulk, Self::Watch, Self::Notify];
 
     /// The lane as the database spells it.
     #[must_use]
@@ -305,6 +360,7 @@ impl Lane {
             Self::Build => "build",
             Self::Bulk => "bulk",
             Self::Watch => "watch",
+            Self::Notify => "notify",
         }
     }
 }

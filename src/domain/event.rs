@@ -9,6 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::command::Command;
+use super::deployment::{Asker, DeploymentNotice, Promotion};
 use super::diagnostic::{Diagnostic, Faults};
 use super::forge::{CommentRef, PullSnapshot, User};
 use super::ids::{ChannelName, CommitSha, ModelName, ObjectId, PullNumber, PullRef, Repository, SweepId, VersionId};
@@ -17,7 +18,7 @@ use super::sweep::analysis::{AnalysisSummary, Comparison};
 use super::sweep::plan::PlanSummary;
 use super::sweep::record::FailureClass;
 use super::sweep::state::{JobHandle, Retry, RoundCounts, RunFailure};
-use super::version::{BuiltVersion, SourceRef, Version};
+use super::version::{BuiltVersion, ChannelMove, SourceRef, Version};
 
 /// What an event is about. Events of one key never overtake one another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -208,6 +209,11 @@ pub enum Event {
         /// Manifests that cannot be read.
         faults: Vec<Diagnostic>,
     },
+    /// Somebody made a deployment to a channel of a model.
+    DeploymentCreated {
+        /// The deployment.
+        deployment: Box<DeploymentNotice>,
+    },
 
     // --- a model ------------------------------------------------------------------------------------------------
     /// Somebody wants this commit of the model as a version.
@@ -234,6 +240,12 @@ pub enum Event {
         source: SourceRef,
         /// The version.
         version: Box<Version>,
+        /// For each of the channels the move since which it points there, which may be an earlier one.
+        #[serde(default)]
+        moves: Vec<ChannelMove>,
+        /// Whether it was not registered before.
+        #[serde(default)]
+        is_new: bool,
     },
     /// Somebody wants a channel moved.
     PromotionRequested {
@@ -245,6 +257,9 @@ pub enum Event {
         target: PromotionTarget,
         /// Who.
         by: String,
+        /// Who waits for the answer.
+        #[serde(default)]
+        asker: Asker,
     },
 
     /// A requested move of a channel was done or refused.
@@ -255,6 +270,9 @@ pub enum Event {
         channel: ChannelName,
         /// Where the channel points now, or why it was not moved.
         result: Result<VersionId, String>,
+        /// The move since which it points there, where it does; it may be an earlier one.
+        #[serde(default)]
+        moved: Option<ChannelMove>,
     },
 
     // --- a pull request -----------------------------------------------------------------------------------------
@@ -308,6 +326,19 @@ pub enum Event {
         author: User,
         /// Why it is not allowed; none when it is.
         denied: Option<String>,
+    },
+    /// A promotion that was asked for here was done or refused.
+    PromotionSettled {
+        /// The comment that asked.
+        comment: CommentRef,
+        /// Which of the comment's commands it is, from 0.
+        nth: u32,
+        /// The model.
+        model: ModelName,
+        /// The channel.
+        channel: ChannelName,
+        /// What it did, or why it was refused.
+        result: Result<Promotion, String>,
     },
     /// A sweep file was planned.
     SweepPlanned {
@@ -432,6 +463,7 @@ impl Event {
         match self {
             Self::PushReceived { .. } => "PushReceived",
             Self::PushInspected { .. } => "PushInspected",
+            Self::DeploymentCreated { .. } => "DeploymentCreated",
             Self::BuildRequested { .. } => "BuildRequested",
             Self::BuildFinished { .. } => "BuildFinished",
             Self::VersionRegistered { .. } => "VersionRegistered",
@@ -442,6 +474,7 @@ impl Event {
             Self::BuildSettled { .. } => "BuildSettled",
             Self::CommentCreated { .. } => "CommentCreated",
             Self::CommandChecked { .. } => "CommandChecked",
+            Self::PromotionSettled { .. } => "PromotionSettled",
             Self::SweepPlanned { .. } => "SweepPlanned",
             Self::ComparisonPlanned { .. } => "ComparisonPlanned",
             Self::VersionsCompared { .. } => "VersionsCompared",

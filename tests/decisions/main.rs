@@ -10,6 +10,7 @@ mod comparisons;
 mod driver;
 mod ended_badly;
 mod models;
+mod promotions;
 mod properties;
 mod pulls;
 mod sweeps;

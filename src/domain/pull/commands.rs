@@ -44,7 +44,8 @@ impl Thread<'_> {
                 | Command::Plan { .. }
                 | Command::Cancel { .. }
                 | Command::Retry { .. }
-                | Command::Compare { .. } => {
+                | Command::Compare { .. }
+                | Command::Promote { .. } => {
                     self.decision.ask(Effect::CheckCommand {
                         comment,
                         nth,
@@ -80,11 +81,13 @@ impl Thread<'_> {
                 }
             }
             Command::Compare { sweep } if !closed => self.compare(order, sweep.as_ref()),
+            Command::Promote { model, channel, to } if !closed => self.promote(order, model, channel, *to),
             Command::Cancel { sweep } => self.cancel_all(sweep.as_ref(), &order.author.login),
             Command::Run { .. }
             | Command::Retry { .. }
             | Command::Plan { .. }
             | Command::Compare { .. }
+            | Command::Promote { .. }
             | Command::Status
             | Command::Help
             | Command::Unknown { .. } => {}
@@ -151,7 +154,12 @@ impl Thread<'_> {
     }
 
     pub(super) fn reply(&mut self, order: &Order<'_>, body: &str) {
-        let marker = format!("reply/{}/{}", order.comment.id, order.nth);
+        self.answer(order.comment, order.nth, body);
+    }
+
+    /// Answers one command of a comment, once.
+    pub(super) fn answer(&mut self, comment: CommentRef, nth: u32, body: &str) {
+        let marker = format!("reply/{}/{nth}", comment.id);
         self.decision.ask(Effect::PostComment { pull: self.at.pull.clone(), marker, body: body.to_owned() });
     }
 }

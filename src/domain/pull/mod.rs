@@ -4,6 +4,7 @@ mod commands;
 mod compared;
 mod comparison;
 mod models;
+mod promotion;
 mod sweeps;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -258,6 +259,10 @@ impl Thread<'_> {
                     Some(reason) => self.reply(&order, &report::command_denied(command, &author.login, reason)),
                     None => self.obey(&order),
                 }
+                None
+            }
+            Event::PromotionSettled { comment, nth, model, channel, result } => {
+                self.answer(*comment, *nth, &report::promotion_settled(model, channel, result));
                 None
             }
             Event::SweepPlanned { path, head, result } => self.planned(path, head, result),

@@ -2,8 +2,8 @@
 
 use super::escape::{COMMENT_LIMIT, clip, code, fit, text};
 use super::{Align, command_block, table, value};
-use crate::domain::command::{Command, PREFIX};
-use crate::domain::ids::SweepName;
+use crate::domain::command::{Command, PREFIX, PromoteTo};
+use crate::domain::ids::{ChannelName, ModelName, SweepName};
 
 /// Every command with what it does.
 #[must_use]
@@ -42,8 +42,18 @@ impl HelpLine {
                 ("retry [sweep]", "runs again what failed or is missing", Some(Command::Compare { sweep: None }))
             }
             Command::Compare { .. } => {
-                ("compare [sweep]", "says what the changed models do to results", Some(Command::Status))
+                let promote = Command::Promote {
+                    model: ModelName::parse("owner/title").expect("it has the form of a model's name"),
+                    channel: ChannelName::production(),
+                    to: PromoteTo::Own,
+                };
+                ("compare [sweep]", "says what the changed models do to results", Some(promote))
             }
+            Command::Promote { .. } => (
+                "promote <model> <channel> [back]",
+                "moves a channel, such as `production`, to this pull request's version of the model, or back",
+                Some(Command::Status),
+            ),
             Command::Status => ("status", "tells how everything stands", Some(Command::Help)),
             Command::Help | Command::Unknown { .. } => ("help", "shows this", None),
         };
@@ -138,7 +148,7 @@ fn for_sweep(command: &Command, name: &SweepName) -> Command {
         Command::Cancel { .. } => Command::Cancel { sweep },
         Command::Retry { .. } => Command::Retry { sweep },
         Command::Compare { .. } => Command::Compare { sweep },
-        Command::Status | Command::Help | Command::Unknown { .. } => command.clone(),
+        Command::Promote { .. } | Command::Status | Command::Help | Command::Unknown { .. } => command.clone(),
     }
 }
 
@@ -159,6 +169,7 @@ mod tests {
         | `/modelship cancel [sweep]` | stops what runs; results so far are kept |
         | `/modelship retry [sweep]` | runs again what failed or is missing |
         | `/modelship compare [sweep]` | says what the changed models do to results |
+        | `/modelship promote <model> <channel> [back]` | moves a channel, such as `production`, to this pull request's version of the model, or back |
         | `/modelship status` | tells how everything stands |
         | `/modelship help` | shows this |
 
@@ -170,9 +181,9 @@ mod tests {
     fn what_help_lists_is_understood() {
         let text = help();
         let usages: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
-        assert_eq!(usages.len(), 7);
+        assert_eq!(usages.len(), 8);
         for usage in usages {
-            let plain = usage.replace(" [sweep]", "");
+            let plain = usage.replace(" [sweep]", "").replace("<model> <channel> [back]", "a/b staging back");
             let parsed = Command::parse_comment(&plain);
             assert_eq!(format!("{PREFIX} {}", parsed[0]), plain);
             assert!(!matches!(parsed[0], Command::Unknown { .. }), "{usage}");

@@ -3,9 +3,11 @@
 mod analyse;
 pub(super) mod build;
 mod compare;
+mod deploy;
 pub(super) mod inspect;
 mod jobs;
 pub(super) mod members;
+mod notify;
 pub(super) mod reconcile;
 mod registry;
 pub(super) mod sources;
@@ -32,9 +34,15 @@ pub(super) async fn perform(engine: &Engine, effect: &Effect, cancel: &Cancellat
         Effect::BuildModel { model, source, tree } => build::model(engine, model, source, *tree, cancel).await,
         Effect::CancelBuild { model, source } => build::cancel(engine, model, source).await,
         Effect::RegisterVersion { version, channels } => registry::register(engine, version, channels).await,
-        Effect::MoveChannel { request, model, channel, target, reason } => {
-            registry::move_channel(engine, registry::Move { request, model, channel, target, reason }).await
+        Effect::MoveChannel { request, model, channel, target, reason, asker } => {
+            registry::move_channel(engine, registry::Move { request, model, channel, target, reason, asker }).await
         }
+        Effect::RecordDeployment { moved } => deploy::record(engine, moved).await,
+        Effect::CheckDeployment { repository, deployment } => deploy::check(engine, repository, deployment).await,
+        Effect::AnswerDeployment { repository, id, state, description } => {
+            deploy::answer(engine, repository, *id, *state, description).await
+        }
+        Effect::Notify { target, notice } => notify::send(engine, target, notice).await,
         Effect::SetCommitStatus { repository, commit, context, state, description } => {
             let status = Status { context: context.clone(), state: *state, description: description.clone() };
             talk::set_status(engine, repository, commit, status).await

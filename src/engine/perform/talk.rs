@@ -47,19 +47,27 @@ pub(super) struct Given<'a> {
 pub(super) async fn check_command(engine: &Engine, given: &Given<'_>) -> Reports {
     let Given { comment, nth, pull, command, author } = *given;
     let forge = forge(engine)?;
-    let permission = forge.permission(&pull.repository, author).await?;
+    let denied = denial(engine, forge, &pull.repository, author).await?;
+    let event = Event::CommandChecked { comment, nth, command: command.clone(), author: author.clone(), denied };
+    Ok(vec![Keyed { key: Key::Pull(pull.clone()), event }])
+}
+
+/// Why `user` may not start or move anything in `repository` at this moment; none when he may.
+pub(super) async fn denial(
+    engine: &Engine,
+    forge: &Forge,
+    repository: &Repository,
+    user: &User,
+) -> Result<Option<String>, Failure> {
+    let permission = forge.permission(repository, user).await?;
     // The policy that holds is the one of this moment.
-    forge.fetch(&pull.repository).await?;
-    let denied = match engine.policy(&pull.repository).await? {
-        _ if permission < Permission::Write => {
-            Some(format!("this needs write permission in `{}`", pull.repository.name))
-        }
+    forge.fetch(repository).await?;
+    Ok(match engine.policy(repository).await? {
+        _ if permission < Permission::Write => Some(format!("this needs write permission in `{}`", repository.name)),
         Ok(policy) if policy.permits(permission) => None,
         Ok(_) => Some("`config/policy.yaml` allows it to administrators only".to_owned()),
         Err(faults) => Some(format!("the policy on the default branch cannot be read: {faults}")),
-    };
-    let event = Event::CommandChecked { comment, nth, command: command.clone(), author: author.clone(), denied };
-    Ok(vec![Keyed { key: Key::Pull(pull.clone()), event }])
+    })
 }
 
 /// The forge. Whoever acts on a pull request has one.

@@ -93,6 +93,7 @@ mod tests {
           "public": false,
           "default_permissions": {
             "contents": "read",
+            "deployments": "write",
             "issues": "write",
             "metadata": "read",
             "pull_requests": "write",
@@ -101,7 +102,8 @@ mod tests {
           "default_events": [
             "push",
             "pull_request",
-            "issue_comment"
+            "issue_comment",
+            "deployment"
           ]
         }
         "#);

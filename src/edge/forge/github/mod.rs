@@ -8,6 +8,7 @@ mod answers;
 mod client;
 mod comments;
 mod deliveries;
+pub mod deployments;
 pub mod manifest;
 mod reach;
 mod tokens;
@@ -47,7 +48,7 @@ const MOST_DESCRIPTION: usize = 140;
 const PAGE: usize = 100;
 
 /// The events that a delivery is asked for again for.
-const EVENTS: &[&str] = &["push", "pull_request", "issue_comment"];
+const EVENTS: &[&str] = &["push", "pull_request", "issue_comment", "deployment"];
 
 /// How GitHub is reached.
 #[derive(Debug, Clone)]
