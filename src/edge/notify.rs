@@ -84,6 +84,12 @@ impl Notifier {
         Ok(Self { targets: targets.into_iter().map(|target| (target.name.clone(), target)).collect(), client })
     }
 
+    /// Whether a target is called `name`.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        self.targets.contains_key(name)
+    }
+
     /// Sends `message` to the target that is called `name`.
     ///
     /// # Errors

@@ -138,6 +138,9 @@ fn a_deployment_made_on_github_moves_the_channel_and_is_answered() {
     let number = change(&hub, "change");
     let deploy = |login: &str, reference: &str, fields: Value| hub.github.deploy_as(login, HUB, reference, fields);
 
+    // GitHub does not answer at first, and an answer is lost later.
+    hub.github.fail_next(1, "GET */collaborators/*/permission", Fault::LostAnswer);
+    hub.github.fail_next(1, "POST */deployments/*/statuses", Fault::LostAnswer);
     let done = deploy("ada", "change", json!({"environment": PRODUCTION}));
     assert_eq!(answer(&hub, done).0, "success");
     let own = channel(&hub, &format!("pr-{number}"));
@@ -196,6 +199,13 @@ fn a_deployment_made_while_nobody_listens_acts_once_the_server_is_back() {
     answer(&hub, older);
     hub.world.until_idle();
     assert_eq!(channel(&hub, "staging")["id"], channel(&hub, &format!("pr-{number}"))["id"], "the newer one holds");
+    let killed = hub.github.deploy_as("ada", HUB, "main", json!({"environment": STAGING}));
+    hub.github.until_delivered();
+    hub.world.kill_server();
+    hub.start();
+    assert_eq!(answer(&hub, killed).0, "success");
+    hub.world.until_idle();
+    assert_eq!(deployments(&hub, STAGING).pop().unwrap().1, ["in_progress", "success"]);
 
     // A restart finds them answered.
     let count = hub.github.count("POST */deployments/*/statuses");

@@ -156,6 +156,13 @@ fn others_are_told_of_versions_channels_and_sweeps() {
     let letters = receiver.letters();
     let ids: BTreeSet<_> = letters.iter().map(|letter| letter.header("x-modelship-delivery").unwrap()).collect();
     assert_eq!(ids.len(), letters.len(), "each once");
+    let checks = world.modelship(&["doctor", "--output", "json"]);
+    let check = checks.json().as_array().unwrap().iter().find(|check| check["part"] == "webhooks").cloned().unwrap();
+    assert_eq!(
+        (&check["state"], &check["found"]),
+        (&"good".into(), &"deployer: registered, promoted, finished".into())
+    );
+    assert!(!checks.stdout.contains("hidden"), "{checks:?}");
     let log = world.server_log();
     assert!(!log.contains(SECRET) && !log.contains("hidden"), "{log}");
 }

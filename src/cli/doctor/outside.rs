@@ -135,6 +135,14 @@ async fn on_github(settings: &Settings, github: &GitHubSettings) -> Vec<Check> {
             "add them on the App's page under Permissions & events; each installation's owner then has to accept them",
         ),
     });
+    checks.push(match standing.unheard.as_slice() {
+        [] => Check::good("events", "all that are needed"),
+        unheard => Check::bad(
+            "events",
+            format!("the App is not told of {}", unheard.join(", ")),
+            "subscribe to them on the App's page under Permissions & events",
+        ),
+    });
     checks.push(match forge.repositories().await {
         Err(error) => Check::bad("repositories", format!("{:#}", anyhow::Error::new(error)), "try again"),
         Ok(found) if found.is_empty() => {

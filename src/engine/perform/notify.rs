@@ -11,6 +11,11 @@ use crate::engine::{Engine, Failure};
 
 /// Sends a notice. Each time it is the same message with the same id.
 pub(super) async fn send(engine: &Engine, target: &str, notice: &Notice) -> Reports {
+    let notifier = &engine.outside().notifier;
+    if !notifier.knows(target) {
+        tracing::warn!(webhook.name = target, "the settings have no such webhook any more; it is not told");
+        return Ok(Vec::new());
+    }
     let id = notice.id();
     let Some(version) = engine.store().version(notice.version()).await? else {
         return Err(Failure::Never(anyhow!("version {} is not in the registry", notice.version())));
@@ -18,7 +23,7 @@ pub(super) async fn send(engine: &Engine, target: &str, notice: &Notice) -> Repo
     let body = Body::of(notice, &version, engine.outside().url.as_deref(), moment);
     let body = serde_json::to_string(&body).map_err(|error| Failure::Never(error.into()))?;
     let message = Message { event: notice.kind().as_str(), id: id.clone(), body };
-    match engine.outside().notifier.send(target, &message).await {
+    match notifier.send(target, &message).await {
         Ok(()) => {
             tracing::info!(webhook.name = target, delivery.id = id, "told of `{}`", message.event);
             Ok(Vec::new())

@@ -246,7 +246,7 @@ impl GitHub {
         let app = match self.tokens.login() {
             Login::Token(token) => {
                 let account: Account = self.client.get(token, "/user").await?.json("/user")?;
-                return Ok(Standing { name: account.login, missing: Vec::new() });
+                return Ok(Standing { name: account.login, missing: Vec::new(), unheard: Vec::new() });
             }
             Login::App { .. } => self.tokens.app()?,
         };
@@ -256,7 +256,9 @@ impl GitHub {
             !(granted == Some(*level) || granted == Some("admin") || (*level == "read" && granted == Some("write")))
         };
         let missing = PERMISSIONS.iter().filter(lacks).map(|(name, level)| format!("{name}: {level}")).collect();
-        Ok(Standing { name: own.slug.unwrap_or(own.name), missing })
+        let unheard = EVENTS.iter().filter(|event| !own.events.iter().any(|heard| heard == *event));
+        let unheard = unheard.map(|event| (*event).to_owned()).collect();
+        Ok(Standing { name: own.slug.unwrap_or(own.name), missing, unheard })
     }
 }
 
@@ -267,6 +269,8 @@ pub struct Standing {
     pub name: String,
     /// Permissions that the App needs and does not ask for, as `issues: write`.
     pub missing: Vec<String>,
+    /// Events that the App is not told of and should be.
+    pub unheard: Vec<String>,
 }
 
 fn cut(description: &str) -> String {
