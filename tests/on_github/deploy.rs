@@ -121,9 +121,9 @@ fn who_may_not_and_what_is_not_there_is_not_promoted() {
     says("/modelship promote examples/other production", &["does not change that model"]);
     says("/modelship promote examples/other staging back", &["no model is called"]);
     says("/modelship promote production", &["Did you mean", "promote OWNER/TITLE production"]);
-    // With the command in the same thread, a policy that only administrators may.
+    // Who may sweep may not promote where the policy says so.
     hub.world.checkout("main");
-    hub.world.write("config/policy.yaml", "allow: [admin]\n");
+    hub.world.write("config/policy.yaml", "promote: [admin]\n");
     hub.world.push_branch("main", "Only administrators");
     says(&format!("/modelship promote {MODEL} staging"), &["administrators only"]);
     hub.world.until_idle();

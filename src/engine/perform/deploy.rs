@@ -8,6 +8,7 @@ use crate::domain::decide::State;
 use crate::domain::deployment::{Asker, DeploymentNotice, DeploymentState, Environment, follows_a_pull_request};
 use crate::domain::event::{Event, Key, Keyed, PromotionTarget};
 use crate::domain::ids::{ChannelName, ModelName, Repository, Time};
+use crate::domain::policy::Act;
 use crate::domain::version::{ChannelMove, Tree};
 use crate::edge::forge::github::deployments::DeploymentStatus;
 use crate::edge::forge::{ForgeError, Recorded};
@@ -73,7 +74,7 @@ pub(super) async fn check(engine: &Engine, repository: &Repository, deployment: 
         return Ok(Vec::new());
     }
     let user = deployment.authority();
-    if let Some(reason) = denial(engine, forge, repository, user).await? {
+    if let Some(reason) = denial(engine, repository, user, Act::Promote).await? {
         return answer(engine, repository, *id, DeploymentState::Failure, &reason).await;
     }
     let Some(version) = engine.store().version_at(model, commit).await? else {

@@ -7,6 +7,7 @@ use crate::domain::command::Command;
 use crate::domain::event::{Event, Key, Keyed};
 use crate::domain::forge::{CommentRef, Permission, User};
 use crate::domain::ids::{CommitSha, PullRef, Repository};
+use crate::domain::policy::Act;
 use crate::edge::forge::{Forge, Status};
 use crate::engine::{Engine, Failure};
 
@@ -46,25 +47,26 @@ pub(super) struct Given<'a> {
 /// Looks up, now and by number, what the author may do.
 pub(super) async fn check_command(engine: &Engine, given: &Given<'_>) -> Reports {
     let Given { comment, nth, pull, command, author } = *given;
-    let forge = forge(engine)?;
-    let denied = denial(engine, forge, &pull.repository, author).await?;
+    let act = if matches!(command, Command::Promote { .. }) { Act::Promote } else { Act::Sweep };
+    let denied = denial(engine, &pull.repository, author, act).await?;
     let event = Event::CommandChecked { comment, nth, command: command.clone(), author: author.clone(), denied };
     Ok(vec![Keyed { key: Key::Pull(pull.clone()), event }])
 }
 
-/// Why `user` may not start or move anything in `repository` at this moment; none when he may.
+/// Why `user` may not do that in `repository` at this moment; none when he may.
 pub(super) async fn denial(
     engine: &Engine,
-    forge: &Forge,
     repository: &Repository,
     user: &User,
+    act: Act,
 ) -> Result<Option<String>, Failure> {
+    let forge = forge(engine)?;
     let permission = forge.permission(repository, user).await?;
     // The policy that holds is the one of this moment.
     forge.fetch(repository).await?;
     Ok(match engine.policy(repository).await? {
         _ if permission < Permission::Write => Some(format!("this needs write permission in `{}`", repository.name)),
-        Ok(policy) if policy.permits(permission) => None,
+        Ok(policy) if policy.permits(act, permission) => None,
         Ok(_) => Some("`config/policy.yaml` allows it to administrators only".to_owned()),
         Err(faults) => Some(format!("the policy on the default branch cannot be read: {faults}")),
     })
