@@ -7,6 +7,7 @@ use super::arguments::{Promote, Versions};
 use super::output::{CliError, Output};
 use super::session::Session;
 use crate::domain::decide::State;
+use crate::domain::deployment::Asker;
 use crate::domain::event::{Event, Key, PromotionTarget};
 use crate::domain::ids::{ChannelName, ModelName};
 use crate::domain::version::{Tree, Version};
@@ -204,7 +205,8 @@ pub(crate) async fn promote(settings: Settings, wanted: &Promote, output: &Outpu
     let request = engine::new_id();
     let key = Key::Model(wanted.model.clone());
     let by = settings::user_name();
-    let event = Event::PromotionRequested { request: request.clone(), channel: wanted.to.clone(), target, by };
+    let (channel, asker) = (wanted.to.clone(), Asker::Terminal);
+    let event = Event::PromotionRequested { request: request.clone(), channel, target, by, asker };
     session.engine.tell(key.clone(), event).await?;
     let answer = session
         .until(async |engine: &Engine| {

@@ -169,16 +169,9 @@ impl Files for WorkTree {
 
 fn write_schemas(directory: &Path, output: &Output) -> Result<(), CliError> {
     fs_err::create_dir_all(directory).map_err(anyhow::Error::from)?;
-    let schemas = [
-        ("manifest.schema.json", schema::manifest_schema()),
-        ("sweep.schema.json", schema::sweep_schema()),
-        ("policy.schema.json", schema::policy_schema()),
-    ];
-    for (name, schema) in schemas {
-        let mut text = serde_json::to_string_pretty(&schema).map_err(anyhow::Error::from)?;
-        text.push('\n');
+    for (name, schema) in schema::all() {
         let path = directory.join(name);
-        fs_err::write(&path, text).map_err(anyhow::Error::from)?;
+        fs_err::write(&path, schema::file_text(&schema)).map_err(anyhow::Error::from)?;
         output.line(&path.display().to_string())?;
     }
     Ok(())

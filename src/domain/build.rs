@@ -1,16 +1,20 @@
 //! A model's builds: who asked for which commit, and what happens when a build ends.
 
+mod promotion;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::decision::{Decision, Due, Rules};
+use super::deployment::Asker;
 use super::effect::Effect;
-use super::event::{BuildFailure, BuildOrigin, BuildOutcome, Event, Key, PromotionTarget};
+use super::event::{BuildFailure, BuildOrigin, BuildOutcome, Event, Key};
 use super::forge::{HeadOrigin, User};
-use super::ids::{ChannelName, CommitSha, ModelName, VersionId};
+use super::ids::{ChannelName, CommitSha, ModelName, Time, VersionId};
 use super::report::{self, BuildStanding};
 use super::version::{BuiltVersion, SourceRef, Tree, Version};
+use promotion::Wish;
 
 /// What is known of a model's builds. Only builds under way are kept; ended ones live in the registry.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -23,6 +27,15 @@ pub struct ModelState {
     pub production: Option<VersionId>,
     /// The answer to the last promotion that was asked for.
     pub promotion: Option<PromotionAnswer>,
+    /// Promotions that are under way, and who waits for the answer.
+    #[serde(default)]
+    pub promotions: BTreeMap<String, AwaitedPromotion>,
+    /// When the move of a channel was that others were told of last.
+    #[serde(default)]
+    pub told: BTreeMap<ChannelName, Time>,
+    /// The newest deployment of the forge that asked for a channel to move.
+    #[serde(default)]
+    pub deployed: BTreeMap<ChannelName, i64>,
     /// How the last build of each commit that failed ended; the newest 20.
     pub failures: Vec<FailedBuild>,
 }
@@ -82,6 +95,15 @@ pub struct PromotionAnswer {
     pub result: Result<VersionId, String>,
 }
 
+/// A promotion that is under way, for whoever waits elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AwaitedPromotion {
+    /// The channel.
+    pub channel: ChannelName,
+    /// Who waits.
+    pub asker: Asker,
+}
+
 /// A build that failed, for `modelship build` and the lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedBuild {
@@ -113,26 +135,17 @@ pub(super) fn decide(
             None
         }
         Event::BuildFinished { source, outcome } => build.finished(source, outcome),
-        Event::VersionRegistered { source, version } => build.registered(source, version),
         Event::BuildPressed { commit, author, .. } => build.pressed(commit, author),
-        Event::PromotionRequested { request, channel, target, by } => {
-            build.decision.ask(Effect::MoveChannel {
-                request: request.clone(),
-                model: model.clone(),
-                channel: channel.clone(),
-                target: target.clone(),
-                reason: match target {
-                    PromotionTarget::Version(_) => format!("promoted by {by}"),
-                    PromotionTarget::Previous => format!("rolled back by {by}"),
-                },
-            });
+        Event::VersionRegistered { source, version, moves, is_new } => {
+            build.tell_of_version(version, moves, *is_new);
+            build.registered(source, version)
+        }
+        Event::PromotionRequested { request, channel, target, by, asker } => {
+            build.promotion_requested(&Wish { request, channel, target, by, asker });
             None
         }
-        Event::PromotionAnswered { request, channel, result } => {
-            if let (true, Ok(version)) = (*channel == ChannelName::production(), result) {
-                build.state.production = Some(version.clone());
-            }
-            build.state.promotion = Some(PromotionAnswer { request: request.clone(), result: result.clone() });
+        Event::PromotionAnswered { request, channel, result, moved } => {
+            build.promotion_answered(request, channel, result, moved.as_ref());
             None
         }
         Event::EffectFailed { effect, subject, reason } => build.effect_failed(effect, subject, reason),
@@ -369,8 +382,7 @@ impl Builds<'_> {
 
     fn effect_failed(&mut self, effect: &str, subject: &str, reason: &str) -> Option<String> {
         if effect == "MoveChannel" {
-            let result = Err(format!("this is not your fault: {reason}"));
-            self.state.promotion = Some(PromotionAnswer { request: subject.to_owned(), result });
+            self.promotion_failed(subject, reason);
             return None;
         }
         let awaited = self.state.builds.values().find(|build| {

@@ -9,7 +9,7 @@ use std::fmt;
 use pulldown_cmark::{Event, Options, Parser, Tag};
 use serde::{Deserialize, Serialize};
 
-use super::ids::{CommitSha, SweepName};
+use super::ids::{ChannelName, CommitSha, ModelName, SweepName};
 
 /// A command that somebody gave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +50,15 @@ pub enum Command {
         /// The run's id, or at least four characters of its beginning.
         run: String,
     },
+    /// Move a channel of a model.
+    Promote {
+        /// The model.
+        model: ModelName,
+        /// The channel.
+        channel: ChannelName,
+        /// Where to.
+        to: PromoteTo,
+    },
     /// Tell how things stand.
     Status,
     /// List the commands.
@@ -63,6 +72,16 @@ pub enum Command {
     },
 }
 
+/// Where a channel is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromoteTo {
+    /// The pull request's own version.
+    Own,
+    /// Where the channel pointed before its last move.
+    Previous,
+}
+
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (word, sweep) = match self {
@@ -73,6 +92,10 @@ impl fmt::Display for Command {
             Self::Compare { sweep } => ("compare", sweep.as_ref()),
             Self::Approve { commit } => return write!(f, "approve {commit}"),
             Self::Logs { run } => return write!(f, "logs {run}"),
+            Self::Promote { model, channel, to } => {
+                let back = if *to == PromoteTo::Previous { " back" } else { "" };
+                return write!(f, "promote {model} {channel}{back}");
+            }
             Self::Status => ("status", None),
             Self::Help => ("help", None),
             Self::Unknown { text, .. } => return write!(f, "{text}"),
@@ -94,10 +117,10 @@ pub const MOST_COMMANDS: usize = 10;
 const UNKNOWN_LENGTH: usize = 80;
 
 /// Every verb, for suggestions.
-const VERBS: [&str; 9] = ["run", "plan", "cancel", "retry", "compare", "approve", "logs", "status", "help"];
+const VERBS: [&str; 10] = ["run", "plan", "cancel", "retry", "compare", "approve", "logs", "promote", "status", "help"];
 
 /// Words that people try, and the verb that they mean.
-const SYNONYMS: [(&str, &str); 11] = [
+const SYNONYMS: [(&str, &str); 13] = [
     ("log", "logs"),
     ("ok-to-test", "approve"),
     ("start", "run"),
@@ -109,6 +132,8 @@ const SYNONYMS: [(&str, &str); 11] = [
     ("replan", "plan"),
     ("state", "status"),
     ("diff", "compare"),
+    ("deploy", "promote"),
+    ("release", "promote"),
 ];
 
 /// HTML elements whose content is not the comment's own words.
@@ -261,6 +286,7 @@ fn parse_command(text: &str) -> Command {
         (Some("logs"), _) if let Some(run) = only(arguments).filter(|it| is_run(it)) => {
             Command::Logs { run: run.to_ascii_lowercase() }
         }
+        (Some("promote"), _) if let Some(promote) = promotion(arguments) => promote,
         (Some("status"), Ok(None)) => Command::Status,
         (Some("help"), Ok(None)) => Command::Help,
         _ => Command::Unknown {
@@ -277,6 +303,16 @@ fn only<'a>(arguments: &[&'a str]) -> Option<&'a str> {
 /// Whether a run's id can begin like that.
 fn is_run(text: &str) -> bool {
     (4..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// `promote MODEL CHANNEL`, perhaps followed by `back`.
+fn promotion(arguments: &[&str]) -> Option<Command> {
+    let (model, channel, to) = match arguments {
+        [model, channel] => (model, channel, PromoteTo::Own),
+        [model, channel, "back" | "--back"] => (model, channel, PromoteTo::Previous),
+        _ => return None,
+    };
+    Some(Command::Promote { model: ModelName::parse(model).ok()?, channel: ChannelName::parse(*channel).ok()?, to })
 }
 
 /// The verb that was probably meant.
@@ -298,6 +334,11 @@ fn suggestion(verb: &str, arguments: &[&str]) -> String {
         "logs" => return "logs RUN".to_owned(),
         "approve" => return "approve COMMIT, with all 40 characters of the commit".to_owned(),
         _ => {}
+    }
+    if verb == "promote" {
+        let model = arguments.iter().find(|word| ModelName::parse(word).is_ok()).copied().unwrap_or("OWNER/TITLE");
+        let is_channel = |word: &&&str| !word.contains('/') && ChannelName::parse(**word).is_ok();
+        return format!("promote {model} {}", arguments.iter().find(is_channel).copied().unwrap_or("production"));
     }
     let name = arguments
         .iter()
@@ -333,12 +374,15 @@ mod tests {
         check("/modelship retry standard-deduction", &["retry standard-deduction"]);
         check("/modelship compare", &["compare"]);
         check("/modelship compare tests", &["compare tests"]);
+        check("/modelship promote urban/simple-tax production", &["promote urban/simple-tax production"]);
+        check("/modelship promote urban/simple-tax staging back", &["promote urban/simple-tax staging back"]);
+        check("/modelship promote urban/simple-tax staging --back", &["promote urban/simple-tax staging back"]);
         check("/modelship status", &["status"]);
         check("/modelship help", &["help"]);
         let commit = "0a".repeat(20);
         check(&format!("/modelship approve {commit}"), &[&format!("approve {commit}")]);
         check("/modelship logs 12AB", &["logs 12ab"]);
-        for verb in VERBS.into_iter().filter(|verb| !matches!(*verb, "approve" | "logs")) {
+        for verb in VERBS.into_iter().filter(|verb| !matches!(*verb, "approve" | "logs" | "promote")) {
             check(&format!("{PREFIX} {verb}"), &[verb]);
         }
     }
@@ -419,6 +463,9 @@ mod tests {
         );
         check_unknown("/modelship stop", "stop", Some("cancel"));
         check_unknown("/modelship diff tests", "diff tests", Some("compare tests"));
+        check_unknown("/modelship promote", "promote", Some("promote OWNER/TITLE production"));
+        check_unknown("/modelship deploy staging", "deploy staging", Some("promote OWNER/TITLE staging"));
+        check_unknown("/modelship promote staging a/b", "promote staging a/b", Some("promote a/b staging"));
         check_unknown("/modelship frobnicate", "frobnicate", None);
         check_unknown("/modelship xx", "xx", None);
     }

@@ -62,9 +62,9 @@ pub fn decide(key: &Key, state: Option<&State>, event: &Event, rules: &Rules, no
         (Key::Pull(pull), Some(State::Pull(state))) => {
             pull::decide(pull, Some(state), event, rules, now).map(boxed_pull)
         }
-        (Key::Sweep(sweep), None) => sweep::decide(sweep, None, event, now).map(boxed_sweep),
+        (Key::Sweep(sweep), None) => sweep::decide(sweep, None, event, rules, now).map(boxed_sweep),
         (Key::Sweep(sweep), Some(State::Sweep(state))) => {
-            sweep::decide(sweep, Some(state), event, now).map(boxed_sweep)
+            sweep::decide(sweep, Some(state), event, rules, now).map(boxed_sweep)
         }
         (Key::Instance, _) => decide_instance(event),
         (_, Some(state)) => Decision::ignore(format!("`{key}` is kept as a {}", state.kind())),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::effect::Effect;
 use super::event::{Event, Key, Keyed};
 use super::ids::Time;
+use super::notice::Subscription;
 
 /// How this instance is set up, as far as decisions depend on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct Rules {
     /// Where people find files of the artifact store; none where no server shows them, and then comments name the files'
     /// keys.
     pub artifacts_url: Option<String>,
+    /// Who wants to hear of what.
+    pub subscriptions: Vec<Subscription>,
 }
 
 /// An effect to be done, and when.

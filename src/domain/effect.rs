@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::build::BuildRequest;
 use super::check::Check;
 use super::command::Command;
+use super::deployment::{Asker, DeploymentNotice, DeploymentState};
 use super::event::{Event, Key, PromotionTarget, SweepRequest};
 use super::forge::{Given, HeadOrigin, Reaction, User};
 use super::ids::{ChannelName, CommitSha, ModelName, PullRef, Repository, SweepId, VersionId};
+use super::notice::Notice;
 use super::sweep::plan::PlanSummary;
 use super::sweep::state::{Beginning, JobHandle, Scope, SweepReport};
-use super::version::{SourceRef, Tree, Version};
+use super::version::{ChannelMove, SourceRef, Tree, Version};
 
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,6 +92,39 @@ pub enum Effect {
         target: PromotionTarget,
         /// Why.
         reason: String,
+        /// Who asked. What was not asked for at a terminal is looked at more closely.
+        #[serde(default)]
+        asker: Asker,
+    },
+    /// Show at the forge where a channel points now.
+    RecordDeployment {
+        /// The move that brought it there.
+        moved: ChannelMove,
+    },
+    /// Look up what somebody's deployment asks for, and whether he may.
+    CheckDeployment {
+        /// The repository.
+        repository: Repository,
+        /// The deployment.
+        deployment: Box<DeploymentNotice>,
+    },
+    /// Say at the forge what became of somebody's deployment.
+    AnswerDeployment {
+        /// The repository.
+        repository: Repository,
+        /// The deployment.
+        id: i64,
+        /// How it fares.
+        state: DeploymentState,
+        /// One line.
+        description: String,
+    },
+    /// Tell another program what happened.
+    Notify {
+        /// The target's name in the settings.
+        target: String,
+        /// What happened.
+        notice: Box<Notice>,
     },
     /// Show beside a commit how it fares.
     ShowCheck {
@@ -243,6 +278,10 @@ impl Effect {
             Self::ShowCheck { .. } => "ShowCheck",
             Self::React { .. } => "React",
             Self::QuoteLog { .. } => "QuoteLog",
+            Self::RecordDeployment { .. } => "RecordDeployment",
+            Self::CheckDeployment { .. } => "CheckDeployment",
+            Self::AnswerDeployment { .. } => "AnswerDeployment",
+            Self::Notify { .. } => "Notify",
             Self::UpsertComment { .. } => "UpsertComment",
             Self::PostComment { .. } => "PostComment",
             Self::CheckCommand { .. } => "CheckCommand",
@@ -273,6 +312,16 @@ impl Effect {
             Self::ShowCheck { repository, check, .. } => (Key::Repository(repository.clone()), check.name.clone()),
             Self::React { pull, comment, .. } => (Key::Pull(pull.clone()), comment.to_string()),
             Self::QuoteLog { pull, marker, .. } => (Key::Pull(pull.clone()), marker.clone()),
+            Self::RecordDeployment { moved } => {
+                (Key::Model(moved.model.clone()), format!("deployment/{}/{}", moved.channel, moved.at.0))
+            }
+            Self::CheckDeployment { repository, deployment } => {
+                (Key::Repository(repository.clone()), deployment.id.to_string())
+            }
+            Self::AnswerDeployment { repository, id, .. } => (Key::Repository(repository.clone()), id.to_string()),
+            Self::Notify { target, notice } => {
+                (Key::Model(notice.model().clone()), format!("notice/{target}/{}", notice.id()))
+            }
             Self::UpsertComment { pull, marker, .. } | Self::PostComment { pull, marker, .. } => {
                 (Key::Pull(pull.clone()), marker.clone())
             }
@@ -295,6 +344,7 @@ impl Effect {
     pub fn lane(&self) -> Lane {
         match self {
             Self::BuildModel { .. } => Lane::Build,
+            Self::Notify { .. } => Lane::Notify,
             Self::WatchJobs { .. } => Lane::Watch,
             Self::PlanSweep { .. }
             | Self::PlanComparison { .. }
@@ -310,6 +360,9 @@ impl Effect {
             | Self::ShowCheck { .. }
             | Self::React { .. }
             | Self::QuoteLog { .. }
+            | Self::RecordDeployment { .. }
+            | Self::CheckDeployment { .. }
+            | Self::AnswerDeployment { .. }
             | Self::UpsertComment { .. }
             | Self::PostComment { .. }
             | Self::CheckCommand { .. }
@@ -331,11 +384,13 @@ pub enum Lane {
     Bulk,
     /// Waits for jobs.
     Watch,
+    /// Other people's servers, which may answer slowly or not at all.
+    Notify,
 }
 
 impl Lane {
     /// Every lane.
-    pub const ALL: [Self; 4] = [Self::Quick, Self::Build, Self::Bulk, Self::Watch];
+    pub const ALL: [Self; 5] = [Self::Quick, Self::Build, Self::Bulk, Self::Watch, Self::Notify];
 
     /// The lane as the database spells it.
     #[must_use]
@@ -345,6 +400,7 @@ impl Lane {
             Self::Build => "build",
             Self::Bulk => "bulk",
             Self::Watch => "watch",
+            Self::Notify => "notify",
         }
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::Press;
 use super::command::Command;
+use super::deployment::{Asker, DeploymentNotice, Promotion};
 use super::diagnostic::{Diagnostic, Faults};
 use super::forge::{CommentRef, Given, PullSnapshot, User};
 use super::ids::{ChannelName, CommitSha, ModelName, ObjectId, PullNumber, PullRef, Repository, SweepId, VersionId};
@@ -18,7 +19,7 @@ use super::sweep::analysis::{AnalysisSummary, Comparison};
 use super::sweep::plan::PlanSummary;
 use super::sweep::record::FailureClass;
 use super::sweep::state::{JobHandle, Retry, RoundCounts, RunFailure};
-use super::version::{BuiltVersion, SourceRef, Version};
+use super::version::{BuiltVersion, ChannelMove, SourceRef, Version};
 
 /// What an event is about. Events of one key never overtake one another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -214,6 +215,11 @@ pub enum Event {
         /// Manifests that cannot be read.
         faults: Vec<Diagnostic>,
     },
+    /// Somebody made a deployment to a channel of a model.
+    DeploymentCreated {
+        /// The deployment.
+        deployment: Box<DeploymentNotice>,
+    },
 
     // --- a model ------------------------------------------------------------------------------------------------
     /// Somebody wants this commit of the model as a version.
@@ -240,6 +246,12 @@ pub enum Event {
         source: SourceRef,
         /// The version.
         version: Box<Version>,
+        /// For each of the channels the move since which it points there, which may be an earlier one.
+        #[serde(default)]
+        moves: Vec<ChannelMove>,
+        /// Whether it was not registered before.
+        #[serde(default)]
+        is_new: bool,
     },
     /// Somebody wants the build of this commit, which failed, done again.
     BuildPressed {
@@ -260,6 +272,9 @@ pub enum Event {
         target: PromotionTarget,
         /// Who.
         by: String,
+        /// Who waits for the answer.
+        #[serde(default)]
+        asker: Asker,
     },
 
     /// A requested move of a channel was done or refused.
@@ -270,6 +285,9 @@ pub enum Event {
         channel: ChannelName,
         /// Where the channel points now, or why it was not moved.
         result: Result<VersionId, String>,
+        /// The move since which it points there, where it does; it may be an earlier one.
+        #[serde(default)]
+        moved: Option<ChannelMove>,
     },
 
     // --- a pull request -----------------------------------------------------------------------------------------
@@ -345,6 +363,19 @@ pub enum Event {
         author: User,
         /// Why it is not allowed; none when it is.
         denied: Option<String>,
+    },
+    /// A promotion that was asked for here was done or refused.
+    PromotionSettled {
+        /// Where it was asked for, and when.
+        given: Given,
+        /// Which of the comment's commands it is, from 0.
+        nth: u32,
+        /// The model.
+        model: ModelName,
+        /// The channel.
+        channel: ChannelName,
+        /// What it did, or why it was refused.
+        result: Result<Promotion, String>,
     },
     /// A sweep file was planned.
     SweepPlanned {
@@ -469,6 +500,7 @@ impl Event {
         match self {
             Self::PushReceived { .. } => "PushReceived",
             Self::PushInspected { .. } => "PushInspected",
+            Self::DeploymentCreated { .. } => "DeploymentCreated",
             Self::BuildRequested { .. } => "BuildRequested",
             Self::BuildFinished { .. } => "BuildFinished",
             Self::VersionRegistered { .. } => "VersionRegistered",
@@ -482,6 +514,7 @@ impl Event {
             Self::SweepPressed { .. } => "SweepPressed",
             Self::AllPressed { .. } => "AllPressed",
             Self::CommandChecked { .. } => "CommandChecked",
+            Self::PromotionSettled { .. } => "PromotionSettled",
             Self::SweepPlanned { .. } => "SweepPlanned",
             Self::ComparisonPlanned { .. } => "ComparisonPlanned",
             Self::VersionsCompared { .. } => "VersionsCompared",

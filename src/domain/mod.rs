@@ -13,6 +13,8 @@ pub mod command;
 pub mod decide;
 #[cfg(feature = "server")]
 pub mod decision;
+#[cfg(feature = "server")]
+pub mod deployment;
 pub mod diagnostic;
 #[cfg(feature = "server")]
 pub mod effect;
@@ -22,6 +24,8 @@ pub mod event;
 pub mod forge;
 pub mod ids;
 pub mod manifest;
+#[cfg(feature = "server")]
+pub mod notice;
 pub mod parameters;
 #[cfg(feature = "server")]
 pub mod policy;

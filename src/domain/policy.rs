@@ -24,6 +24,8 @@ record! {
         max_budget: Option<Placed<String>>,
         /// Who may start sweeps: `[write]` (default) or `[admin]`.
         allow: Option<Placed<Vec<Allowed>>>,
+        /// Who may move channels by a comment or a deployment: `[write]` or `[admin]`; by default whoever may start sweeps.
+        promote: Option<Placed<Vec<Allowed>>>,
         /// The only models that may be swept; all by default.
         models: Option<Vec<Placed<String>>>,
         /// Whether a pull request that changes a model compares it with its base by itself: `ask` (default) or `auto`.
@@ -84,6 +86,8 @@ pub struct Policy {
     pub max_budget_usd: Option<f64>,
     /// What somebody must be allowed in the repository to start a sweep.
     pub permission: Permission,
+    /// What somebody must be allowed there to move a channel by a comment or a deployment.
+    pub promotion: Permission,
     /// The only models that may be swept; none allows all.
     pub models: Option<Vec<ModelName>>,
     /// How a comparison of versions starts.
@@ -100,11 +104,21 @@ impl Default for Policy {
             max_parallel: None,
             max_budget_usd: None,
             permission: Permission::Write,
+            promotion: Permission::Write,
             models: None,
             compare: CompareStart::Ask,
             compare_runs: COMPARE_RUNS,
         }
     }
+}
+
+/// What somebody wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Plan, start, stop or compare sweeps.
+    Sweep,
+    /// Move a channel.
+    Promote,
 }
 
 /// What policy looks at in a plan.
@@ -175,16 +189,9 @@ impl Policy {
                 None,
             );
         }
-        let permission = match &raw.allow {
-            Some(allow) if allow.value.is_empty() => {
-                let hint = Some("write `[write]` or `[admin]`".to_owned());
-                reader.fault(allow.place, "nobody could ever start a sweep", hint);
-                default.permission
-            }
-            Some(allow) if allow.value.contains(&Allowed::Write) => Permission::Write,
-            Some(_) => Permission::Admin,
-            None => default.permission,
-        };
+        let permission = allowed(raw.allow.as_ref(), reader, "nobody could ever start a sweep");
+        let promotion = allowed(raw.promote.as_ref(), reader, "nobody could ever move a channel");
+        let (permission, promotion) = (permission.unwrap_or(default.permission), promotion.or(permission));
         let models = raw.models.as_ref().map(|models| {
             let read = models.iter().filter_map(|name| match ModelName::parse(&name.value) {
                 Ok(model) => Some(model),
@@ -200,6 +207,7 @@ impl Policy {
             max_parallel: raw.max_parallel.as_ref().and_then(|number| parallel(number, reader)),
             max_budget_usd: raw.max_budget.as_ref().and_then(|text| budget_usd(text, reader)),
             permission,
+            promotion: promotion.unwrap_or(default.promotion),
             models,
             compare: raw.compare.unwrap_or_default(),
             compare_runs: raw.compare_runs.unwrap_or(COMPARE_RUNS),
@@ -229,6 +237,7 @@ impl Policy {
             max_parallel: lower(self.max_parallel, other.max_parallel),
             max_budget_usd: lower(self.max_budget_usd, other.max_budget_usd),
             permission: self.permission.max(other.permission),
+            promotion: self.promotion.max(other.promotion),
             models,
             compare: if self.compare == other.compare { self.compare } else { CompareStart::Ask },
             compare_runs: self.compare_runs.min(other.compare_runs),
@@ -254,10 +263,14 @@ impl Policy {
         if reasons.is_empty() { Verdict::NeedsCommand } else { Verdict::Refused { reasons } }
     }
 
-    /// Whether somebody with this permission may start sweeps.
+    /// Whether somebody with this permission may do that.
     #[must_use]
-    pub fn permits(&self, permission: Permission) -> bool {
-        permission >= self.permission
+    pub fn permits(&self, act: Act, permission: Permission) -> bool {
+        permission
+            >= match act {
+                Act::Sweep => self.permission,
+                Act::Promote => self.promotion,
+            }
     }
 
     /// A sweep's limits, no looser than the policy's.
@@ -277,6 +290,16 @@ impl Policy {
         let whose = |runs: u64, whose| Limits { max_runs: runs, whose };
         if self.max_runs < most { whose(self.max_runs, "the policy") } else { whose(most, "this instance") }
     }
+}
+
+/// The least permission of a list; none where there is no list, or a faulty one.
+fn allowed(list: Option<&Placed<Vec<Allowed>>>, reader: &mut Reader, if_empty: &str) -> Option<Permission> {
+    let list = list?;
+    if list.value.is_empty() {
+        reader.fault(list.place, if_empty, Some("write `[write]` or `[admin]`".to_owned()));
+        return None;
+    }
+    Some(if list.value.contains(&Allowed::Write) { Permission::Write } else { Permission::Admin })
 }
 
 fn lower<T: PartialOrd + Copy>(one: Option<T>, other: Option<T>) -> Option<T> {
@@ -319,8 +342,18 @@ mod tests {
         insta::assert_snapshot!(refused(&policy, "psl/other", 501, (Some(50.0), Some(20.5))), @"it has 501 runs; the policy allows 500; the policy does not list the model `psl/other`; it would cost about 20.50 USD; the policy allows 20 USD");
         insta::assert_snapshot!(refused(&policy, "urban/simple-tax", 5, (Some(0.5), Some(0.75))), @"it would cost about 0.75 USD; its budget is 0.5 USD");
         assert_eq!(refused(&Policy::default(), "psl/other", 501, (None, Some(20.5))), "");
-        assert!(policy.permits(Permission::Admin) && !policy.permits(Permission::Write));
-        assert!(Policy::default().permits(Permission::Write) && !Policy::default().permits(Permission::Read));
+        for act in [Act::Sweep, Act::Promote] {
+            assert!(policy.permits(act, Permission::Admin) && !policy.permits(act, Permission::Write));
+            let open = Policy::default();
+            assert!(open.permits(act, Permission::Write) && !open.permits(act, Permission::Read));
+        }
+        let careful = parsed("promote: [admin]\n").unwrap();
+        assert!(careful.permits(Act::Sweep, Permission::Write) && !careful.permits(Act::Promote, Permission::Write));
+        let both = Policy::default().tightened_by(&careful);
+        assert!(!both.permits(Act::Promote, Permission::Write) && both.permits(Act::Promote, Permission::Admin));
+        let other = parsed("allow: [admin]\npromote: [write]\n").unwrap();
+        assert!(!other.permits(Act::Sweep, Permission::Write) && other.permits(Act::Promote, Permission::Write));
+        assert!(parsed("promote: []\n").unwrap_err().contains("nobody could ever move a channel"));
     }
 
     #[test]

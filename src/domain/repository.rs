@@ -1,10 +1,11 @@
 //! A repository's branches and tags, and what a push to one of them starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::decision::{Decision, Due};
+use super::deployment::DeploymentState;
 use super::effect::Effect;
 use super::event::{BuildOrigin, Event, Key, TouchedModel};
 use super::ids::{CommitSha, Repository};
@@ -16,6 +17,22 @@ use super::version::Tree;
 pub struct RepositoryState {
     /// Its branches and tags, by full name: `refs/heads/main`.
     pub references: BTreeMap<String, ReferenceState>,
+    /// Deployments that were heard of, the newest 200: each acts once, however often it is told of.
+    #[serde(default)]
+    pub deployments: BTreeSet<i64>,
+}
+
+/// How many deployments does a repository remember?
+const DEPLOYMENTS_KEPT: usize = 200;
+
+impl RepositoryState {
+    /// Whether the deployment was heard of, or is older than all that are remembered.
+    #[must_use]
+    pub fn has_heard(&self, deployment: i64) -> bool {
+        let forgets = self.deployments.len() >= DEPLOYMENTS_KEPT;
+        let oldest = self.deployments.first().copied().filter(|_| forgets);
+        oldest.is_some_and(|oldest| deployment < oldest) || self.deployments.contains(&deployment)
+    }
 }
 
 /// What is known of a branch or tag.
@@ -87,6 +104,28 @@ pub(super) fn decide(
         }
         // What was told of the repository is heard by the model.
         Event::BuildPressed { model, .. } => decision.tell(Key::Model(model.clone()), event.clone()),
+        Event::DeploymentCreated { deployment } => {
+            if next.has_heard(deployment.id) {
+                return Decision::ignore(format!("deployment {} was heard of already", deployment.id));
+            }
+            next.deployments.insert(deployment.id);
+            while next.deployments.len() > DEPLOYMENTS_KEPT {
+                next.deployments.pop_first();
+            }
+            let repository = repository.clone();
+            decision.ask(Effect::CheckDeployment { repository, deployment: deployment.clone() });
+        }
+        Event::EffectFailed { effect, subject, reason } if effect == "CheckDeployment" => {
+            let Ok(id) = subject.parse() else {
+                return Decision::ignore(format!("`{effect}` failed: {reason}"));
+            };
+            decision.ask(Effect::AnswerDeployment {
+                repository: repository.clone(),
+                id,
+                state: DeploymentState::Error,
+                description: format!("this is not your fault: {reason}"),
+            });
+        }
         Event::EffectFailed { effect, subject, reason } => {
             // Forgotten, so that the next comparison with the forge looks again.
             let looked_for =

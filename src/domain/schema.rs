@@ -7,6 +7,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use super::manifest::RawManifest;
+use super::notice::Body;
 use super::policy::RawPolicy;
 use super::sweep::spec::RawSweep;
 
@@ -28,13 +29,20 @@ pub fn policy_schema() -> Value {
     schema::<RawPolicy>("modelship policy")
 }
 
+/// The schema of what other programs are told.
+#[must_use]
+pub fn webhook_schema() -> Value {
+    schema::<Body>("modelship webhook")
+}
+
 /// Every schema with the name of its file, for instance `manifest.schema.json`.
 #[must_use]
-pub fn all() -> [(&'static str, Value); 3] {
+pub fn all() -> [(&'static str, Value); 4] {
     [
         ("manifest.schema.json", manifest_schema()),
         ("sweep.schema.json", sweep_schema()),
         ("policy.schema.json", policy_schema()),
+        ("webhook.schema.json", webhook_schema()),
     ]
 }
 

@@ -5,4 +5,5 @@ pub mod builder;
 pub mod docker;
 pub mod executor;
 pub mod forge;
+pub mod notify;
 pub mod source;

@@ -73,6 +73,9 @@ const ATTEMPTS: u32 = 6;
 /// How often is something said to the forge, or asked of the executor, before it is given up? Waits grow to four minutes: some hours in all.
 const TALK_ATTEMPTS: u32 = 60;
 
+/// How often is another program told something before it is given up? Waits grow to an hour: three days in all.
+const NOTICE_ATTEMPTS: u32 = 80;
+
 /// An id that nobody else has.
 #[must_use]
 pub fn new_id() -> String {
@@ -408,7 +411,7 @@ impl Engine {
         let name = effect.name();
         let (error, retry) = match failure {
             Failure::Later(error) if attempts < attempts_of(effect) || is_full(&error) && attempts < TALK_ATTEMPTS => {
-                let wait = Duration::from_millis(500) * 2_u32.saturating_pow(attempts.min(9));
+                let wait = Duration::from_millis(500) * 2_u32.saturating_pow(attempts.min(most_doublings_of(effect)));
                 (error, Some(now.plus(wait)))
             }
             Failure::Later(error) | Failure::Never(error) => (error, None),
@@ -504,6 +507,12 @@ fn is_full(error: &anyhow::Error) -> bool {
     kinds.any(|kind| matches!(kind, StorageFull | QuotaExceeded))
 }
 
+/// How often does the pause between two attempts double? It begins with a second.
+fn most_doublings_of(effect: &Effect) -> u32 {
+    // Whoever does not answer for hours is not asked every few minutes for days.
+    if matches!(effect, Effect::Notify { .. }) { 13 } else { 9 }
+}
+
 /// A forge that is out for an hour still gets every answer; what somebody waits for in front of a screen ends sooner.
 fn attempts_of(effect: &Effect) -> u32 {
     match effect {
@@ -513,12 +522,16 @@ fn attempts_of(effect: &Effect) -> u32 {
         | Effect::ShowCheck { .. }
         | Effect::React { .. }
         | Effect::QuoteLog { .. }
+        | Effect::RecordDeployment { .. }
+        | Effect::CheckDeployment { .. }
+        | Effect::AnswerDeployment { .. }
         | Effect::UpsertComment { .. }
         | Effect::PostComment { .. }
         | Effect::CheckCommand { .. }
         // What runs is not given up because the engine that runs it is being restarted.
         | Effect::WatchJobs { .. }
         | Effect::CancelJobs { .. } => TALK_ATTEMPTS,
+        Effect::Notify { .. } => NOTICE_ATTEMPTS,
         Effect::BuildModel { .. }
         | Effect::CancelBuild { .. }
         | Effect::RegisterVersion { .. }

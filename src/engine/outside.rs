@@ -22,11 +22,12 @@ use crate::edge::executor::process::{ProcessExecutor, ProcessSettings};
 use crate::edge::forge::Forge;
 use crate::edge::forge::github::{GitHub, GitHubSettings, Login};
 use crate::edge::forge::local::LocalForge;
+use crate::edge::notify::{Notifier, Target};
 use crate::edge::source::remote::{RemoteSettings, Remotes};
 use crate::runner::SlotsSpec;
 use crate::runner::memory::machine_memory;
 use crate::runner::scratch;
-use crate::settings::{self, ExecutorKind, ForgeSettings, Settings, Trusted};
+use crate::settings::{self, ExecutorKind, ForgeSettings, Settings, Trusted, WebhookSettings};
 
 /// Where repositories are, and whether there are pull requests.
 #[derive(Debug)]
@@ -77,6 +78,10 @@ pub struct Outside {
     pub price: Price,
     /// What the executor can promise.
     pub guarantees: Guarantees,
+    /// The address at which others reach the server, without a `/` at its end.
+    pub url: Option<String>,
+    /// Other programs that are told what happens.
+    pub notifier: Notifier,
     /// How long deliveries, decided events and failed tasks are remembered.
     pub keep_history: Duration,
     /// Most builds at once.
@@ -134,6 +139,8 @@ impl Outside {
                 ExecutorKind::Process => Guarantees { executor: "process", closed_network: false, gpus: false },
                 ExecutorKind::Docker => Guarantees { executor: "docker", closed_network: true, gpus: true },
             },
+            url: settings.server.url.clone(),
+            notifier: notifier(settings)?,
             keep_history: settings.keep_history,
             builds: settings.process.builds,
             scratch,
@@ -163,6 +170,7 @@ impl Outside {
             Lane::Build => usize::try_from(self.builds).unwrap_or(1),
             Lane::Bulk => 2,
             Lane::Watch => 64,
+            Lane::Notify => 8,
         }
     }
 
@@ -217,6 +225,16 @@ impl Outside {
             Hosting::Forge(Forge::GitHub(_)) | Hosting::Laptop { .. } => None,
         }
     }
+}
+
+/// Who is told what happens.
+fn notifier(settings: &Settings) -> Result<Notifier> {
+    let target = |webhook: &WebhookSettings| Target {
+        name: webhook.name.clone(),
+        url: webhook.url.clone(),
+        secret: webhook.secret.clone(),
+    };
+    Notifier::new(settings.webhooks.iter().map(target).collect())
 }
 
 /// What fetches repositories.

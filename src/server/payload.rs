@@ -3,6 +3,7 @@
 //! Only the fields that are needed are read, so that GitHub may add and drop others. Whatever cannot be read, is not
 //! for us, or was not made by a person is ignored with a reason; it never becomes half an event.
 
+mod deployment;
 mod notices;
 mod presses;
 
@@ -58,6 +59,7 @@ pub fn read(event: &str, body: &[u8]) -> Result<Told> {
             "created" => issue_comment(parsed(event, body)?)?,
             other => return ignore(format!("nothing follows from `{event}` `{}`", shown(other))),
         },
+        "deployment" => deployment::created(parsed(event, body)?)?,
         other => return ignore(notices::reason(other, body)?),
     };
     let meaning = moment.map(|moment| meaning(&keyed, &moment)).transpose()?;

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use serde::Deserialize;
 
 use super::ExecutorKind;
+use super::webhooks::WebhookFile;
 use crate::domain::ids::RepositoryName;
 use crate::domain::sweep::cost::Price;
 
@@ -21,6 +22,7 @@ pub(super) struct File {
     pub(super) forge: Option<ForgeFile>,
     pub(super) source_folders: Vec<PathBuf>,
     pub(super) server: ServerFile,
+    pub(super) webhooks: Vec<WebhookFile>,
     pub(super) executor: ExecutorKind,
     pub(super) process: ProcessFile,
     pub(super) docker: DockerFile,

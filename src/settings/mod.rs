@@ -8,6 +8,7 @@ mod address;
 mod environment;
 mod file;
 mod secrets;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 pub use environment::{current_directory, log_filter, program, step_file, user_name};
+pub use webhooks::WebhookSettings;
 
 use address::server_url;
 use environment::{build_environment, git_environment, runner_path, variable};
@@ -46,6 +48,8 @@ pub struct Settings {
     pub sources: SourceSettings,
     /// The server.
     pub server: ServerSettings,
+    /// Other programs that are told what happens.
+    pub webhooks: Vec<WebhookSettings>,
     /// What builds and runs models.
     pub executor: ExecutorKind,
     /// The `process` executor and builder.
@@ -286,6 +290,7 @@ impl Settings {
                 webhook_secrets: webhook_secrets(file.server.webhook_secret.map(at))?,
                 repositories: file.server.repositories,
             },
+            webhooks: webhooks::webhooks(file.webhooks, &base)?,
             process: ProcessSettings {
                 slots,
                 trusted: file.process.trusted.map_or(trusted, Trusted::Only),
@@ -321,6 +326,7 @@ impl Settings {
             comment_interval: self.comment_interval,
             comments_per_hour: self.comments_per_hour,
             promote_direct_pushes: self.promote_direct_pushes,
+            subscriptions: self.webhooks.iter().map(WebhookSettings::subscription).collect(),
             // Whoever uses the local forge is on this machine, so the files themselves can be opened.
             artifacts_url: match &self.forge {
                 ForgeSettings::Local { .. } => Some(report::directory_url(&self.artifacts.display().to_string())),

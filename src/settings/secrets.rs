@@ -61,7 +61,7 @@ pub(super) fn github_settings(file: GitHubFile, base: &Path) -> Result<GitHubSet
 }
 
 /// A secret that lies in a file, which nobody else may be able to read.
-fn secret_file(path: &Path) -> Result<SecretString> {
+pub(super) fn secret_file(path: &Path) -> Result<SecretString> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = fs_err::metadata(path)?.permissions().mode();
     anyhow::ensure!(

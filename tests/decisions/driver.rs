@@ -9,15 +9,15 @@ use modelship::domain::decide::{State, decide};
 use modelship::domain::decision::{Due, Rules};
 use modelship::domain::effect::Effect;
 use modelship::domain::event::{
-    BuildOrigin, BuildOutcome, ChangedSweep, Event, Key, Keyed, PullChange, SweepRequest, TouchedModel,
+    BuildOrigin, BuildOutcome, ChangedSweep, Event, Key, Keyed, PromotionTarget, PullChange, SweepRequest, TouchedModel,
 };
 use modelship::domain::forge::{CommentRef, HeadOrigin, PullSnapshot, PullStatus, Reaction};
-use modelship::domain::ids::{CommitSha, ObjectId, SweepName, Time};
+use modelship::domain::ids::{ChannelName, CommitSha, ObjectId, SweepName, Time, VersionId};
 use modelship::domain::pull::{ComparedStage, ComparisonPhase, PullState, PullSweepPhase};
 use modelship::domain::sweep::plan::{PlanSummary, RunLimits};
 use modelship::domain::sweep::record::FailureClass;
 use modelship::domain::sweep::state::{Retry, SweepPhase, SweepState};
-use modelship::domain::version::SourceRef;
+use modelship::domain::version::{ChannelMove, SourceRef};
 
 use crate::things::*;
 
@@ -53,6 +53,11 @@ pub(crate) struct World {
     pub(crate) reactions: Vec<Reaction>,
     /// When each comment and edit was to come.
     pub(crate) due: Vec<Time>,
+    /// What others were told: deployments, their answers, notices.
+    pub(crate) told: Vec<Effect>,
+    /// Where channels point, and which request moved them.
+    pub(crate) channels: BTreeMap<ChannelName, ChannelMove>,
+    pub(crate) moves: BTreeMap<String, ChannelMove>,
     /// The newest commit that each origin asked for.
     pub(crate) newest: BTreeMap<String, CommitSha>,
     pub(crate) head: u8,
@@ -72,6 +77,7 @@ impl World {
                 promote_direct_pushes: false,
                 comments_per_hour: None,
                 artifacts_url: None,
+                subscriptions: Vec::new(),
             },
             now: Time(1_000_000),
             states: BTreeMap::new(),
@@ -84,6 +90,9 @@ impl World {
             reactions: Vec::new(),
             due: Vec::new(),
             origin: HeadOrigin::SameRepository,
+            told: Vec::new(),
+            channels: BTreeMap::new(),
+            moves: BTreeMap::new(),
             newest: BTreeMap::new(),
             head: 2,
             status: PullStatus::Open,
@@ -152,6 +161,9 @@ impl World {
                 self.checks.insert((commit.clone(), check.name.clone()), (**check).clone());
             }
             Effect::React { reaction, .. } => self.reactions.push(*reaction),
+            Effect::RecordDeployment { .. } | Effect::AnswerDeployment { .. } | Effect::Notify { .. } => {
+                self.told.push(effect);
+            }
             _ => {
                 self.check_channels(&effect);
                 self.open.retain(|(_, waiting)| waiting.is_none() || *waiting != coalesce);
@@ -220,14 +232,29 @@ impl World {
                     None => return self,
                 }
             }
-            Effect::RegisterVersion { version, .. } => {
-                Event::VersionRegistered { source: version.source.clone(), version: version.clone() }
-            }
-            Effect::MoveChannel { request, channel, .. } => Event::PromotionAnswered {
-                request: request.clone(),
-                channel: channel.clone(),
-                result: Err("there is no such version".to_owned()),
+            Effect::RegisterVersion { version, channels } => Event::VersionRegistered {
+                source: version.source.clone(),
+                version: version.clone(),
+                moves: channels.iter().map(|(channel, reason)| self.point(channel, &version.id, reason)).collect(),
+                is_new: true,
             },
+            Effect::MoveChannel { request, channel, target, reason, .. } => {
+                let version = match target {
+                    PromotionTarget::Version(version) => Some(version.clone()),
+                    PromotionTarget::Previous => self.channels.get(channel).and_then(|last| last.previous.clone()),
+                };
+                let moved = match (self.moves.get(request), version.filter(|_| luck != Luck::Bad)) {
+                    (Some(moved), _) => Some(moved.clone()),
+                    (None, version) => version.map(|version| self.point(channel, &version, reason)),
+                };
+                self.moves.extend(moved.clone().map(|moved| (request.clone(), moved)));
+                Event::PromotionAnswered {
+                    request: request.clone(),
+                    channel: channel.clone(),
+                    result: moved.clone().map(|moved| moved.version).ok_or_else(|| "it may not".to_owned()),
+                    moved,
+                }
+            }
             Effect::CheckCommand { given, nth, command, author, .. } => Event::CommandChecked {
                 given: given.clone(),
                 nth: *nth,
@@ -295,6 +322,25 @@ impl World {
             _ => return self,
         };
         self.tell(key, event)
+    }
+
+    /// Points a channel there, as the registry does, and gives its last move.
+    fn point(&mut self, channel: &ChannelName, version: &VersionId, reason: &str) -> ChannelMove {
+        let last = self.channels.get(channel);
+        if let Some(last) = last.filter(|last| last.version == *version) {
+            return last.clone();
+        }
+        self.now = Time(self.now.0 + 1);
+        let moved = ChannelMove {
+            model: model(),
+            channel: channel.clone(),
+            version: version.clone(),
+            previous: last.map(|last| last.version.clone()),
+            reason: reason.to_owned(),
+            at: self.now,
+        };
+        self.channels.insert(channel.clone(), moved.clone());
+        moved
     }
 
     /// Answers everything well until nothing is asked for any more.

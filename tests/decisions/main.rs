@@ -11,6 +11,7 @@ mod comparisons;
 mod driver;
 mod ended_badly;
 mod models;
+mod promotions;
 mod properties;
 mod pulls;
 mod sweeps;

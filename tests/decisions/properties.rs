@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use modelship::domain::check::{Button, Press};
-use modelship::domain::command::Command;
+use modelship::domain::command::{Command, PromoteTo};
+use modelship::domain::deployment::Promotion;
 use modelship::domain::event::{BuildOrigin, BuildOutcome, Event, Key, Keyed, PromotionTarget, PullChange};
 use modelship::domain::forge::{CommentRef, Given, PullStatus};
 use modelship::domain::ids::{ChannelName, PullNumber, Time};
@@ -29,7 +30,9 @@ enum Step {
     Wait(i64),
 }
 
-const BODIES: [&str; 10] = [
+const BODIES: [&str; 12] = [
+    "/modelship promote urban/simple-tax production",
+    "/modelship promote urban/simple-tax production back",
     "/modelship compare",
     "/modelship compare deduction\n/modelship cancel",
     "/modelship run",
@@ -184,17 +187,33 @@ fn anything() -> Vec<Event> {
         finished(3, BuildOutcome::Failed(failure())),
         passed(2),
         passed(3),
-        Event::VersionRegistered { source: source(2), version: Box::new(version(&source(2), Tree::Committed)) },
+        Event::VersionRegistered {
+            source: source(2),
+            version: Box::new(version(&source(2), Tree::Committed)),
+            moves: vec![moved("production", 2), moved("work", 2)],
+            is_new: true,
+        },
         Event::PromotionRequested {
             request: "r".to_owned(),
             channel: ChannelName::production(),
             target: PromotionTarget::Previous,
             by: "ada".to_owned(),
+            asker: deployed(7).1,
         },
+        Event::DeploymentCreated { deployment: Box::new(deployed(7).0) },
+        Event::PromotionSettled {
+            given: Given::Comment(comment),
+            nth: 0,
+            model: model(),
+            channel: ChannelName::staging(),
+            result: Ok(Promotion::Moved(moved("staging", 2))),
+        },
+        checked(Command::Promote { model: model(), channel: ChannelName::staging(), to: PromoteTo::Own }, None),
         Event::PromotionAnswered {
             request: "r".to_owned(),
             channel: ChannelName::production(),
             result: Ok(version(&source(2), Tree::Committed).id),
+            moved: Some(moved("production", 2)),
         },
         Event::PullChanged { snapshot: Box::new(world.snapshot()), change: PullChange::Edited },
         at(PullStatus::Open, 2),
@@ -253,6 +272,8 @@ fn anything() -> Vec<Event> {
         failed("BuildModel", commit(2).as_str()),
         failed("PlanSweep", SWEEP_FILE),
         failed("MoveChannel", "x"),
+        failed("MoveChannel", "r"),
+        failed("CheckDeployment", "7"),
         failed("PlanComparison", &format!("{}@{}", model(), commit(2))),
         failed("CompareVersions", compared("own", 2).id.as_str()),
     ]);

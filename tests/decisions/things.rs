@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use modelship::domain::deployment::{Asker, DeploymentNotice, Environment};
 use modelship::domain::diagnostic::{Diagnostic, Faults};
 use modelship::domain::effect::Effect;
 use modelship::domain::event::{BuildFailure, BuildOrigin, BuildOutcome, Event, Key, Keyed};
 use modelship::domain::forge::User;
 use modelship::domain::ids::{
-    CommitSha, Digest, ModelName, ObjectId, PullNumber, PullRef, Repository, RepositoryName, RunId, SweepId, SweepName,
-    Time, VersionId,
+    ChannelName, CommitSha, Digest, ModelName, ObjectId, PullNumber, PullRef, Repository, RepositoryName, RunId,
+    SweepId, SweepName, Time, VersionId,
 };
 use modelship::domain::pull::{Base, ComparisonPlan, Pair, PlannedPair};
 use modelship::domain::sweep::analysis::{AnalysisSummary, Comparison};
@@ -17,7 +18,7 @@ use modelship::domain::sweep::plan::{PlanCounts, PlanSummary, RunLimits, Verdict
 use modelship::domain::sweep::record::FailureClass;
 use modelship::domain::sweep::retry::RetryRules;
 use modelship::domain::sweep::state::{JobHandle, RoundCounts, RunFailure};
-use modelship::domain::version::{PassedTest, SourceRef, Tree, Version};
+use modelship::domain::version::{ChannelMove, PassedTest, SourceRef, Tree, Version};
 
 pub(crate) const SWEEP_FILE: &str = "sweeps/deduction.yaml";
 pub(crate) const RUNS: u64 = 4;
@@ -234,4 +235,30 @@ pub(crate) fn failed_effect(effect: &Effect) -> Keyed {
     let (key, subject) = effect.subject();
     let reason = "the disk is full".to_owned();
     Keyed { key, event: Event::EffectFailed { effect: effect.name().to_owned(), subject, reason } }
+}
+
+pub(crate) fn moved(channel: &str, number: u8) -> ChannelMove {
+    ChannelMove {
+        model: model(),
+        channel: ChannelName::parse(channel).unwrap(),
+        version: version(&source(number), Tree::Committed).id,
+        previous: None,
+        reason: "push to #1".to_owned(),
+        at: Time(1_000 + i64::from(number)),
+    }
+}
+
+/// A deployment of commit 2 to production, and whoever waits for its answer.
+pub(crate) fn deployed(id: i64) -> (DeploymentNotice, Asker) {
+    let notice = DeploymentNotice {
+        id,
+        environment: Environment { model: model(), channel: ChannelName::production() },
+        commit: commit(2),
+        created_at: Time(1_000_000),
+        creator: ada(),
+        actor: None,
+        is_marked: false,
+    };
+    let asker = Asker::Deployment { repository: hub(), id, created_at: notice.created_at };
+    (notice, asker)
 }

@@ -82,6 +82,27 @@ pub(crate) fn make(world: &Shared, state: &mut State, asked: &Asked) -> u64 {
     deployment
 }
 
+/// What GitHub does when a deployment has succeeded: older ones to the same environment that had succeeded become
+/// inactive, unless theirs is for production or for a while.
+fn retire_older(state: &mut State, repository: u64, newer: u64, status: &Value) {
+    let fresh: Vec<u64> = (0..state.repositories[&repository].deployments.len()).map(|_| state.fresh_id()).collect();
+    let found = state.repositories.get_mut(&repository).expect("the caller found it");
+    let older = found.deployments.range_mut(..newer);
+    for ((_, deployment), id) in older.zip(fresh) {
+        let shown = &deployment.shown;
+        let lasts = shown["transient_environment"] == false && shown["production_environment"] == false;
+        let same = shown["environment"] == status["environment"];
+        if lasts && same && deployment.statuses.last().is_some_and(|last| last["state"] == "success") {
+            let url = format!("{}/{id}", shown["statuses_url"].as_str().unwrap_or_default());
+            let retired = json!({
+                "url": url, "id": id, "node_id": shapes::node("DES", id), "state": "inactive", "description": "",
+                "deployment_url": shown["url"],
+            });
+            deployment.statuses.push(shapes::with(status.clone(), retired));
+        }
+    }
+}
+
 fn known<'a>(repository: &'a Repository, id: &str) -> Result<&'a Deployment, Response> {
     let found = id.parse().ok().and_then(|id: u64| repository.deployments.get(&id));
     found.ok_or_else(|| refusal(404, "Not Found"))
@@ -105,7 +126,9 @@ fn set_status(state: &mut State, request: &Request, place: &Place<'_>, deploymen
     let (user, _) = author(state, &caller);
     let asked = request.json();
     let text = |field: &str| asked[field].as_str().unwrap_or_default().to_owned();
-    let target = if asked["log_url"].is_string() { text("log_url") } else { text("target_url") };
+    // Where nobody names an address GitHub says "", which its own contract does not allow.
+    let named = ["log_url", "target_url"].into_iter().find(|name| asked[*name].is_string());
+    let target = named.map_or_else(|| found["url"].as_str().unwrap_or_default().to_owned(), text);
     let mut shown = json!({
         "url": format!("{}/{status}", found["statuses_url"].as_str().unwrap_or_default()), "id": status,
         "node_id": shapes::node("DES", status), "state": asked["state"], "creator": shapes::user(state, state.user(user)),
@@ -116,9 +139,12 @@ fn set_status(state: &mut State, request: &Request, place: &Place<'_>, deploymen
     if asked["environment_url"].is_string() {
         shown["environment_url"] = asked["environment_url"].clone();
     }
-    let repository = state.repositories.get_mut(&id).expect("it was just found");
     let key = found["id"].as_u64().expect("the fake gave it");
+    let repository = state.repositories.get_mut(&id).expect("it was just found");
     repository.deployments.get_mut(&key).expect("it was just found").statuses.push(shown.clone());
+    if asked["state"] == "success" && asked["auto_inactive"] != false {
+        retire_older(state, id, key, &shown);
+    }
     let location = shown["url"].as_str().unwrap_or_default().to_owned();
     Ok(Response::json(201, &shown).with("location", location))
 }

@@ -149,6 +149,11 @@ impl GitHub {
         });
     }
 
+    /// The App is told of an event no longer.
+    pub(crate) fn unsubscribe_app(&self, event: &str) {
+        self.with(|state| state.app.events.retain(|on| on != event));
+    }
+
     /// How long the tokens live that are minted from now on.
     pub(crate) fn set_token_life(&self, seconds: i64) {
         self.with(|state| state.token_life = seconds);

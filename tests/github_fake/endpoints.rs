@@ -185,6 +185,19 @@ fn statuses_and_deployments_are_kept() {
     assert_eq!(place.get(&format!("/repos/urban/hub/deployments/{}", made["id"]))["ref"], "sweep");
     assert_eq!(place.get(&statuses)[0]["state"], "success");
     assert_eq!(place.github.deployments(HUB)[0].1.len(), 1);
+    // A newer one that succeeds retires it, but neither one for production nor one for a while.
+    for (environment, transient) in [("staging", false), ("production", false), ("pr-1", true)] {
+        for _ in 0..2 {
+            let wanted = json!({"ref": "sweep", "environment": environment, "transient_environment": transient});
+            let made = place.done("POST", "/repos/urban/hub/deployments", &wanted);
+            let statuses = format!("/repos/urban/hub/deployments/{}/statuses", made["id"]);
+            place.done("POST", &statuses, &json!({"state": "success"}));
+        }
+    }
+    let last = |(_, said): &(Value, Vec<Value>)| said.last().unwrap()["state"].as_str().unwrap().to_owned();
+    let states: Vec<_> = place.github.deployments(HUB).iter().map(last).collect();
+    assert_eq!(states, ["inactive", "inactive", "success", "success", "success", "success", "success"]);
+    assert_eq!(place.get(&statuses)[0]["state"], "inactive");
 }
 
 #[test]

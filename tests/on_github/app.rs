@@ -23,11 +23,15 @@ fn doctor_says_which_permission_is_missing_and_where_the_app_is_installed() {
     let well = checks(&hub);
     assert_eq!(well("GitHub")["state"], "good");
     assert_eq!(well("permissions")["state"], "good");
+    assert_eq!(well("events")["state"], "good");
     assert!(well("repositories")["found"].as_str().unwrap().contains(HUB));
 
     hub.github.set_app_permission("checks", None);
     hub.github.set_app_permission("issues", Some("read"));
-    let lacking = checks(&hub)("permissions");
+    hub.github.unsubscribe_app("deployment");
+    let lacking = checks(&hub);
+    let (lacking, unheard) = (lacking("permissions"), lacking("events"));
+    assert_eq!((&unheard["state"], &unheard["found"]), (&"bad".into(), &"the App is not told of deployment".into()));
     assert_eq!(lacking["state"], "bad");
     let found = lacking["found"].as_str().unwrap();
     assert!(found.contains("issues: write") && found.contains("checks: write"), "{found}");
@@ -40,7 +44,7 @@ fn an_app_is_made_in_its_owners_browser() {
     // It waits for its owner without end, and a test must not.
     let mut create = Command::new("timeout")
         .current_dir(place.path())
-        .args(["60", env!("CARGO_BIN_EXE_modelship")])
+        .args(["300", env!("CARGO_BIN_EXE_modelship")])
         .args(["github-app", "create", "--url", "https://models.example.org", "--to", "server", "--output", "json"])
         .args(["--github", &hub.github.url(), "--api", &hub.github.url()])
         .stdout(Stdio::piped())
@@ -70,7 +74,8 @@ fn an_app_is_made_in_its_owners_browser() {
     assert!(curl(&format!("{back}?code={code}&state={state}")).ends_with("200"));
 
     let output = create.wait_with_output().unwrap();
-    assert!(output.status.success());
+    let rest: Vec<String> = told.map_while(Result::ok).collect();
+    assert!(output.status.success(), "{rest:?}");
     let made: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(made["app"].as_u64().is_some(), "{made}");
     for secret in ["github-app.pem", "webhook-secret"] {

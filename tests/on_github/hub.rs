@@ -60,7 +60,7 @@ impl Hub {
         format!("api: \"{0}\", git: \"{0}\", between_writes: 0s", self.github.url())
     }
 
-    fn begin(&mut self, settings: &str) {
+    pub(crate) fn begin(&mut self, settings: &str) {
         self.world.add_settings(settings);
         self.world.add_settings(&format!("process: {{trusted: [{HUB}]}}\n"));
         self.world.bring(&["identity-matrix"]);

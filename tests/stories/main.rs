@@ -10,8 +10,12 @@ mod containers;
 mod control;
 mod crash;
 mod database;
+#[path = "../github/http.rs"]
+#[expect(dead_code, reason = "the fake of GitHub uses the rest of it")]
+mod http;
 mod init;
 mod laptop;
+mod notices;
 mod pull;
 mod push;
 mod replay;

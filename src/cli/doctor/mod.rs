@@ -66,6 +66,7 @@ pub(crate) async fn doctor(settings: Settings, cwd: &Path, output: &Output) -> R
     checks.extend(outside::database(&settings).await);
     checks.extend(outside::forge(&settings).await);
     checks.extend(outside::secrets(&settings));
+    checks.extend(outside::webhooks(&settings));
     if settings.executor == ExecutorKind::Docker {
         checks.extend(docker::engine(&settings).await);
     }

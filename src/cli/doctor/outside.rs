@@ -9,7 +9,7 @@ use crate::domain::ids::Time;
 use crate::domain::report::numbers;
 use crate::edge::forge::local::LocalForge;
 use crate::engine::{github_forge, system_time};
-use crate::settings::{ForgeSettings, GitHubSettings, Settings};
+use crate::settings::{ForgeSettings, GitHubSettings, Settings, WebhookSettings};
 use crate::store::{Store, StoreError};
 
 /// How far the clocks of this machine and of the database may be apart. Leases last 30 seconds.
@@ -135,6 +135,14 @@ async fn on_github(settings: &Settings, github: &GitHubSettings) -> Vec<Check> {
             "add them on the App's page under Permissions & events; each installation's owner then has to accept them",
         ),
     });
+    checks.push(match standing.unheard.as_slice() {
+        [] => Check::good("events", "all that are needed"),
+        unheard => Check::bad(
+            "events",
+            format!("the App is not told of {}", unheard.join(", ")),
+            "subscribe to them on the App's page under Permissions & events",
+        ),
+    });
     checks.push(match forge.repositories().await {
         Err(error) => Check::bad("repositories", format!("{:#}", anyhow::Error::new(error)), "try again"),
         Ok(found) if found.is_empty() => {
@@ -187,6 +195,24 @@ pub(super) fn secrets(settings: &Settings) -> Option<Check> {
             format!("use at least {SECRET} characters, for instance of `openssl rand -hex 32`"),
         ),
     })
+}
+
+/// Other programs that are told what happens. Their addresses were checked when the settings were read.
+pub(super) fn webhooks(settings: &Settings) -> Vec<Check> {
+    let check = |webhook: &WebhookSettings| {
+        let kinds: Vec<&str> = webhook.events.iter().map(|kind| kind.as_str()).collect();
+        let found = format!("{}: {}", webhook.name, kinds.join(", "));
+        if webhook.secret.expose_secret().len() < SECRET {
+            let advice = format!("use at least {SECRET} characters, for instance of `openssl rand -hex 32`");
+            return Check::bad("webhooks", format!("{found}; its secret can be guessed"), advice);
+        }
+        if webhook.is_open {
+            let advice = "use `https://` unless the way there is your own";
+            return Check::look("webhooks", format!("{found}; not encrypted"), advice);
+        }
+        Check::good("webhooks", found)
+    };
+    settings.webhooks.iter().map(check).collect()
 }
 
 #[cfg(test)]

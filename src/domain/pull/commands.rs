@@ -66,7 +66,8 @@ impl Thread<'_> {
                 | Command::Retry { .. }
                 | Command::Compare { .. }
                 | Command::Approve { .. }
-                | Command::Logs { .. } => {
+                | Command::Logs { .. }
+                | Command::Promote { .. } => {
                     self.decision.ask(Effect::CheckCommand {
                         given: given.clone(),
                         nth,
@@ -103,12 +104,13 @@ impl Thread<'_> {
                 }
             }
             Command::Compare { sweep } if !closed => self.compare(order, sweep.as_ref()),
+            Command::Promote { model, channel, to } if !closed => self.promote(order, model, channel, *to),
             Command::Cancel { sweep } => self.cancel_all(sweep.as_ref(), &order.author.login),
             Command::Approve { commit } if !closed => self.approve(order, commit),
             Command::Logs { run } => {
                 self.decision.ask(Effect::QuoteLog {
                     pull: self.at.pull.clone(),
-                    marker: reply_marker(order),
+                    marker: reply_marker(order.given, order.nth),
                     run: run.clone(),
                 });
                 return;
@@ -118,6 +120,7 @@ impl Thread<'_> {
             | Command::Plan { .. }
             | Command::Compare { .. }
             | Command::Approve { .. }
+            | Command::Promote { .. }
             | Command::Status
             | Command::Help
             | Command::Unknown { .. } => {}

@@ -4,6 +4,7 @@ mod commands;
 mod compared;
 mod comparison;
 mod models;
+mod promotion;
 mod sweeps;
 mod talk;
 
@@ -281,6 +282,10 @@ impl Thread<'_> {
                     }
                     None => self.obey(&order),
                 }
+                None
+            }
+            Event::PromotionSettled { given, nth, model, channel, result } => {
+                self.answer(given, *nth, &report::promotion_settled(model, channel, result));
                 None
             }
             Event::SweepPlanned { path, head, result } => self.planned(path, head, result),

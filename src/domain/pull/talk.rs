@@ -125,10 +125,14 @@ impl Thread<'_> {
 
     /// Answers a command, unless there were too many answers already.
     pub(super) fn reply(&mut self, order: &Order<'_>, body: &str) {
-        if !self.may_answer() {
-            return;
+        self.answer(order.given, order.nth, body);
+    }
+
+    /// Answers the command that was given there, the `nth` of it.
+    pub(super) fn answer(&mut self, given: &Given, nth: u32, body: &str) {
+        if self.may_answer() {
+            self.post(reply_marker(given, nth), body.to_owned());
         }
-        self.post(reply_marker(order), body.to_owned());
     }
 
     /// Answers a command without words. A button shows by itself that it was pressed.
@@ -227,8 +231,8 @@ impl Thread<'_> {
 }
 
 /// What marks the answer to a command.
-pub(super) fn reply_marker(order: &Order<'_>) -> String {
-    format!("reply/{}/{}", order.given.mark(), order.nth)
+pub(super) fn reply_marker(given: &Given, nth: u32) -> String {
+    format!("reply/{}/{nth}", given.mark())
 }
 
 fn digest(check: &Check) -> Digest {

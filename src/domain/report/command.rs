@@ -3,8 +3,8 @@
 use super::escape::{COMMENT_LIMIT, clip, code, fit, text};
 use super::numbers::duration;
 use super::{Align, command_block, table, value};
-use crate::domain::command::{Command, PREFIX};
-use crate::domain::ids::{CommitSha, SweepName};
+use crate::domain::command::{Command, PREFIX, PromoteTo};
+use crate::domain::ids::{ChannelName, CommitSha, ModelName, SweepName};
 
 /// Every command with what it does.
 #[must_use]
@@ -55,6 +55,15 @@ impl HelpLine {
             Command::Approve { .. } => (
                 "approve COMMIT",
                 "lets this commit of a fork be built and run; look at the change first",
+                Some(Command::Promote {
+                    model: ModelName::parse("owner/title").expect("it has the form of a model's name"),
+                    channel: ChannelName::production(),
+                    to: PromoteTo::Own,
+                }),
+            ),
+            Command::Promote { .. } => (
+                "promote <model> <channel> [back]",
+                "moves a channel, such as `production`, to this pull request's version of the model, or back",
                 Some(Command::Status),
             ),
             Command::Status => ("status", "tells how everything stands", Some(Command::Help)),
@@ -191,9 +200,12 @@ fn for_sweep(command: &Command, name: &SweepName) -> Command {
         Command::Cancel { .. } => Command::Cancel { sweep },
         Command::Retry { .. } => Command::Retry { sweep },
         Command::Compare { .. } => Command::Compare { sweep },
-        Command::Approve { .. } | Command::Logs { .. } | Command::Status | Command::Help | Command::Unknown { .. } => {
-            command.clone()
-        }
+        Command::Approve { .. }
+        | Command::Logs { .. }
+        | Command::Promote { .. }
+        | Command::Status
+        | Command::Help
+        | Command::Unknown { .. } => command.clone(),
     }
 }
 
@@ -216,6 +228,7 @@ mod tests {
         | `/modelship compare [sweep]` | says what the changed models do to results |
         | `/modelship logs RUN` | shows the end of what a run printed |
         | `/modelship approve COMMIT` | lets this commit of a fork be built and run; look at the change first |
+        | `/modelship promote <model> <channel> [back]` | moves a channel, such as `production`, to this pull request's version of the model, or back |
         | `/modelship status` | tells how everything stands |
         | `/modelship help` | shows this |
 
@@ -227,9 +240,10 @@ mod tests {
     fn what_help_lists_is_understood() {
         let text = help();
         let usages: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
-        assert_eq!(usages.len(), 9);
+        assert_eq!(usages.len(), 10);
         for usage in usages {
             let plain = usage.replace(" [sweep]", "").replace("RUN", "abcd1234").replace("COMMIT", &"a".repeat(40));
+            let plain = plain.replace("<model> <channel> [back]", "a/b staging back");
             let parsed = Command::parse_comment(&plain);
             assert_eq!(format!("{PREFIX} {}", parsed[0]), plain);
             assert!(!matches!(parsed[0], Command::Unknown { .. }), "{usage}");

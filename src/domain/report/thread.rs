@@ -89,9 +89,12 @@ pub fn nothing_to_do(command: &Command, pull: &PullState) -> String {
         Command::Run { sweep } | Command::Plan { sweep } | Command::Cancel { sweep } | Command::Retry { sweep } => {
             sweep.as_ref()
         }
-        Command::Approve { .. } | Command::Logs { .. } | Command::Status | Command::Help | Command::Unknown { .. } => {
-            None
-        }
+        Command::Approve { .. }
+        | Command::Logs { .. }
+        | Command::Promote { .. }
+        | Command::Status
+        | Command::Help
+        | Command::Unknown { .. } => None,
     };
     if pull.snapshot.status == PullStatus::Closed {
         return "This pull request is closed, and nothing is run for it. Reopen it first.\n".to_owned();

@@ -11,16 +11,33 @@ use super::record::FailureClass;
 use super::state::{
     Beginning, Ending, JobHandle, Retry, RoundCounts, RunFailure, Stage, SweepPhase, SweepReport, SweepState,
 };
-use crate::domain::decision::Decision;
+use crate::domain::decision::{Decision, Rules};
 use crate::domain::effect::Effect;
 use crate::domain::event::{Event, Key};
 use crate::domain::ids::{PullRef, SweepId, Time};
+use crate::domain::notice::{FinishedSweep, Notice};
 
 /// How many failed runs does a sweep remember for its report?
 pub const FAILURES_KEPT: usize = 50;
 
 /// Decides what follows from an event about the sweep `id`.
-pub(crate) fn decide(id: &SweepId, state: Option<&SweepState>, event: &Event, now: Time) -> Decision<SweepState> {
+pub(crate) fn decide(
+    id: &SweepId,
+    state: Option<&SweepState>,
+    event: &Event,
+    rules: &Rules,
+    now: Time,
+) -> Decision<SweepState> {
+    let mut decision = advance(id, state, event, now);
+    let before = state.and_then(FinishedSweep::of);
+    if let Some(sweep) = decision.next.as_ref().and_then(FinishedSweep::of).filter(|now| before.as_ref() != Some(now)) {
+        let notices = Notice::Finished { sweep: Box::new(sweep) }.for_everybody(rules);
+        notices.into_iter().for_each(|notice| decision.ask(notice));
+    }
+    decision
+}
+
+fn advance(id: &SweepId, state: Option<&SweepState>, event: &Event, now: Time) -> Decision<SweepState> {
     match (state, event) {
         (state, Event::SweepStarted { plan, pull, by, retry }) => {
             start(state, &Start { plan, pull: pull.as_ref(), by, retry: *retry }, now)

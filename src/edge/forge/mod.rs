@@ -10,10 +10,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use self::github::GitHub;
+use self::github::deployments::DeploymentStatus;
 use self::local::LocalForge;
 use crate::domain::check::Check;
+use crate::domain::deployment::{DeploymentNotice, Environment};
 use crate::domain::forge::{CommentRef, Permission, PullSnapshot, Reaction, User};
-use crate::domain::ids::{CommitSha, PullRef, Repository};
+use crate::domain::ids::{CommitSha, Digest, PullRef, Repository, Time, VersionId};
 
 /// A forge.
 #[derive(Debug, Clone)]
@@ -59,6 +61,25 @@ pub struct Comment {
     pub is_ours: bool,
     /// Whether it was changed since, perhaps by somebody else.
     pub is_edited: bool,
+}
+
+/// A channel's move, as a forge shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// The channel.
+    pub environment: Environment,
+    /// The version that it points to.
+    pub version: VersionId,
+    /// What that version runs.
+    pub digest: Digest,
+    /// The commit that it was built from.
+    pub commit: CommitSha,
+    /// When the channel moved.
+    pub moved_at: Time,
+    /// One line; cut after 140 characters.
+    pub description: String,
+    /// Where to see what is there.
+    pub environment_url: Option<String>,
 }
 
 impl Forge {
@@ -209,6 +230,53 @@ impl Forge {
                 local(forge, move |forge| forge.post_comment_once(&pull, &marker, &body).map(drop)).await
             }
             Self::GitHub(github) => github.post_comment_once(pull, marker, body).await,
+        }
+    }
+
+    /// Shows where a channel points now, once for each move. The local forge shows channels' histories itself.
+    ///
+    /// # Errors
+    /// [`ForgeError::Never`] when the forge does not allow it or does not know the commit.
+    pub async fn record_deployment(&self, repository: &Repository, recorded: &Recorded) -> Result<()> {
+        match self {
+            Self::Local(_) => Ok(()),
+            Self::GitHub(github) => github.record_deployment(repository, recorded).await,
+        }
+    }
+
+    /// Says how a deployment fares that somebody made.
+    ///
+    /// # Errors
+    /// [`ForgeError::Never`] when the forge does not allow it or the deployment is gone.
+    pub async fn answer_deployment(&self, repository: &Repository, id: i64, status: &DeploymentStatus) -> Result<()> {
+        match self {
+            Self::Local(_) => Ok(()),
+            Self::GitHub(github) => github.answer_deployment(repository, id, status).await,
+        }
+    }
+
+    /// Deployments to channels of models, the newest first; a bounded number.
+    ///
+    /// # Errors
+    /// When the forge does not answer.
+    pub async fn deployments(&self, repository: &Repository) -> Result<Vec<DeploymentNotice>> {
+        match self {
+            Self::Local(_) => Ok(Vec::new()),
+            Self::GitHub(github) => github.deployments(repository).await,
+        }
+    }
+
+    /// Whether nothing has to be done about a deployment: we made it ourselves, or have said already what became of it.
+    ///
+    /// # Errors
+    /// When the forge does not answer.
+    pub async fn is_settled(&self, repository: &Repository, notice: &DeploymentNotice) -> Result<bool> {
+        match self {
+            Self::Local(_) => Ok(true),
+            Self::GitHub(github) => {
+                let own = github.is_own_deployment(repository, notice).await?;
+                Ok(own || github.has_answered(repository, notice.id).await?)
+            }
         }
     }
 

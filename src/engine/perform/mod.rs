@@ -3,9 +3,11 @@
 mod analyse;
 pub(super) mod build;
 mod compare;
+mod deploy;
 pub(super) mod inspect;
 mod jobs;
 pub(super) mod members;
+mod notify;
 pub(super) mod reconcile;
 mod registry;
 pub(super) mod sources;
@@ -36,12 +38,18 @@ pub(super) async fn perform(engine: &Engine, effect: &Effect, cancel: &Cancellat
         }
         Effect::CancelBuild { model, source } => build::cancel(engine, model, source).await,
         Effect::RegisterVersion { version, channels } => registry::register(engine, version, channels).await,
-        Effect::MoveChannel { request, model, channel, target, reason } => {
-            registry::move_channel(engine, registry::Move { request, model, channel, target, reason }).await
+        Effect::MoveChannel { request, model, channel, target, reason, asker } => {
+            registry::move_channel(engine, registry::Move { request, model, channel, target, reason, asker }).await
         }
         Effect::ShowCheck { repository, commit, check } => talk::show_check(engine, repository, commit, check).await,
         Effect::React { pull, comment, reaction } => talk::react(engine, pull, *comment, *reaction).await,
         Effect::QuoteLog { pull, marker, run } => talk::quote_log(engine, pull, marker, run).await,
+        Effect::RecordDeployment { moved } => deploy::record(engine, moved).await,
+        Effect::CheckDeployment { repository, deployment } => deploy::check(engine, repository, deployment).await,
+        Effect::AnswerDeployment { repository, id, state, description } => {
+            deploy::answer(engine, repository, *id, *state, description).await
+        }
+        Effect::Notify { target, notice } => notify::send(engine, target, notice).await,
         Effect::UpsertComment { pull, marker, body } => talk::upsert_comment(engine, pull, marker, body).await,
         Effect::PostComment { pull, marker, body } => talk::post_comment(engine, pull, marker, body).await,
         Effect::CheckCommand { given, nth, pull, command, author } => {

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-use super::{Reports, blocking};
+use super::{Reports, blocking, deploy};
 use crate::domain::command::Command;
 use crate::domain::decide::State;
 use crate::domain::event::{Event, Key, Keyed, PullChange};
@@ -31,6 +31,7 @@ pub(super) async fn compare(engine: &Engine) -> Reports {
         let state = repository_state(engine, &repository).await?;
         references(forge, &repository, &state, &mut events).await?;
         pulls(engine, forge, &repository, &state, &mut events).await?;
+        events.extend(deploy::unheard(engine, &repository, |id| state.has_heard(id)).await?);
     }
     Ok(events)
 }
@@ -164,7 +165,7 @@ async fn pull_state(engine: &Engine, key: &Key) -> anyhow::Result<Option<PullSta
     })
 }
 
-async fn state(engine: &Engine, key: &Key) -> anyhow::Result<Option<State>> {
+pub(super) async fn state(engine: &Engine, key: &Key) -> anyhow::Result<Option<State>> {
     let json = engine.store().state(&key.to_string()).await?;
     json.map(|json| serde_json::from_str(&json).with_context(|| format!("cannot read the state of `{key}`")))
         .transpose()

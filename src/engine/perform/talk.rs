@@ -8,6 +8,7 @@ use crate::domain::command::Command;
 use crate::domain::event::{Event, Key, Keyed};
 use crate::domain::forge::{Given, Permission, Reaction, User};
 use crate::domain::ids::{CommitSha, PullRef, Repository};
+use crate::domain::policy::Act;
 use crate::domain::report;
 use crate::edge::forge::{Forge, ForgeError};
 use crate::engine::logs::Sought;
@@ -75,21 +76,30 @@ pub(super) struct Order<'a> {
 /// Looks up, now and by number, what the author may do.
 pub(super) async fn check_command(engine: &Engine, order: &Order<'_>) -> Reports {
     let Order { given, nth, pull, command, author } = *order;
+    let act = if matches!(command, Command::Promote { .. }) { Act::Promote } else { Act::Sweep };
+    let denied = denial(engine, &pull.repository, author, act).await?;
+    let (given, command, author) = (given.clone(), command.clone(), author.clone());
+    let event = Event::CommandChecked { given, nth, command, author, denied };
+    Ok(vec![Keyed { key: Key::Pull(pull.clone()), event }])
+}
+
+/// Why `user` may not do that in `repository` at this moment; none when he may.
+pub(super) async fn denial(
+    engine: &Engine,
+    repository: &Repository,
+    user: &User,
+    act: Act,
+) -> Result<Option<String>, Failure> {
     let forge = forge(engine)?;
-    let permission = forge.permission(&pull.repository, author).await?;
+    let permission = forge.permission(repository, user).await?;
     // The policy that holds is the one of this moment.
-    forge.fetch(&pull.repository).await?;
-    let denied = match engine.policy(&pull.repository).await? {
-        _ if permission < Permission::Write => {
-            Some(format!("this needs write permission in `{}`", pull.repository.name))
-        }
-        Ok(policy) if policy.permits(permission) => None,
+    forge.fetch(repository).await?;
+    Ok(match engine.policy(repository).await? {
+        _ if permission < Permission::Write => Some(format!("this needs write permission in `{}`", repository.name)),
+        Ok(policy) if policy.permits(act, permission) => None,
         Ok(_) => Some("`config/policy.yaml` allows it to administrators only".to_owned()),
         Err(faults) => Some(format!("the policy on the default branch cannot be read: {faults}")),
-    };
-    let event =
-        Event::CommandChecked { given: given.clone(), nth, command: command.clone(), author: author.clone(), denied };
-    Ok(vec![Keyed { key: Key::Pull(pull.clone()), event }])
+    })
 }
 
 /// The forge. Whoever acts on a pull request has one.

@@ -30,11 +30,6 @@ pub(super) fn reason(event: &str, body: &[u8]) -> Result<String> {
             // Names and owners may change: repositories count by number.
             format!("nothing follows from `{name}` `{}`: {} is `{}`", shown(&action), known.id, known.name)
         }
-        "deployment" => {
-            let DeploymentBody { deployment, repository } = parsed(event, body)?;
-            let (id, place) = (deployment.id, shown(&deployment.environment));
-            format!("nothing follows from `{name}`: {id} to `{place}` in {}", repository.check()?.name)
-        }
         _ => format!("nothing follows from `{name}`"),
     })
 }
@@ -68,16 +63,4 @@ struct Installation {
 struct RepositoryChangedBody {
     action: String,
     repository: RepositoryBody,
-}
-
-#[derive(Deserialize)]
-struct DeploymentBody {
-    deployment: Deployment,
-    repository: RepositoryBody,
-}
-
-#[derive(Deserialize)]
-struct Deployment {
-    id: i64,
-    environment: String,
 }

@@ -235,15 +235,66 @@ fn what_nothing_follows_from_is_told_with_what_it_is_about() {
             json!({ "action": "renamed", "repository": repository() }),
             "nothing follows from `repository` `renamed`: 186853002 is `Codertocat/Hello-World`".to_owned(),
         ),
-        (
-            "deployment",
-            json!({ "deployment": { "id": 8, "environment": "pro\nduction" }, "repository": repository() }),
-            "nothing follows from `deployment`: 8 to `pro\\nduction` in Codertocat/Hello-World".to_owned(),
-        ),
     ] {
         assert_eq!(reason(event, &body), told);
         assert!(reason(event, &json!({})).contains("the body is not that of"), "{event}");
     }
+}
+
+fn deployment() -> Value {
+    json!({
+        "action": "created",
+        "deployment": {
+            "id": 8, "sha": "a10867b14bb761a232cd80139fbd4c0d33264240", "task": "deploy", "payload": {},
+            "environment": "urban/simple-tax/production", "created_at": "2026-11-20T22:04:05Z",
+            "creator": { "id": 5, "login": "ada", "type": "User" },
+        },
+        "workflow_run": null,
+        "repository": { "id": 186_853_002, "full_name": "Codertocat/Hello-World" },
+    })
+}
+
+fn deployed(body: &Value) -> crate::domain::deployment::DeploymentNotice {
+    let Event::DeploymentCreated { deployment } = read("deployment", body).unwrap().event else { panic!() };
+    *deployment
+}
+
+#[test]
+fn a_deployment_says_what_goes_where_and_who_wants_it() {
+    let notice = deployed(&deployment());
+    assert_eq!((notice.id, notice.environment.to_string().as_str()), (8, "urban/simple-tax/production"));
+    assert_eq!((notice.creator.id, notice.actor.clone(), notice.is_marked), (5, None, false));
+    assert_eq!(notice.created_at, Time(1_795_212_245_000));
+
+    // A workflow's token is nobody's; whoever started the workflow is somebody.
+    let mut body = deployment();
+    body["deployment"]["creator"] = json!({ "id": 41_898_282, "login": "github-actions[bot]", "type": "Bot" });
+    assert_eq!(deployed(&body).authority().id, 41_898_282);
+    body["workflow_run"] = json!({ "triggering_actor": { "id": 6, "login": "bob", "type": "User" }, "actor": null });
+    assert_eq!(deployed(&body).authority().id, 6);
+    // A person answers for himself, whatever else the body says.
+    body["deployment"]["creator"] = json!({ "id": 5, "login": "ada", "type": "User" });
+    assert_eq!(deployed(&body).authority().id, 5);
+
+    let mut body = deployment();
+    body["deployment"]["environment"] = json!("eu");
+    body["deployment"]["payload"] = json!("{\"model\": \"a/b\", \"channel\": \"staging\", \"modelship\": {}}");
+    let notice = deployed(&body);
+    assert_eq!((notice.environment.to_string().as_str(), notice.is_marked), ("a/b/staging", true));
+}
+
+#[test]
+fn a_deployment_to_something_else_is_somebody_elses_business() {
+    let with = |path: &str, value: Value| {
+        let mut body = deployment();
+        *body.pointer_mut(path).unwrap() = value;
+        reason("deployment", &body)
+    };
+    assert!(with("/deployment/environment", json!("pro\nduction")).contains("to `pro\\nduction` names no model"));
+    assert!(with("/deployment/task", json!("deploy:migrations")).contains("another task"));
+    assert!(with("/deployment/creator", Value::Null).contains("nobody is named"));
+    assert!(with("/deployment/sha", json!("main")).contains("main"));
+    assert!(with("/action", json!("deleted")).contains("nothing follows"));
 }
 
 #[test]

@@ -11,6 +11,9 @@ use crate::domain::version::{ChannelMove, Tree};
 use crate::store::row::{Cells, storable};
 use crate::store::{Conflict, Result, Store, StoreError, take_ids};
 
+const MOVE_OF_TOKEN: &str =
+    "SELECT model, channel, version, previous, reason, moved_at FROM channel_moves WHERE token = $1";
+
 impl Store {
     /// Moves a channel and returns the move. The same token moves once: asked again, the same answer comes back. A
     /// channel that points to the version already stays, and its last move is returned.
@@ -34,6 +37,15 @@ impl Store {
         transaction.commit().await?;
         let unknown = || StoreError::corrupt(format!("channel `{}` points somewhere but never moved", request.channel));
         moved.or(last).ok_or_else(unknown)
+    }
+
+    /// The move that was made under this token, if one was.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn move_of(&self, token: &str) -> Result<Option<ChannelMove>> {
+        let row = sqlx::query(MOVE_OF_TOKEN).bind(token).fetch_optional(&self.reader).await?;
+        row.as_ref().map(channel_move).transpose()
     }
 
     /// Where a channel points.
@@ -158,15 +170,11 @@ async fn write_move(connection: &mut AnyConnection, moved: &ChannelMove, token: 
 }
 
 async fn move_of_token(connection: &mut AnyConnection, token: &str) -> Result<Option<ChannelMove>> {
-    let row =
-        sqlx::query("SELECT model, channel, version, previous, reason, moved_at FROM channel_moves WHERE token = $1")
-            .bind(token)
-            .fetch_optional(connection)
-            .await?;
+    let row = sqlx::query(MOVE_OF_TOKEN).bind(token).fetch_optional(connection).await?;
     row.as_ref().map(channel_move).transpose()
 }
 
-async fn last_move(
+pub(super) async fn last_move(
     connection: &mut AnyConnection,
     model: &ModelName,
     channel: &ChannelName,

@@ -1,7 +1,7 @@
 //! Finding models and versions.
 
 use super::{Found, ModelRow, past};
-use crate::domain::ids::{ChannelName, Digest, ModelName, Repository, VersionId};
+use crate::domain::ids::{ChannelName, CommitSha, Digest, ModelName, Repository, VersionId};
 use crate::domain::version::Version;
 use crate::store::row::Cells;
 use crate::store::{Result, Store};
@@ -56,6 +56,34 @@ impl Store {
         .fetch_all(&self.reader)
         .await?;
         Ok(Found::of(rows.iter().map(|row| row.json("body")).collect::<Result<_>>()?))
+    }
+
+    /// The newest version of `model` built from this very commit.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn version_at(&self, model: &ModelName, commit: &CommitSha) -> Result<Option<Version>> {
+        let row = sqlx::query(
+            "SELECT body FROM versions WHERE model = $1 AND commit_sha = $2 AND tree = 'committed'
+             ORDER BY position DESC LIMIT 1",
+        )
+        .bind(model.to_string())
+        .bind(commit.as_str())
+        .fetch_optional(&self.reader)
+        .await?;
+        row.map(|row| row.json("body")).transpose()
+    }
+
+    /// The number of the repository that `model` is published from; none where the registry does not know it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn repository_of(&self, model: &ModelName) -> Result<Option<i64>> {
+        let row = sqlx::query("SELECT repository_id FROM models WHERE name = $1")
+            .bind(model.to_string())
+            .fetch_optional(&self.reader)
+            .await?;
+        row.map(|row| row.number("repository_id")).transpose()
     }
 
     /// The newest version of `model` built by this recipe and with this manifest, whatever commit it was built from.

@@ -15,12 +15,14 @@ pub struct Registered {
     pub novelty: Novelty,
     /// The channels that moved. A channel that pointed to the version already is not among them.
     pub moves: Vec<ChannelMove>,
+    /// For each channel that was asked for, the move since which it points to the version.
+    pub stands: Vec<ChannelMove>,
 }
 
 /// Whether something was there before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Novelty {
-    /// It is new.
+    /// It is new, or was written by an earlier attempt at the same.
     New,
     /// It was there.
     Known,

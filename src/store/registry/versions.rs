@@ -2,7 +2,7 @@
 
 use sqlx::AnyConnection;
 
-use super::channels::point;
+use super::channels::{last_move, point};
 use super::{MoveRequest, Novelty, Registered};
 use crate::domain::event::PromotionTarget;
 use crate::domain::ids::{ChannelName, ModelName, Repository, Time, VersionId};
@@ -35,13 +35,15 @@ impl Store {
             }
             Some(stored) => {
                 same_content(&stored, version)?;
+                let stored_at = stored.registered_at;
                 if stored.tree == Tree::Dirty && version.tree == Tree::Committed {
                     commit_tree(&mut transaction, stored).await?;
                 }
-                Novelty::Known
+                // Each build has its moment: the same one again is an attempt whose answer was lost.
+                if stored_at == version.registered_at { Novelty::New } else { Novelty::Known }
             }
         };
-        let mut moves = Vec::new();
+        let (mut moves, mut stands) = (Vec::new(), Vec::new());
         for (channel, reason) in channels {
             let request = MoveRequest {
                 model: version.model.clone(),
@@ -51,9 +53,10 @@ impl Store {
                 token: String::new(),
             };
             moves.extend(point(&mut transaction, &request, &version.id, now).await?);
+            stands.extend(last_move(&mut transaction, &version.model, channel).await?);
         }
         transaction.commit().await?;
-        Ok(Registered { novelty, moves })
+        Ok(Registered { novelty, moves, stands })
     }
 }
 

@@ -19,6 +19,7 @@ on_every_database!(
     a_committed_build_of_the_same_content_makes_a_version_promotable,
     a_channel_moves_forth_and_back_with_a_history,
     a_move_asked_for_twice_happens_once,
+    a_version_is_found_by_its_very_commit,
     a_channel_goes_only_where_a_version_of_its_model_is,
     versions_are_found_by_all_their_names,
     a_build_of_equal_content_is_found_again,
@@ -95,6 +96,11 @@ async fn a_version_is_registered_once_with_its_channels(database: &Database) {
     assert_eq!(registered.novelty, Novelty::New);
     assert_eq!(registered.moves.iter().map(|moved| moved.channel.as_str()).collect::<Vec<_>>(), ["main", "staging"]);
     assert_eq!(store.version(&first.id).await.unwrap().as_ref(), Some(&first));
+
+    // An attempt whose answer was lost tells the same again.
+    let repeated = store.register_version(&first, &channels(&["main", "staging"]), at(5)).await.unwrap();
+    assert_eq!((repeated.novelty, repeated.moves.as_slice()), (Novelty::New, [].as_slice()));
+    assert_eq!(repeated.stands, registered.moves);
 
     // A build that was done again after a crash measures other times.
     let again = Version { build_ms: 999, registered_at: at(9), tests: Vec::new(), ..first.clone() };
@@ -191,7 +197,22 @@ async fn a_move_asked_for_twice_happens_once(database: &Database) {
     let first = store.move_channel(&back, at(1)).await.unwrap();
     let again = store.move_channel(&back, at(2)).await.unwrap();
     assert_eq!(first, again);
+    assert_eq!(store.move_of("task-5").await.unwrap(), Some(first));
+    assert_eq!(store.move_of("task-6").await.unwrap(), None);
     assert_eq!(store.channel(&a.model, &ChannelName::production()).await.unwrap(), Some(a.id), "not back to `b`");
+}
+
+async fn a_version_is_found_by_its_very_commit(database: &Database) {
+    let store = &database.store;
+    let (older, newer, other) = (version('a', '1'), version('a', '2'), dirty(version('b', '3')));
+    for version in [&older, &newer, &other] {
+        register(store, version, &[]).await;
+    }
+    let at = async |version: &Version| store.version_at(&version.model, &version.source.commit).await.unwrap();
+    assert_eq!(at(&older).await, Some(newer.clone()), "the newest of the commit");
+    assert_eq!(at(&other).await, None, "uncommitted work is no version of its commit");
+    assert_eq!(store.repository_of(&older.model).await.unwrap(), Some(repository().id));
+    assert_eq!(store.repository_of(&model("other")).await.unwrap(), None);
 }
 
 async fn a_channel_goes_only_where_a_version_of_its_model_is(database: &Database) {

@@ -32,6 +32,8 @@ pub(super) struct OwnApp {
     pub(super) slug: Option<String>,
     #[serde(default)]
     pub(super) permissions: HashMap<String, String>,
+    #[serde(default)]
+    pub(super) events: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -21,7 +21,7 @@ use crate::domain::ids::{CommitSha, PullRef, Repository};
 const BATCH: usize = 50;
 
 /// Longest description of a status, in characters.
-const MOST_DESCRIPTION: usize = 140;
+pub(super) const MOST_DESCRIPTION: usize = 140;
 
 /// Longest message of an annotation, in characters; GitHub takes 64 KiB.
 const MOST_MESSAGE: usize = 8_000;
@@ -177,7 +177,7 @@ fn annotation(fault: &Diagnostic) -> Value {
     annotation
 }
 
-fn cut(text: &str, most: usize) -> String {
+pub(super) fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
     }

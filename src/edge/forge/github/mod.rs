@@ -9,6 +9,7 @@ mod checks;
 mod client;
 mod comments;
 mod deliveries;
+pub mod deployments;
 pub mod manifest;
 mod reach;
 mod tokens;
@@ -43,7 +44,7 @@ type Result<T> = std::result::Result<T, ForgeError>;
 const PAGE: usize = 100;
 
 /// The events that a delivery is asked for again for.
-const EVENTS: &[&str] = &["push", "pull_request", "issue_comment", "check_run", "check_suite"];
+const EVENTS: &[&str] = &["push", "pull_request", "issue_comment", "check_run", "check_suite", "deployment"];
 
 /// How GitHub is reached.
 #[derive(Debug, Clone)]
@@ -224,7 +225,7 @@ impl GitHub {
         let app = match self.tokens.login() {
             Login::Token(token) => {
                 let account: Account = self.client.get(token, "/user").await?.json("/user")?;
-                return Ok(Standing { name: account.login, missing: Vec::new() });
+                return Ok(Standing { name: account.login, missing: Vec::new(), unheard: Vec::new() });
             }
             Login::App { .. } => self.tokens.app()?,
         };
@@ -234,7 +235,9 @@ impl GitHub {
             !(granted == Some(*level) || granted == Some("admin") || (*level == "read" && granted == Some("write")))
         };
         let missing = PERMISSIONS.iter().filter(lacks).map(|(name, level)| format!("{name}: {level}")).collect();
-        Ok(Standing { name: own.slug.unwrap_or(own.name), missing })
+        let unheard = EVENTS.iter().filter(|event| !own.events.iter().any(|heard| heard == *event));
+        let unheard = unheard.map(|event| (*event).to_owned()).collect();
+        Ok(Standing { name: own.slug.unwrap_or(own.name), missing, unheard })
     }
 }
 
@@ -245,6 +248,8 @@ pub struct Standing {
     pub name: String,
     /// Permissions that the App needs and does not ask for, as `issues: write`.
     pub missing: Vec<String>,
+    /// Events that the App is not told of and should be.
+    pub unheard: Vec<String>,
 }
 
 /// What `git` says of us to GitHub, as a header.

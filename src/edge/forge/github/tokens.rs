@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use http::Method;
+use http::{Method, StatusCode};
 use octocrab::auth::create_jwt;
 use octocrab::models::AppId;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -18,12 +18,18 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::client::Client;
+use super::client::{Client, status_of};
 use crate::edge::forge::ForgeError;
 
 /// What an App needs to be allowed, as GitHub calls it.
-pub const PERMISSIONS: &[(&str, &str)] =
-    &[("checks", "write"), ("contents", "read"), ("issues", "write"), ("metadata", "read"), ("pull_requests", "write")];
+pub const PERMISSIONS: &[(&str, &str)] = &[
+    ("checks", "write"),
+    ("contents", "read"),
+    ("deployments", "write"),
+    ("issues", "write"),
+    ("metadata", "read"),
+    ("pull_requests", "write"),
+];
 
 /// How long is an installation's token used? GitHub lets it live for an hour; both clocks may be off a little.
 const USED_FOR: Duration = Duration::from_secs(50 * 60);
@@ -92,7 +98,15 @@ impl Tokens {
         let until = Instant::now() + USED_FOR;
         let permissions: HashMap<&str, &str> = PERMISSIONS.iter().copied().collect();
         let route = format!("/app/installations/{id}/access_tokens");
-        let answer = client.write(&self.app()?, Method::POST, &route, &json!({ "permissions": permissions })).await?;
+        let (app, wanted) = (self.app()?, json!({ "permissions": permissions }));
+        let answer = match client.write(&app, Method::POST, &route, &wanted).await {
+            // Who made the App before we needed a permission has not granted it yet. All else goes on with what there is.
+            Err(error) if status_of(&error) == Some(StatusCode::UNPROCESSABLE_ENTITY) => {
+                tracing::warn!("the App's installation {id} lacks permissions; `modelship doctor` says which");
+                client.write(&app, Method::POST, &route, None).await?
+            }
+            answer => answer?,
+        };
         let token = Arc::new(answer.json::<NewToken>(&route)?.token);
         let known = Known { token: Arc::clone(&token), until };
         self.installations.lock().unwrap_or_else(PoisonError::into_inner).insert(id, known);

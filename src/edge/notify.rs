@@ -1,0 +1,147 @@
+//! Messages to other programs: signed, sent once each time that somebody asks, and never redirected.
+//!
+//! Sending again is for the queue. What is sent again has the same id and the same body, so whoever receives it can tell.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, StatusCode, redirect};
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::Sha256;
+
+/// How long until a connection is there, and until the answer is.
+const CONNECT: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How much of an answer that refuses is kept for people, in bytes.
+const MOST_ANSWER: usize = 300;
+
+/// How we name ourselves.
+const USER_AGENT: &str = concat!("modelship/", env!("CARGO_PKG_VERSION"));
+
+/// A program that is told what happens.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// What it is called here.
+    pub name: String,
+    /// Its address.
+    pub url: SecretString,
+    /// What signs messages to it.
+    pub secret: SecretString,
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The kind of event.
+    pub event: &'static str,
+    /// Its id.
+    pub id: String,
+    /// JSON.
+    pub body: String,
+}
+
+/// Why a message did not arrive.
+#[derive(Debug, thiserror::Error)]
+pub enum NotifyError {
+    /// It may arrive later.
+    #[error(transparent)]
+    Later(anyhow::Error),
+    /// The target does not want it, or is none.
+    #[error(transparent)]
+    Never(anyhow::Error),
+}
+
+/// Sends messages.
+#[derive(Debug)]
+pub struct Notifier {
+    targets: BTreeMap<String, Target>,
+    client: Option<Client>,
+}
+
+impl Notifier {
+    /// Gets ready to send to `targets`.
+    ///
+    /// # Errors
+    /// When the certificates of this machine cannot be read.
+    pub fn new(targets: Vec<Target>) -> Result<Self> {
+        let client = || {
+            Client::builder()
+                .user_agent(USER_AGENT)
+                .connect_timeout(CONNECT)
+                .timeout(PATIENCE)
+                // An address is where the owner of this instance sends to, and nowhere else.
+                .redirect(redirect::Policy::none())
+                // A connection that the other side has given up would cost a message an attempt.
+                .pool_max_idle_per_host(0)
+                .build()
+                .context("cannot make a client for webhooks")
+        };
+        let client = if targets.is_empty() { None } else { Some(client()?) };
+        Ok(Self { targets: targets.into_iter().map(|target| (target.name.clone(), target)).collect(), client })
+    }
+
+    /// Whether a target is called `name`.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        self.targets.contains_key(name)
+    }
+
+    /// Sends `message` to the target that is called `name`.
+    ///
+    /// # Errors
+    /// [`NotifyError::Later`] when it does not answer, or asks for patience by 408, 425, 429 or 5xx; [`NotifyError::Never`]
+    /// for any other answer than 2xx, and when the settings name no such target any more.
+    pub async fn send(&self, name: &str, message: &Message) -> Result<(), NotifyError> {
+        let (Some(target), Some(client)) = (self.targets.get(name), &self.client) else {
+            return Err(NotifyError::Never(anyhow!("the settings have no webhook `{name}` any more")));
+        };
+        let request = client
+            .post(target.url.expose_secret())
+            .header(CONTENT_TYPE, "application/json")
+            .header("x-modelship-event", message.event)
+            .header("x-modelship-delivery", &message.id)
+            .header("x-modelship-signature-256", signature(&target.secret, message.body.as_bytes()))
+            .body(message.body.clone());
+        let mut answer = request
+            .send()
+            .await
+            .map_err(|error| NotifyError::Later(anyhow!("webhook `{name}` does not answer: {}", reason(error))))?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let said = answer.chunk().await.ok().flatten().unwrap_or_default();
+        let said = String::from_utf8_lossy(&said[..said.len().min(MOST_ANSWER)]).escape_debug().to_string();
+        let error = anyhow!("webhook `{name}` answers {}: {said}", status.as_u16());
+        let patience = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
+        if status.is_server_error() || patience.contains(&status) {
+            return Err(NotifyError::Later(error));
+        }
+        let redirects = status.is_redirection().then_some("; redirects are not followed, so mend its `url`");
+        Err(NotifyError::Never(anyhow!("{error}{}", redirects.unwrap_or_default())))
+    }
+}
+
+/// The innermost cause, without the address.
+fn reason(error: reqwest::Error) -> String {
+    if error.is_timeout() {
+        return format!("no answer within {} seconds", PATIENCE.as_secs());
+    }
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+/// What `X-Modelship-Signature-256` says of a body: `sha256=` and the HMAC in hexadecimal, as GitHub does it.
+fn signature(secret: &SecretString, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).expect("any length is a key");
+    mac.update(body);
+    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+}
