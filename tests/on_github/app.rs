@@ -62,6 +62,7 @@ fn an_app_is_made_in_its_owners_browser() {
         |text: &str, from: &str, to: &str| text.split(from).nth(1).unwrap().split(to).next().unwrap().to_owned();
     let manifest = between(&form, "name=\"manifest\" value=\"", "\"").replace("&quot;", "\"").replace("&amp;", "&");
     let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    assert_eq!(manifest["callback_urls"][0], "https://models.example.org/signed-in");
     assert_eq!(manifest["hook_attributes"]["url"], "https://models.example.org/webhooks/github");
     let state = between(&form, "?state=", "\"");
     let back = manifest["redirect_url"].as_str().unwrap().to_owned();
@@ -73,10 +74,12 @@ fn an_app_is_made_in_its_owners_browser() {
     assert!(output.status.success());
     let made: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(made["app"].as_u64().is_some(), "{made}");
-    for secret in ["github-app.pem", "webhook-secret"] {
+    for secret in ["github-app.pem", "webhook-secret", "client-secret"] {
         let mode = std::fs::metadata(place.path().join("server").join(secret)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{secret}");
     }
     let settings = std::fs::read_to_string(place.path().join("server/settings.yaml")).unwrap();
     assert!(settings.contains("key: github-app.pem"), "{settings}");
+    let client = format!("client_id: {:?}, client_secret: client-secret", hub.github.client().0);
+    assert!(settings.contains(&client), "{settings}");
 }

@@ -27,7 +27,7 @@ pub use comparison::{comparison_text, percent};
 pub use faults::{excerpt, faults_comment};
 pub use plan::{budget_note, plan_comment, waiting_comment};
 pub use progress::progress_comment;
-pub use results::{Links, directory_url, final_comment};
+pub use results::{Links, directory_url, final_comment, percent_encoded};
 pub use status::{SweepLine, SweepProgress, status_comment};
 pub use thread::{from_a_fork, models_comment, nothing_to_do, pull_status, sweep_comment, withdrawn_comment};
 pub use versions::versions_comment;

@@ -10,6 +10,7 @@ mod comments;
 mod deliveries;
 pub mod manifest;
 mod reach;
+pub mod signin;
 mod tokens;
 
 use std::collections::{BTreeMap, HashMap};
@@ -28,6 +29,7 @@ use self::answers::{Account, OwnApp, PermissionAnswer, Pull, RepositoryAnswer};
 use self::client::{Client, is_gone};
 use self::comments::Written;
 use self::reach::Holder;
+use self::signin::SignInApp;
 use self::tokens::Tokens;
 use super::{ForgeError, References, Status};
 use crate::domain::forge::{CommitState, Permission, PullSnapshot, User};
@@ -64,6 +66,8 @@ pub struct GitHubSettings {
     pub mirrors: PathBuf,
     /// How long between two requests that write; GitHub asks for a second.
     pub between_writes: Option<Duration>,
+    /// By what people sign in; none where nobody can.
+    pub sign_in: Option<SignInApp>,
 }
 
 /// GitHub.
