@@ -1,4 +1,4 @@
-//! How a page is made: its frame, what it may load, and text that stays text.
+//! How a page is made: its frame and what it may load.
 
 use warp::http::header::{CONTENT_SECURITY_POLICY, LOCATION};
 use warp::http::{HeaderValue, StatusCode};
@@ -6,6 +6,7 @@ use warp::reply::{Reply as _, Response};
 
 use super::Refusal;
 use super::readers::Viewer;
+use crate::domain::report::html as escape;
 
 /// What a page may load: nothing, but its own style. What it may send: forms, to us.
 const POLICY: &str =
@@ -80,43 +81,7 @@ pub(super) fn refused(Refusal(status, message): Refusal) -> Response {
     Page { title: "This did not work", top: "", prefix: "", body: &body }.respond(status)
 }
 
-/// Text as it stands in HTML, also within a quoted attribute.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            // What turns the direction of everything after it, or does nothing that a reader could see.
-            c if is_invisible(c) => escaped.push('\u{FFFD}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-        || (c.is_control() && !matches!(c, '\n' | '\t' | '\r'))
-}
-
 /// A table; `rows` are HTML already.
 pub(super) fn table(head: &str, rows: &str) -> String {
     if rows.is_empty() { "<p>None yet.\n".to_owned() } else { format!("<table>\n<tr>{head}\n{rows}</table>\n") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_stays_text_in_elements_and_attributes() {
-        assert_eq!(
-            escape("<img src=x onerror=\"a('b')\">&amp;\u{202E}\u{0}"),
-            "&lt;img src=x onerror=&quot;a(&#39;b&#39;)&quot;&gt;&amp;amp;\u{FFFD}\u{FFFD}"
-        );
-    }
 }

@@ -9,12 +9,12 @@ use warp::{Filter, Rejection};
 
 use super::api::{ModelEntry, SweepEntry, readable_sweep, readable_sweeps};
 use super::artifacts::readable_run;
-use super::html::{Page, escape, table};
+use super::html::{Page, table};
 use super::readers::{Asked, Viewer};
 use super::{App, Refusal, RunEntry, ask, asked, html};
 use crate::domain::ids::{ModelName, RunId};
 use crate::domain::report::numbers::{bytes, count, duration, number};
-use crate::domain::report::percent_encoded;
+use crate::domain::report::{html as escape, percent_encoded};
 use crate::domain::sweep::analysis::{AnalysisSummary, OutputStatistics};
 use crate::domain::sweep::record::Outcome;
 use crate::domain::sweep::state::{RunFailure, SweepPhase, SweepReport};

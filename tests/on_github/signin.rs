@@ -116,6 +116,8 @@ fn a_reader_follows_the_comments_link_signs_in_and_reads() {
         result.body
     );
     assert!(!result.body.contains("file://"), "{}", result.body);
+    let report = format!("{address}/sweeps/{}/report.html", done.sweep);
+    assert!(result.body.contains(&report), "{}", result.body);
 
     let mut browser = Browser::default();
     done.hub.github.visit_as("ada");
@@ -137,6 +139,9 @@ fn a_reader_follows_the_comments_link_signs_in_and_reads() {
 
     let parquet = browser.get(&done.url(&format!("/sweeps/{}/analysis.parquet", done.sweep)));
     assert!(parquet.body.starts_with(b"PAR1") && parquet.body.ends_with(b"PAR1"));
+    let page = browser.get(&report);
+    assert!(page.status == 200 && text(&page).contains("<h1>Sweep words-"), "{}", text(&page));
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     for (file, holds) in [("plan.json", "\"manifest\""), ("points.jsonl", "\"run\"")] {
         let file = browser.get(&done.url(&format!("/sweeps/{}/{file}", done.sweep)));
         assert!(file.status == 200 && text(&file).contains(holds), "{}", text(&file));
@@ -392,6 +397,7 @@ fn nothing_that_a_user_or_a_model_wrote_becomes_a_page() {
         format!("/sweeps/{}", done.sweep),
         format!("/runs/{}", done.run),
         format!("/runs/{}", done.failed),
+        format!("/sweeps/{}/report.html", done.sweep),
     ];
     for path in pages {
         let page = ada.get(&done.url(&path));
@@ -401,6 +407,12 @@ fn nothing_that_a_user_or_a_model_wrote_becomes_a_page() {
         let html = text(&page);
         assert!(!html.contains("<script") && !html.contains("<img"), "{path}: {html}");
     }
+    let report = ada.get(&done.url(&format!("/sweeps/{}/report.html", done.sweep)));
+    assert!(
+        report.header("content-security-policy").unwrap().ends_with("; sandbox"),
+        "no origin, no forms, no scripts"
+    );
+    assert!(text(&report).contains("&lt;img src=x onerror=alert(1)&gt;"));
     let log = ada.get(&done.url(&format!("/runs/{}/log", done.run)));
     assert!(text(&log).contains("<script>alert(2)</script>"));
     assert_eq!(log.header("content-type"), Some("text/plain; charset=utf-8"));
