@@ -246,20 +246,21 @@ impl Access {
             (Others::Nobody, _) | (_, Viewer::Stranger) => return Ok(false),
             (Others::SignedIn(sign_in), _) => sign_in,
         };
-        let (who, asked) = match viewer {
+        let who = match viewer {
             Viewer::Stranger => return Ok(false),
-            Viewer::Person(user) => (Who::User(user.id), sign_in.people.may_read(repository.clone(), user.clone())),
-            Viewer::Program(token) => (
-                Who::Token(Digest::of(token.expose_secret())),
-                sign_in.people.token_reads(repository.clone(), token.clone()),
-            ),
+            Viewer::Person(user) => Who::User(user.id),
+            Viewer::Program(token) => Who::Token(Digest::of(token.expose_secret())),
         };
-        let now = sign_in.people.now();
-        let name = (who, repository.id);
+        let (now, name) = (sign_in.people.now(), (who, repository.id));
         if let Some(known) = self.remembered(&name, now)? {
             return Ok(known);
         }
-        let reads = reach(asked).await?;
+        let reads = reach(match viewer {
+            Viewer::Stranger => return Ok(false),
+            Viewer::Person(user) => sign_in.people.may_read(repository.clone(), user.clone()),
+            Viewer::Program(token) => sign_in.people.token_reads(repository.clone(), token.clone()),
+        })
+        .await?;
         self.remember(name, reads, now);
         Ok(reads)
     }
@@ -336,3 +337,6 @@ fn bearer(headers: &HeaderMap) -> Option<SecretString> {
     let fine = token.len() <= MOST_TOKEN && !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
     (fine && scheme.eq_ignore_ascii_case("bearer")).then(|| SecretString::from(token))
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,7 @@ fn doctor_says_which_permission_is_missing_and_where_the_app_is_installed() {
     assert_eq!(well("GitHub")["state"], "good");
     assert_eq!(well("permissions")["state"], "good");
     assert!(well("repositories")["found"].as_str().unwrap().contains(HUB));
+    assert_eq!(well("sign-in")["state"], "look", "nobody can sign in, and everything else works");
 
     hub.github.set_app_permission("statuses", None);
     hub.github.set_app_permission("issues", Some("read"));
