@@ -100,6 +100,11 @@ async fn access(settings: &Settings, engine: &Engine, instance: &Arc<Instance>) 
             let fresh = SecretString::from(format!("{}{}", new_id(), new_id()));
             let key = engine.store().key("session", &fresh, engine.now()).await?;
             let people = Arc::clone(instance) as _;
+            if url.starts_with("http://") && !settings.server.listen.ip().is_loopback() {
+                tracing::warn!(
+                    "`server.url` is `{url}`: without TLS others on the way can read what readers read; use `https`"
+                );
+            }
             Others::SignedIn(SignIn { url: url.clone(), key: SessionKey::new(key), people })
         }
         _ => Others::Nobody,

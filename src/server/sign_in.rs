@@ -214,7 +214,67 @@ fn is_local(to: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+    use futures_util::future::BoxFuture;
+    use secrecy::SecretString;
+
+    use super::super::readers::{People, Unreachable};
+    use super::super::session::SessionKey;
     use super::*;
+    use crate::domain::forge::User;
+    use crate::domain::ids::{Repository, Time};
+
+    /// Nobody is asked anything here.
+    struct Nobody;
+
+    impl People for Nobody {
+        fn now(&self) -> Time {
+            Time(0)
+        }
+        fn unguessable(&self) -> String {
+            String::new()
+        }
+        fn sign_in_address(&self, _: &Departure) -> Option<String> {
+            None
+        }
+        fn arrived(&self, _: Arrival) -> BoxFuture<'_, Result<Option<User>, Unreachable>> {
+            async { Ok(None) }.boxed()
+        }
+        fn may_read(&self, _: Repository, _: User) -> BoxFuture<'_, Result<bool, Unreachable>> {
+            async { Ok(false) }.boxed()
+        }
+        fn token_reads(&self, _: Repository, _: SecretString) -> BoxFuture<'_, Result<bool, Unreachable>> {
+            async { Ok(false) }.boxed()
+        }
+    }
+
+    fn at(url: &str) -> SignIn {
+        let key = SessionKey::new(SecretString::from("k"));
+        SignIn { url: url.to_owned(), key, people: Arc::new(Nobody) }
+    }
+
+    #[test]
+    fn cookies_are_for_this_host_alone_and_for_no_script() {
+        let tls = at("https://models.example.org");
+        assert_eq!(
+            tls.cookie(&tls.session_cookie(), "word", SESSION),
+            "__Host-modelship=word; Path=/; Max-Age=28800; HttpOnly; SameSite=Lax; Secure"
+        );
+        let plain = at("http://127.0.0.1:8080");
+        assert_eq!(
+            plain.cookie(&plain.begun_cookie(), "word", SIGNING_IN),
+            "modelship-sign-in=word; Path=/; Max-Age=600; HttpOnly; SameSite=Lax"
+        );
+    }
+
+    #[test]
+    fn a_server_may_stand_below_a_path() {
+        let below = at("https://example.org/models");
+        assert_eq!((below.prefix(), below.origin()), ("/models", "https://example.org"));
+        assert_eq!(address(&below, "/sweeps/a?b"), "/models/sign-in?to=%2Fsweeps%2Fa%3Fb");
+        let above = at("https://example.org");
+        assert_eq!((above.prefix(), above.origin()), ("", "https://example.org"));
+    }
 
     #[test]
     fn nobody_is_sent_elsewhere() {

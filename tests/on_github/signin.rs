@@ -430,6 +430,12 @@ fn a_program_reads_with_a_token_that_reads_the_repository() {
     assert_eq!(done.program(&path, Some(&eve)).status, 404);
     assert_eq!(done.program(&path, Some("ghp_made_up")).status, 404);
     assert!(!done.hub.world.server_log().contains(&ada));
+
+    // Under its new name it is the same repository; another one of the old name is not.
+    done.hub.github.rename(HUB, "urban/renamed");
+    assert_eq!(done.program(&path, Some(&done.hub.github.token_of("ada"))).status, 200);
+    done.hub.github.repository(HUB);
+    assert_eq!(done.program(&path, Some(&done.hub.github.token_of("eve"))).status, 404);
 }
 
 #[test]
