@@ -6,6 +6,7 @@
 mod app;
 mod authority;
 mod browser;
+mod checks;
 #[path = "../github/mod.rs"]
 #[expect(dead_code, reason = "the fake can do more than these stories need")]
 mod github;
