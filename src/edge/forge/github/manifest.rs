@@ -100,16 +100,18 @@ mod tests {
           ],
           "public": false,
           "default_permissions": {
+            "checks": "write",
             "contents": "read",
             "issues": "write",
             "metadata": "read",
-            "pull_requests": "write",
-            "statuses": "write"
+            "pull_requests": "write"
           },
           "default_events": [
             "push",
             "pull_request",
-            "issue_comment"
+            "issue_comment",
+            "check_run",
+            "check_suite"
           ]
         }
         "#);
