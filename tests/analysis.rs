@@ -80,6 +80,7 @@ fn timeout() -> Outcome {
 
 struct Written {
     summary: AnalysisSummary,
+    report: String,
     csv: String,
     batches: Vec<RecordBatch>,
     metadata: Vec<(String, String)>,
@@ -103,9 +104,10 @@ fn write(spec: AnalysisSpec, runs: &[Run]) -> Written {
         builder.push(row).unwrap();
     }
     let (summary, files) = builder.finish().unwrap();
-    drop(files);
-    assert_eq!(summary.files[0].bytes, fs_err::metadata(&csv).unwrap().len());
-    assert_eq!(summary.files[1].bytes, fs_err::metadata(&parquet).unwrap().len());
+    let report = files.report;
+    assert_eq!(summary.files[0].bytes, report.len() as u64);
+    assert_eq!(summary.files[1].bytes, fs_err::metadata(&csv).unwrap().len());
+    assert_eq!(summary.files[2].bytes, fs_err::metadata(&parquet).unwrap().len());
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&parquet).unwrap().into_parts().0).unwrap();
     let mut metadata: Vec<(String, String)> = reader
         .metadata()
@@ -122,7 +124,7 @@ fn write(spec: AnalysisSpec, runs: &[Run]) -> Written {
     let columns: BTreeMap<String, BTreeMap<String, String>> = serde_json::from_str(&columns).unwrap();
     let units = columns.into_iter().filter_map(|(name, mut about)| Some((name, about.remove("unit")?))).collect();
     let batches = reader.build().unwrap().map(Result::unwrap).collect();
-    Written { summary, csv: fs_err::read_to_string(&csv).unwrap(), batches, metadata, row_groups, units }
+    Written { summary, report, csv: fs_err::read_to_string(&csv).unwrap(), batches, metadata, row_groups, units }
 }
 
 /// Three points and a baseline of a small tax model; one point failed.
@@ -145,6 +147,37 @@ fn tax_spec() -> AnalysisSpec {
         parameter("NOTE", ParameterType::String, ""),
     ];
     spec(parameters, &["STANDARD"], &[])
+}
+
+#[test]
+fn the_page_shows_what_a_person_looks_at_first() {
+    let page = write(tax_spec(), &tax_runs()).report;
+    for part in ["<td>980<td>985.125<td>990.25", "revenue (USD) by STANDARD (USD)", "<td>timeout", "<td>no result"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert_eq!(page.matches("<svg").count(), 1, "`units` never moves: {page}");
+    assert_eq!(page.matches("<circle").count(), 2);
+    assert!(!page.contains("<script") && !page.contains("src=") && !page.contains("http"), "it stands alone: {page}");
+}
+
+#[test]
+fn nothing_in_the_page_is_more_than_text() {
+    let hostile = "</title></style><script>alert(1)</script><img src=x onerror='a' \"b\">";
+    let parameters =
+        vec![parameter(hostile, ParameterType::String, hostile), parameter("N", ParameterType::Int, hostile)];
+    let mut spec = spec(parameters, &[hostile, "N"], &[]);
+    let declared = spec.columns.entry(hostile.to_owned()).or_default();
+    declared.unit = hostile.to_owned();
+    let at = |n: i64| vec![Value::Text(hostile.to_owned()), Value::Int(n)];
+    let runs = [1, 2].map(|n| {
+        let outputs = [(hostile, OutputValue::Int(n)), ("text", OutputValue::Text(hostile.to_owned()))];
+        run(Role::Design, at(n), Some(Outcome::Succeeded), &outputs)
+    });
+    let page = write(spec, &runs).report;
+    assert!(page.contains("&lt;script&gt;") && page.contains("<svg"), "{page}");
+    for bad in ["<script", "<img", "</title></style>", "'a'", "\"b\""] {
+        assert!(!page.contains(bad), "{bad}: {page}");
+    }
 }
 
 #[test]
@@ -245,6 +278,11 @@ fn the_table_joins_inputs_and_outputs() {
         ]
       ],
       "files": [
+        {
+          "name": "report.html",
+          "key": "sweeps/standard-deduction-01/report.html",
+          "bytes": 0
+        },
         {
           "name": "analysis.csv",
           "key": "sweeps/standard-deduction-01/analysis.csv",

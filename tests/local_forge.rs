@@ -11,14 +11,18 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use modelship::domain::event::{Event, Key, Keyed, PullChange};
 use modelship::domain::forge::{CommitState, Permission, PullSnapshot, PullStatus, User};
-use modelship::domain::ids::{CommitSha, ModelName, PullNumber, PullRef, Repository, RepositoryName, SweepId, Time};
-use modelship::domain::sweep::state::SweepReport;
+use modelship::domain::ids::{
+    CommitSha, ModelName, PullNumber, PullRef, Repository, RepositoryName, RunId, SweepId, Time,
+};
 use modelship::domain::version::Version;
+use modelship::edge::artifacts::content::Content;
 use modelship::edge::forge::local::{
     Delivery, DeliveryOutcome, LocalForge, LocalForgeError, NewPull, app_account, signature,
 };
 use modelship::edge::source::Source;
+use modelship::engine::SweepFile;
 use modelship::server::{self, payload};
+use modelship::settings::Public;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
@@ -569,7 +573,19 @@ impl server::Registry for Kept {
     fn sweeps(&self) -> Answer<'_, Vec<server::SweepEntry>> {
         async { Ok(Vec::new()) }.boxed()
     }
-    fn sweep(&self, _: SweepId) -> Answer<'_, Option<SweepReport>> {
+    fn sweep(&self, _: SweepId) -> Answer<'_, Option<server::SweepEntry>> {
+        async { Ok(None) }.boxed()
+    }
+    fn sweep_file(&self, _: SweepId, _: SweepFile) -> Answer<'_, Option<Content>> {
+        async { Ok(None) }.boxed()
+    }
+    fn run(&self, _: RunId) -> Answer<'_, Option<server::RunEntry>> {
+        async { Ok(None) }.boxed()
+    }
+    fn run_log<'a>(&'a self, _: &'a server::RunEntry) -> Answer<'a, String> {
+        async { Ok(String::new()) }.boxed()
+    }
+    fn run_file<'a>(&'a self, _: &'a server::RunEntry, _: &'a str) -> Answer<'a, Option<Content>> {
         async { Ok(None) }.boxed()
     }
 }
@@ -582,6 +598,7 @@ async fn serve(secret: SecretString, kept: Arc<Kept>) -> String {
         repositories: server::AllowedRepositories::Any,
         inbox: kept.clone(),
         registry: kept,
+        access: Arc::new(server::Access::new(Public::All, server::Others::Everybody)),
         limits: server::Limits::default(),
     };
     tokio::spawn(server::serve(listener, context, std::future::pending()));

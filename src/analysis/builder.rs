@@ -10,6 +10,7 @@ use super::AnalysisSpec;
 use super::columns::{OutputColumn, Outputs, Source, TableColumn, table_columns};
 use super::delimited::{Cell, DelimitedWriter};
 use super::effects::Effects;
+use super::page::Report;
 use super::summary::{Counts, Curve, Series, notes, shown_output, statistics, texts};
 use super::typed::TypedWriter;
 use super::warnings::warnings;
@@ -45,9 +46,11 @@ pub struct AnalysisFiles<C, P> {
     pub csv: C,
     /// Where the Parquet file went.
     pub parquet: P,
+    /// The page for people, as HTML that needs nothing else.
+    pub report: String,
 }
 
-/// Writes the table as CSV and as Parquet and gathers its summary.
+/// Writes the table as CSV and as Parquet and gathers its summary and its page.
 pub struct AnalysisBuilder<C: Write, P: Write + Send> {
     spec: AnalysisSpec,
     outputs: Vec<OutputColumn>,
@@ -58,6 +61,7 @@ pub struct AnalysisBuilder<C: Write, P: Write + Send> {
     series: Vec<Series>,
     curve: Option<Curve>,
     effects: Effects,
+    report: Report,
     files: Vec<String>,
     /// Fewest and most rows of each file.
     rows: Vec<Option<(u64, u64)>>,
@@ -81,6 +85,7 @@ impl<C: Write, P: Write + Send> AnalysisBuilder<C, P> {
             series: outputs.iter().map(|_| Series::default()).collect(),
             curve: Curve::new(&spec, &outputs),
             effects: Effects::new(&spec),
+            report: Report::new(&spec, &columns, &outputs),
             rows: vec![None; files.len()],
             files,
             counts: Counts { left_out, ..Counts::default() },
@@ -126,6 +131,13 @@ impl<C: Write, P: Write + Send> AnalysisBuilder<C, P> {
         let cells: Vec<Cell<'_>> = self.columns.iter().map(|column| self.cell(column.source, &row, &outputs)).collect();
         self.csv.write(&cells)?;
         self.parquet.write(&cells)?;
+        if self.report.has_room() {
+            let shown = self.report.sources().iter().map(|source| self.shown(*source, &row, &outputs)).collect();
+            self.report.push_row(shown);
+        }
+        if row.role.is_design() {
+            self.report.push_points(row.values, &outputs);
+        }
         if self.head_rows.len() < HEAD_ROWS {
             let shown = self.head.iter().map(|source| self.shown(*source, &row, &outputs)).collect();
             self.head_rows.push(shown);
@@ -133,7 +145,7 @@ impl<C: Write, P: Write + Send> AnalysisBuilder<C, P> {
         Ok(())
     }
 
-    /// Completes both files and tells the analysis in short. The files' keys lie in the specification's place.
+    /// Completes the files and tells the analysis in short. The files' keys lie in the specification's place.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -157,7 +169,7 @@ impl<C: Write, P: Write + Send> AnalysisBuilder<C, P> {
             })
             .collect();
         let warnings = warnings(&self.spec, &self.outputs, &self.series, (self.effects, &file_rows));
-        let summary = AnalysisSummary {
+        let mut summary = AnalysisSummary {
             rows: self.counts.rows,
             file_rows,
             warnings,
@@ -170,7 +182,10 @@ impl<C: Write, P: Write + Send> AnalysisBuilder<C, P> {
             files: vec![file("analysis.csv", csv.bytes), file("analysis.parquet", parquet.bytes)],
             notes: notes(self.counts),
         };
-        Ok((summary, AnalysisFiles { csv: csv.target, parquet: parquet.target }))
+        let names: Vec<String> = self.report.sources().iter().map(name_of).collect();
+        let report = self.report.finish(&self.spec, &names, &summary);
+        summary.files.insert(0, file("report.html", report.len() as u64));
+        Ok((summary, AnalysisFiles { csv: csv.target, parquet: parquet.target, report }))
     }
 
     /// The record's outputs in the columns' order.
@@ -255,8 +270,8 @@ impl<C: Write, P: Write + Send> AnalysisBuilder<C, P> {
             Source::Difference(place) => self
                 .difference(place, outputs)
                 .map_or_else(String::new, |difference| shown_output(&OutputValue::Float(difference))),
-            Source::RunId
-            | Source::Role
+            Source::RunId => row.run.short().to_owned(),
+            Source::Role
             | Source::Status
             | Source::Failure
             | Source::Rows(_)

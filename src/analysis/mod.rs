@@ -1,4 +1,4 @@
-//! Records in, one table out: every run's inputs joined with its outputs, as CSV and as Parquet.
+//! Records in, one table out: every run's inputs joined with its outputs, as CSV and as Parquet, and a page for people.
 //!
 //! Rows stream through; memory does not grow with their number. That needs the columns before the first row, so the
 //! records are read twice: [`Discovery`] looks at each record for the outputs and their types, then [`AnalysisBuilder`]
@@ -10,6 +10,8 @@ mod columns;
 mod compare;
 mod delimited;
 mod effects;
+mod page;
+mod plot;
 mod summary;
 mod typed;
 mod warnings;
@@ -39,7 +41,7 @@ pub struct AnalysisSpec {
     pub file_checks: BTreeMap<String, FileCheck>,
     /// Whether the sweep has a baseline, whose row comes first and from which differences are taken.
     pub has_baseline: bool,
-    /// Where the two files will lie in the artifact store: `sweeps/<id>`.
+    /// Where the files will lie in the artifact store: `sweeps/<id>`.
     pub place: String,
     /// What the Parquet file says of its origin.
     pub origin: Origin,

@@ -138,12 +138,7 @@ impl Curve {
     }
 
     pub(super) fn push(&mut self, values: &[Value], outputs: &[Option<&OutputValue>]) {
-        let x = match values.get(self.parameter) {
-            #[expect(clippy::cast_precision_loss, reason = "a chart's axis may round beyond 2^53")]
-            Some(Value::Int(value)) => *value as f64,
-            Some(Value::Float(value)) => *value,
-            _ => return,
-        };
+        let Some(x) = values.get(self.parameter).and_then(place_of) else { return };
         let Some(y) = outputs[self.output].and_then(OutputValue::number).filter(|y| y.is_finite()) else { return };
         let wanted = self.seen.is_multiple_of(self.stride);
         self.seen += 1;
@@ -176,6 +171,16 @@ impl Curve {
             output_unit: spec.columns.get(output).map_or_else(String::new, |declared| declared.unit.clone()),
             points: thinned(&points),
         })
+    }
+}
+
+/// Where a parameter's value stands on an axis.
+pub(super) fn place_of(value: &Value) -> Option<f64> {
+    match value {
+        #[expect(clippy::cast_precision_loss, reason = "a chart's axis may round beyond 2^53")]
+        Value::Int(value) => Some(*value as f64),
+        Value::Float(value) => Some(*value),
+        Value::Bool(_) | Value::Text(_) | Value::List(_) => None,
     }
 }
 

@@ -20,12 +20,13 @@ use crate::server::AppForm;
 const SETTINGS: &str = "settings.yaml";
 const KEY: &str = "github-app.pem";
 const SECRET: &str = "webhook-secret";
+const CLIENT_SECRET: &str = "client-secret";
 
 /// Makes an App and writes down what a server needs to be it.
 pub(crate) async fn create(create: &CreateApp, cwd: &Path, output: &Output) -> Result<(), CliError> {
     let directory = cwd.join(&create.to);
     // Before anything is made that could not be written down.
-    for name in [SETTINGS, KEY, SECRET] {
+    for name in [SETTINGS, KEY, SECRET, CLIENT_SECRET] {
         if directory.join(name).exists() {
             let path = directory.join(name).display().to_string();
             return Err(CliError::User(format!(
@@ -78,14 +79,16 @@ fn write(directory: &Path, create: &CreateApp, app: &NewApp) -> Result<(), CliEr
     let settings = format!(
         "# Settings of this server. Paths are relative to this file; what is left out has a default.\n\
          state: state\n\
-         forge:\n  github: {{app: {}, key: {KEY}{github_at}}}\n\
+         forge:\n  github: {{app: {}, key: {KEY}, client_id: {}, client_secret: {CLIENT_SECRET}{github_at}}}\n\
          server: {{listen: \"0.0.0.0:8080\", url: {}, webhook_secret: {SECRET}}}\n",
         app.id,
+        json!(app.client_id),
         json!(create.url.trim_end_matches('/')),
     );
     for (name, text, mode) in [
         (KEY, app.pem.expose_secret(), 0o600),
         (SECRET, app.webhook_secret.expose_secret(), 0o600),
+        (CLIENT_SECRET, app.client_secret.expose_secret(), 0o600),
         (SETTINGS, settings.as_str(), 0o644),
     ] {
         let path = directory.join(name);

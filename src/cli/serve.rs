@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::output::CliError;
 use super::session::InstanceLock;
 use crate::edge::forge::local::LocalForge;
-use crate::engine::{Clock, Engine, Outside};
-use crate::server::{self, AllowedRepositories, Instance, Limits, ServerContext, WebhookSecrets};
-use crate::settings::{self, ForgeSettings, Settings};
+use crate::engine::{Clock, Engine, Outside, new_id};
+use crate::server::{
+    self, Access, AllowedRepositories, Instance, Limits, Others, ServerContext, SessionKey, SignIn, WebhookSecrets,
+};
+use crate::settings::{self, ForgeSettings, GitHubSettings, Settings};
 use crate::store::Store;
 
 /// Serves until it is told to stop.
@@ -63,6 +65,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), CliError> {
             ids => AllowedRepositories::Only(ids.iter().copied().collect()),
         },
         inbox: Arc::clone(&instance) as _,
+        access: Arc::new(access(&settings, &engine, &instance).await?),
         registry: instance,
         limits: Limits::default(),
     };
@@ -81,6 +84,38 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), CliError> {
     engine.store().close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Who may read what the server shows.
+async fn access(settings: &Settings, engine: &Engine, instance: &Arc<Instance>) -> anyhow::Result<Access> {
+    let public = settings.server.public.clone();
+    let others = match (&settings.forge, &settings.server.url) {
+        // Nobody can say who they are to the local forge, so nobody is believed who is not on this machine.
+        (ForgeSettings::Local { .. } | ForgeSettings::Laptop { .. }, _)
+            if settings.server.listen.ip().is_loopback() =>
+        {
+            Others::Everybody
+        }
+        (ForgeSettings::GitHub(GitHubSettings { sign_in: Some(_), .. }), Some(url)) => {
+            let fresh = SecretString::from(format!("{}{}", new_id(), new_id()));
+            let key = engine.store().key("session", &fresh, engine.now()).await?;
+            let people = Arc::clone(instance) as _;
+            if url.starts_with("http://") && !settings.server.listen.ip().is_loopback() {
+                tracing::warn!(
+                    "`server.url` is `{url}`: without TLS others on the way can read what readers read; use `https`"
+                );
+            }
+            Others::SignedIn(SignIn { url: url.clone(), key: SessionKey::new(key), people })
+        }
+        _ => Others::Nobody,
+    };
+    if matches!(others, Others::Nobody) && public.is_empty() {
+        tracing::warn!(
+            "nobody can read models, sweeps and files here: set `server.url`, `forge.github.client_id` and its secret, or \
+             name repositories under `server.public_repositories`"
+        );
+    }
+    Ok(Access::new(public, others))
 }
 
 /// The forge's hooks call this very program: it may have moved since they were installed.

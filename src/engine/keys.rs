@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! builds/<owner>/<title>/<commit>/build.log
-//! sweeps/<id>/{plan.json, points.jsonl, analysis.csv, analysis.parquet}
+//! sweeps/<id>/{plan.json, points.jsonl, analysis.csv, analysis.parquet, report.html}
 //! sweeps/<id>/rounds/<round>/{slice.jsonl, cursor}
 //! sweeps/<id>/jobs/<n>/<round>/{records.jsonl, <run id>/{log.txt, <files>}}
 //! replays/<process>-<id>/                                          a replay under way; gone when it has ended
@@ -31,6 +31,11 @@ pub(super) fn plan(sweep: &SweepId) -> Result<ArtifactKey> {
 /// A plan's points, one a line.
 pub(super) fn points(sweep: &SweepId) -> Result<ArtifactKey> {
     key(format!("sweeps/{sweep}/points.jsonl"))
+}
+
+/// A file of a sweep's own.
+pub(super) fn of_sweep(sweep: &SweepId, name: &str) -> Result<ArtifactKey> {
+    key(format!("sweeps/{sweep}/{name}"))
 }
 
 /// The table of a sweep as CSV.

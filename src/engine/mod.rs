@@ -15,6 +15,7 @@ mod perform;
 mod planning;
 mod records;
 mod replay;
+mod shelf;
 mod states;
 mod work;
 
@@ -38,6 +39,7 @@ pub use perform::inspect::{Changes, changes};
 use perform::members::Members;
 pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
 pub use replay::{Choice, Recorded, ReplayEnd, ReplayOrder};
+pub use shelf::SweepFile;
 pub use states::{StateError, UnreadableState};
 
 use crate::domain::decide::{State, decide};

@@ -20,6 +20,7 @@ use crate::edge::executor::Executor;
 use crate::edge::executor::docker::{ContainerSettings, DockerExecutor};
 use crate::edge::executor::process::{ProcessExecutor, ProcessSettings};
 use crate::edge::forge::Forge;
+use crate::edge::forge::github::signin::SignInApp;
 use crate::edge::forge::github::{GitHub, GitHubSettings, Login};
 use crate::edge::forge::local::LocalForge;
 use crate::edge::notify::{Notifier, Target};
@@ -263,6 +264,10 @@ pub fn github_forge(settings: &Settings, github: &settings::GitHubSettings, stat
         repositories: settings.server.repositories.clone(),
         mirrors: state.join("mirrors"),
         between_writes: github.between_writes,
+        sign_in: github
+            .sign_in
+            .as_ref()
+            .map(|app| SignInApp { client_id: app.client_id.clone(), client_secret: app.client_secret.clone() }),
     };
     GitHub::new(own, Arc::new(remotes(settings, state)))
 }

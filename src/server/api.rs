@@ -4,20 +4,26 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use warp::http::StatusCode;
 use warp::reply::{Reply as _, Response};
 use warp::{Filter, Rejection};
 
-use super::{App, Refusal, ask};
-use crate::domain::ids::{ModelName, SweepId};
+use super::readers::Asked;
+use super::{App, Refusal, ask, asked};
+use crate::domain::ids::{ModelName, Repository, SweepId};
 use crate::domain::sweep::state::SweepReport;
 use crate::domain::version::ChannelMove;
+use crate::engine::Recorded;
+
+/// Most sweeps that a list holds.
+const MOST_SWEEPS: usize = 100;
 
 /// A model with where its channels point.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModelEntry {
     /// The model.
     pub model: ModelName,
+    /// The repository that it is published from: who may read that may read of the model.
+    pub repository: Repository,
     /// The newest move of each channel.
     pub channels: Vec<ChannelMove>,
 }
@@ -27,60 +33,110 @@ pub struct ModelEntry {
 pub struct SweepEntry {
     /// The sweep.
     pub id: SweepId,
+    /// The repositories that it is made of, the pull request's and the model's: who may read all of them may read of it.
+    pub repositories: Vec<Repository>,
     /// How it stands.
     pub report: SweepReport,
 }
 
+/// A run that has ended.
+#[derive(Debug, Clone)]
+pub struct RunEntry {
+    /// The run with its record.
+    pub recorded: Recorded,
+    /// The repositories that it is made of, as a sweep's: the model's, whoever asked for the run first.
+    pub repositories: Vec<Repository>,
+}
+
 pub(super) fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + use<> {
-    let with = {
-        let app = Arc::clone(app);
-        move || {
-            let app = Arc::clone(&app);
-            warp::get().map(move || Arc::clone(&app))
-        }
-    };
-    let models = warp::path!("api" / "models").and(with()).then(models);
-    let versions = warp::path!("api" / "models" / String / String / "versions").and(with()).then(versions);
-    let sweeps = warp::path!("api" / "sweeps").and(with()).then(sweeps);
-    let sweep = warp::path!("api" / "sweeps" / String).and(with()).then(sweep);
+    let models = warp::path!("api" / "models").and(asked(app)).then(models);
+    let versions = warp::path!("api" / "models" / String / String / "versions").and(asked(app)).then(versions);
+    let sweeps = warp::path!("api" / "sweeps").and(asked(app)).then(sweeps);
+    let sweep = warp::path!("api" / "sweeps" / String).and(asked(app)).then(sweep);
     models.or(versions).unify().or(sweeps).unify().or(sweep).unify()
 }
 
-async fn models(app: Arc<App>) -> Response {
-    match ask(&app, app.context.registry.models()).await {
-        Ok(models) => warp::reply::json(&json!({ "models": models })).into_response(),
-        Err(refusal) => refusal.into(),
-    }
-}
-
-async fn versions(owner: String, title: String, app: Arc<App>) -> Response {
-    let unknown = || Refusal(StatusCode::NOT_FOUND, "there is no such model").into();
-    let Ok(model) = ModelName::new(&owner, &title) else { return unknown() };
-    match ask(&app, app.context.registry.versions(model.clone())).await {
-        Ok(Some(versions)) => warp::reply::json(&json!({ "model": model, "versions": versions })).into_response(),
-        Ok(None) => unknown(),
-        Err(refusal) => refusal.into(),
-    }
-}
-
-async fn sweeps(app: Arc<App>) -> Response {
-    match ask(&app, app.context.registry.sweeps()).await {
-        Ok(sweeps) => {
-            let sweeps: Vec<Value> = sweeps.iter().map(|entry| public(&entry.id, &entry.report)).collect();
-            warp::reply::json(&json!({ "sweeps": sweeps })).into_response()
+async fn models(app: Arc<App>, asked: Asked) -> Response {
+    let answer = async {
+        let access = &app.context.access;
+        let viewer = access.viewer(&asked.headers);
+        if !access.has_something_for(&viewer) {
+            return Ok(access.denied(&viewer, &asked));
         }
-        Err(refusal) => refusal.into(),
-    }
+        let mut models = ask(&app, app.context.registry.models()).await?;
+        let readable = access.readable(&viewer, models.iter().map(|entry| &entry.repository)).await?;
+        models.retain(|entry| readable.contains(&entry.repository.id));
+        Ok(warp::reply::json(&json!({ "models": models })).into_response())
+    };
+    answer.await.unwrap_or_else(|refusal: Refusal| refusal.into())
 }
 
-async fn sweep(id: String, app: Arc<App>) -> Response {
-    let unknown = || Refusal(StatusCode::NOT_FOUND, "there is no such sweep").into();
-    let Ok(id) = SweepId::parse(id) else { return unknown() };
-    match ask(&app, app.context.registry.sweep(id.clone())).await {
-        Ok(Some(report)) => warp::reply::json(&public(&id, &report)).into_response(),
-        Ok(None) => unknown(),
-        Err(refusal) => refusal.into(),
-    }
+async fn versions(owner: String, title: String, app: Arc<App>, asked: Asked) -> Response {
+    let answer = async {
+        let access = &app.context.access;
+        let viewer = access.viewer(&asked.headers);
+        let Ok(model) = ModelName::new(&owner, &title) else { return Ok(access.denied(&viewer, &asked)) };
+        let versions = ask(&app, app.context.registry.versions(model.clone())).await?;
+        let Some(versions) = versions else { return Ok(access.denied(&viewer, &asked)) };
+        let repositories: Vec<Repository> =
+            versions.iter().take(1).map(|version| version.source.repository.clone()).collect();
+        if !access.may_read(&viewer, &repositories).await? {
+            return Ok(access.denied(&viewer, &asked));
+        }
+        Ok(warp::reply::json(&json!({ "model": model, "versions": versions })).into_response())
+    };
+    answer.await.unwrap_or_else(|refusal: Refusal| refusal.into())
+}
+
+async fn sweeps(app: Arc<App>, asked: Asked) -> Response {
+    let answer = async {
+        let access = &app.context.access;
+        let viewer = access.viewer(&asked.headers);
+        if !access.has_something_for(&viewer) {
+            return Ok(access.denied(&viewer, &asked));
+        }
+        let sweeps = readable_sweeps(&app, &asked).await?;
+        let sweeps: Vec<Value> = sweeps.iter().map(|entry| public(&entry.id, &entry.report)).collect();
+        Ok(warp::reply::json(&json!({ "sweeps": sweeps })).into_response())
+    };
+    answer.await.unwrap_or_else(|refusal: Refusal| refusal.into())
+}
+
+/// The newest sweeps that the viewer may read of.
+pub(super) async fn readable_sweeps(app: &App, asked: &Asked) -> Result<Vec<SweepEntry>, Refusal> {
+    let access = &app.context.access;
+    let viewer = access.viewer(&asked.headers);
+    let mut sweeps = ask(app, app.context.registry.sweeps()).await?;
+    let readable = access.readable(&viewer, sweeps.iter().flat_map(|entry| &entry.repositories)).await?;
+    sweeps.retain(|entry| access.includes(&readable, &entry.repositories));
+    sweeps.truncate(MOST_SWEEPS);
+    Ok(sweeps)
+}
+
+async fn sweep(id: String, app: Arc<App>, asked: Asked) -> Response {
+    let answer = async {
+        Ok(match readable_sweep(&id, &app, &asked).await? {
+            Ok(entry) => warp::reply::json(&public(&entry.id, &entry.report)).into_response(),
+            Err(denied) => denied,
+        })
+    };
+    answer.await.unwrap_or_else(|refusal: Refusal| refusal.into())
+}
+
+/// The sweep of that id, if the viewer may know of it.
+pub(super) async fn readable_sweep(
+    id: &str,
+    app: &App,
+    asked: &Asked,
+) -> Result<Result<SweepEntry, Response>, Refusal> {
+    let access = &app.context.access;
+    let viewer = access.viewer(&asked.headers);
+    let Ok(id) = SweepId::parse(id) else { return Ok(Err(access.denied(&viewer, asked))) };
+    let Some(entry) = ask(app, app.context.registry.sweep(id)).await? else {
+        return Ok(Err(access.denied(&viewer, asked)));
+    };
+    let may_read = access.may_read(&viewer, &entry.repositories).await?;
+    Ok(if may_read { Ok(entry) } else { Err(access.denied(&viewer, asked)) })
 }
 
 /// The report as others may see it: how the executor finds its jobs again is our own affair.

@@ -1,21 +1,30 @@
-//! The server's two needs, met by an engine: deliveries go into its queue, answers come out of its database.
+//! The server's needs, met by an engine: deliveries go into its queue, answers come out of its database and its artifact
+//! store, and its forge knows the people.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::inbox::GroupedInbox;
-use super::{Accepted, Delivery, Figures, Inbox, ModelEntry, Registry, SweepEntry, Unavailable};
+use super::{
+    Accepted, Arrival, Delivery, Departure, Figures, Inbox, ModelEntry, People, Registry, RunEntry, SweepEntry,
+    Unavailable, Unreachable,
+};
 use crate::domain::decide::State;
 use crate::domain::event::{Key, Keyed};
-use crate::domain::ids::{ModelName, SweepId};
-use crate::domain::sweep::state::SweepReport;
+use crate::domain::forge::{Permission, User};
+use crate::domain::ids::{ModelName, Repository, RunId, SweepId, Time};
+use crate::domain::sweep::state::SweepState;
 use crate::domain::version::Version;
-use crate::engine::Engine;
+use crate::edge::artifacts::content::Content;
+use crate::edge::forge::github::GitHub;
+use crate::edge::forge::github::signin::{SignInRequest, SignedIn};
+use crate::edge::forge::{Forge, ForgeError};
+use crate::engine::{Engine, SweepFile, new_id};
 use crate::store::deliveries::{self, NewDelivery};
-
-/// Most sweeps that a page holds.
-const MOST_SWEEPS: usize = 100;
+use crate::store::registry::Found;
 
 /// An engine as the server sees it.
 pub struct Instance {
@@ -28,6 +37,13 @@ impl Instance {
     #[must_use]
     pub fn new(engine: Arc<Engine>) -> Self {
         Self { inbox: GroupedInbox::start(Arc::clone(&engine)), engine }
+    }
+
+    fn github(&self) -> Option<&GitHub> {
+        match self.engine.outside().forge() {
+            Some(Forge::GitHub(github)) => Some(github),
+            Some(Forge::Local(_)) | None => None,
+        }
     }
 }
 
@@ -57,7 +73,8 @@ impl Registry for Instance {
             let queue = store.pending(self.engine.now()).await.map_err(unavailable)?;
             let totals = store.totals().await.map_err(unavailable)?;
             // The local forge asks nobody for less.
-            Ok(Figures { queue, totals, budget: Vec::new() })
+            let left = self.github().and_then(GitHub::budget_left);
+            Ok(Figures { queue, totals, budget: left.map(|left| ("core".to_owned(), left)).into_iter().collect() })
         })
     }
 
@@ -71,7 +88,7 @@ impl Registry for Instance {
                     let history = store.channel_history(&row.name, &channel.channel).await.map_err(unavailable)?;
                     channels.extend(history.into_iter().next());
                 }
-                entries.push(ModelEntry { model: row.name, channels });
+                entries.push(ModelEntry { model: row.name, repository: row.repository, channels });
             }
             Ok(entries)
         })
@@ -86,29 +103,116 @@ impl Registry for Instance {
 
     fn sweeps(&self) -> BoxFuture<'_, Result<Vec<SweepEntry>, Unavailable>> {
         Box::pin(async move {
+            let models = self.engine.store().models().await.map_err(unavailable)?;
+            let models: HashMap<ModelName, Repository> =
+                models.into_iter().map(|row| (row.name, row.repository)).collect();
             let mut entries = Vec::new();
             for row in self.engine.store().states("sweep").await.map_err(unavailable)? {
                 if let State::Sweep(state) = serde_json::from_str(&row.json).map_err(unavailable)? {
-                    entries.push(SweepEntry { id: state.plan.id.clone(), report: state.report() });
+                    entries.push(entry(&state, models.get(&state.plan.model)));
                 }
             }
             entries.sort_by_key(|entry| std::cmp::Reverse(entry.report.started_at));
-            entries.truncate(MOST_SWEEPS);
             Ok(entries)
         })
     }
 
-    fn sweep(&self, id: SweepId) -> BoxFuture<'_, Result<Option<SweepReport>, Unavailable>> {
+    fn sweep(&self, id: SweepId) -> BoxFuture<'_, Result<Option<SweepEntry>, Unavailable>> {
         Box::pin(async move {
             let Some(json) = self.engine.store().state(&Key::Sweep(id).to_string()).await.map_err(unavailable)? else {
                 return Ok(None);
             };
-            match serde_json::from_str(&json).map_err(unavailable)? {
-                State::Sweep(state) => Ok(Some(state.report())),
-                _ => Ok(None),
+            let State::Sweep(state) = serde_json::from_str(&json).map_err(unavailable)? else { return Ok(None) };
+            let version = self.engine.store().version(&state.plan.version).await.map_err(unavailable)?;
+            let repository = version.map(|version| version.source.repository);
+            Ok(Some(entry(&state, repository.as_ref())))
+        })
+    }
+
+    fn sweep_file(&self, id: SweepId, file: SweepFile) -> BoxFuture<'_, Result<Option<Content>, Unavailable>> {
+        Box::pin(async move { self.engine.open_of_sweep(&id, file).await.map_err(unavailable) })
+    }
+
+    fn run(&self, id: RunId) -> BoxFuture<'_, Result<Option<RunEntry>, Unavailable>> {
+        Box::pin(async move {
+            let found = self.engine.recorded_run(id.as_str()).await.map_err(unavailable)?;
+            let Found::One(recorded) = found else { return Ok(None) };
+            let repositories = vec![recorded.planned.version.source.repository.clone()];
+            Ok(Some(RunEntry { recorded, repositories }))
+        })
+    }
+
+    fn run_log<'a>(&'a self, run: &'a RunEntry) -> BoxFuture<'a, Result<String, Unavailable>> {
+        Box::pin(async move { self.engine.printed(&run.recorded).await.map_err(unavailable) })
+    }
+
+    fn run_file<'a>(&'a self, run: &'a RunEntry, name: &'a str) -> BoxFuture<'a, Result<Option<Content>, Unavailable>> {
+        Box::pin(async move { self.engine.open_of_run(&run.recorded, name).await.map_err(unavailable) })
+    }
+}
+
+impl People for Instance {
+    fn now(&self) -> Time {
+        self.engine.now()
+    }
+
+    fn unguessable(&self) -> String {
+        format!("{}{}", new_id(), new_id()).replace('-', "")
+    }
+
+    fn sign_in_address(&self, departure: &Departure) -> Option<String> {
+        let Departure { back, state, challenge } = departure;
+        self.github()?.sign_in_address(&SignInRequest { back, state, challenge })
+    }
+
+    fn arrived(&self, arrival: Arrival) -> BoxFuture<'_, Result<Option<User>, Unreachable>> {
+        Box::pin(async move {
+            let Some(github) = self.github() else { return Ok(None) };
+            let Arrival { code, back, verifier } = &arrival;
+            let back = SignedIn { code, back, verifier: verifier.expose_secret() };
+            match github.signed_in(&back).await {
+                Ok(user) => Ok(Some(user)),
+                Err(ForgeError::Never(error)) => {
+                    tracing::warn!(error = format!("{error:#}"), "somebody could not sign in");
+                    Ok(None)
+                }
+                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
             }
         })
     }
+
+    fn may_read(&self, repository: Repository, user: User) -> BoxFuture<'_, Result<bool, Unreachable>> {
+        Box::pin(async move {
+            let Some(github) = self.github() else { return Ok(false) };
+            match github.permission(&repository, &user).await {
+                Ok(permission) => Ok(permission >= Permission::Read),
+                // For instance because the App is not installed there any more.
+                Err(ForgeError::Never(error)) => {
+                    tracing::info!(error = format!("{error:#}"), "nobody reads `{}` here", repository.name);
+                    Ok(false)
+                }
+                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
+            }
+        })
+    }
+
+    fn token_reads(&self, repository: Repository, token: SecretString) -> BoxFuture<'_, Result<bool, Unreachable>> {
+        Box::pin(async move {
+            let Some(github) = self.github() else { return Ok(false) };
+            match github.can_read(&repository, &token).await {
+                Ok(reads) => Ok(reads),
+                Err(ForgeError::Never(_)) => Ok(false),
+                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
+            }
+        })
+    }
+}
+
+fn entry(state: &SweepState, repository: Option<&Repository>) -> SweepEntry {
+    let asked_in = state.pull.as_ref().map(|pull| &pull.repository);
+    let mut repositories: Vec<Repository> = asked_in.into_iter().chain(repository).cloned().collect();
+    repositories.dedup_by_key(|repository| repository.id);
+    SweepEntry { id: state.plan.id.clone(), repositories, report: state.report() }
 }
 
 fn unavailable(error: impl Into<anyhow::Error>) -> Unavailable {

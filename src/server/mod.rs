@@ -6,12 +6,17 @@
 
 mod api;
 mod app_form;
+mod artifacts;
 mod connections;
+mod html;
 mod inbox;
 mod instance;
 mod metrics;
 mod pages;
 pub mod payload;
+mod readers;
+mod session;
+mod sign_in;
 mod signature;
 pub mod webhook;
 
@@ -28,18 +33,22 @@ use warp::reply::{Reply, Response};
 use warp::{Filter, Rejection};
 
 use crate::domain::event::Keyed;
-use crate::domain::ids::{ModelName, Repository, SweepId};
-use crate::domain::sweep::state::SweepReport;
+use crate::domain::ids::{ModelName, Repository, RunId, SweepId};
 use crate::domain::version::Version;
+use crate::edge::artifacts::content::Content;
+use crate::engine::SweepFile;
 
-pub use api::{ModelEntry, SweepEntry};
+pub use api::{ModelEntry, RunEntry, SweepEntry};
 pub use app_form::AppForm;
 pub use instance::Instance;
 pub use metrics::Figures;
+pub use readers::{Access, Arrival, Departure, Others, People, SignIn, Unreachable};
+pub use session::SessionKey;
 pub use signature::{NoSecret, WebhookSecrets};
 pub use webhook::{Accepted, Delivery};
 
 use metrics::Tally;
+use readers::Asked;
 
 /// The database cannot answer now. What went wrong is logged and never shown.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +79,19 @@ pub trait Registry: Send + Sync {
     fn sweeps(&self) -> BoxFuture<'_, Result<Vec<SweepEntry>, Unavailable>>;
 
     /// A sweep; none when nobody knows it.
-    fn sweep(&self, id: SweepId) -> BoxFuture<'_, Result<Option<SweepReport>, Unavailable>>;
+    fn sweep(&self, id: SweepId) -> BoxFuture<'_, Result<Option<SweepEntry>, Unavailable>>;
+
+    /// What a sweep left under that name; none when it has not, or not yet.
+    fn sweep_file(&self, id: SweepId, file: SweepFile) -> BoxFuture<'_, Result<Option<Content>, Unavailable>>;
+
+    /// A run that has ended; none when nobody knows it.
+    fn run(&self, id: RunId) -> BoxFuture<'_, Result<Option<RunEntry>, Unavailable>>;
+
+    /// What a run printed, redacted.
+    fn run_log<'a>(&'a self, run: &'a RunEntry) -> BoxFuture<'a, Result<String, Unavailable>>;
+
+    /// A file that a run kept; none when it kept no such file.
+    fn run_file<'a>(&'a self, run: &'a RunEntry, name: &'a str) -> BoxFuture<'a, Result<Option<Content>, Unavailable>>;
 }
 
 /// Whose webhooks are listened to.
@@ -139,6 +160,8 @@ pub struct ServerContext {
     pub inbox: Arc<dyn Inbox>,
     /// Where answers come from.
     pub registry: Arc<dyn Registry>,
+    /// Who may read them.
+    pub access: Arc<Access>,
     /// How much a client may take.
     pub limits: Limits,
 }
@@ -164,6 +187,10 @@ fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infallib
         .unify()
         .or(pages::routes(app))
         .unify()
+        .or(artifacts::routes(app))
+        .unify()
+        .or(sign_in::routes(app))
+        .unify()
         .or(metrics::route(app))
         .unify()
         .recover(|rejection: Rejection| async move { Ok::<_, Infallible>(Response::from(refusal(&rejection))) })
@@ -171,7 +198,9 @@ fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infallib
         .map(|mut response: Response| {
             let headers = response.headers_mut();
             headers.insert("x-content-type-options", warp::http::HeaderValue::from_static("nosniff"));
-            headers.insert("cache-control", warp::http::HeaderValue::from_static("no-store"));
+            // What others wrote is nobody's referrer, and an answer to one reader nobody else's.
+            headers.insert("referrer-policy", warp::http::HeaderValue::from_static("same-origin"));
+            headers.entry("cache-control").or_insert(warp::http::HeaderValue::from_static("no-store"));
             response
         })
 }
@@ -196,6 +225,23 @@ impl From<Refusal> for Response {
         let body = serde_json::json!({ "error": message });
         warp::reply::with_status(warp::reply::json(&body), status).into_response()
     }
+}
+
+/// Takes GET and HEAD, with what access depends on.
+fn asked(app: &Arc<App>) -> impl Filter<Extract = (Arc<App>, Asked), Error = Rejection> + Clone + use<> {
+    let app = Arc::clone(app);
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::get()
+        .or(warp::head())
+        .unify()
+        .and(warp::path::full())
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .map(move |path: warp::path::FullPath, query: String, headers| {
+            let mark = if query.is_empty() { "" } else { "?" };
+            (Arc::clone(&app), Asked { headers, target: format!("{}{mark}{query}", path.as_str()) })
+        })
+        .untuple_one()
 }
 
 /// Waits for the database, not for ever. Logs why it does not answer, as nobody else gets to know.

@@ -54,6 +54,8 @@ pub(super) enum ForgeFile {
 pub(super) struct GitHubFile {
     pub(super) app: Option<u64>,
     pub(super) key: Option<PathBuf>,
+    pub(super) client_id: Option<String>,
+    pub(super) client_secret: Option<PathBuf>,
     pub(super) api: Option<String>,
     pub(super) git: Option<String>,
     pub(super) between_writes: Option<String>,
@@ -65,7 +67,23 @@ pub(super) struct ServerFile {
     pub(super) listen: Option<SocketAddr>,
     pub(super) url: Option<String>,
     pub(super) repositories: Vec<i64>,
+    pub(super) public_repositories: Option<PublicFile>,
     pub(super) webhook_secret: Option<PathBuf>,
+}
+
+/// Repositories that everybody may read: the word `all`, or a list of names and numbers.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum PublicFile {
+    List(Vec<PublicEntry>),
+    Word(String),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum PublicEntry {
+    Id(i64),
+    Name(String),
 }
 
 #[derive(Debug, Default, Deserialize)]

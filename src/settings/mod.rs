@@ -7,6 +7,7 @@
 mod address;
 mod environment;
 mod file;
+mod readers;
 mod secrets;
 mod webhooks;
 
@@ -20,11 +21,13 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 pub use environment::{current_directory, log_filter, program, step_file, user_name};
+pub use readers::Public;
 pub use webhooks::WebhookSettings;
 
 use address::server_url;
 use environment::{build_environment, git_environment, runner_path, variable};
 use file::{DockerFile, File, ForgeFile};
+use readers::public_repositories;
 use secrets::{github_settings, webhook_secrets};
 
 use crate::domain::decision::Rules;
@@ -101,6 +104,17 @@ pub struct GitHubSettings {
     pub login: GitHubLogin,
     /// How long between two requests that write; GitHub's own advice unless the file says otherwise.
     pub between_writes: Option<Duration>,
+    /// By what people sign in; none where nobody can.
+    pub sign_in: Option<SignInSettings>,
+}
+
+/// By what GitHub knows us when it sends people back who signed in there.
+#[derive(Debug, Clone)]
+pub struct SignInSettings {
+    /// The App's client id.
+    pub client_id: String,
+    /// The secret that goes with it.
+    pub client_secret: SecretString,
 }
 
 /// Who this instance is on GitHub.
@@ -129,6 +143,8 @@ pub struct ServerSettings {
     pub webhook_secrets: Vec<SecretString>,
     /// Repositories whose deliveries count, by the forge's number; empty means all.
     pub repositories: Vec<i64>,
+    /// Repositories whose models, sweeps and files everybody may read.
+    pub public: Public,
 }
 
 /// Other repositories that manifests may name with `source: {repo: ...}`.
@@ -289,6 +305,7 @@ impl Settings {
                 url: variable("MODELSHIP_URL").or(file.server.url).map(|text| server_url(&text)).transpose()?,
                 webhook_secrets: webhook_secrets(file.server.webhook_secret.map(at))?,
                 repositories: file.server.repositories,
+                public: public_repositories(file.server.public_repositories)?,
             },
             webhooks: webhooks::webhooks(file.webhooks, &base)?,
             process: ProcessSettings {
@@ -327,10 +344,14 @@ impl Settings {
             comments_per_hour: self.comments_per_hour,
             promote_direct_pushes: self.promote_direct_pushes,
             subscriptions: self.webhooks.iter().map(WebhookSettings::subscription).collect(),
-            // Whoever uses the local forge is on this machine, so the files themselves can be opened.
-            artifacts_url: match &self.forge {
-                ForgeSettings::Local { .. } => Some(report::directory_url(&self.artifacts.display().to_string())),
-                ForgeSettings::GitHub(_) | ForgeSettings::Laptop { .. } => None,
+            artifacts_url: match (&self.forge, &self.server.url) {
+                // The server asks who reads; the store itself never does.
+                (ForgeSettings::GitHub(_) | ForgeSettings::Local { .. }, Some(url)) => Some(url.clone()),
+                // Whoever uses the local forge is on this machine, so the files themselves can be opened.
+                (ForgeSettings::Local { .. }, None) => {
+                    Some(report::directory_url(&self.artifacts.display().to_string()))
+                }
+                (ForgeSettings::GitHub(_), None) | (ForgeSettings::Laptop { .. }, _) => None,
             },
         }
     }

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::environment::variable;
 use super::file::GitHubFile;
-use super::{GitHubLogin, GitHubSettings, duration};
+use super::{GitHubLogin, GitHubSettings, SignInSettings, duration};
 
 /// The secrets of `MODELSHIP_WEBHOOK_SECRET` and of the file that settings name, one a line.
 pub(super) fn webhook_secrets(file: Option<PathBuf>) -> Result<Vec<SecretString>> {
@@ -49,7 +49,9 @@ pub(super) fn github_settings(file: GitHubFile, base: &Path) -> Result<GitHubSet
              MODELSHIP_GITHUB_TOKEN to a token"
         ),
     };
+    let sign_in = sign_in_settings(file.client_id, file.client_secret.map(|path| base.join(path)))?;
     Ok(GitHubSettings {
+        sign_in,
         api: file.api.unwrap_or_else(|| "https://api.github.com".to_owned()),
         git: file.git.unwrap_or_else(|| "https://github.com".to_owned()),
         login,
@@ -58,6 +60,36 @@ pub(super) fn github_settings(file: GitHubFile, base: &Path) -> Result<GitHubSet
             Some(text) => Some(duration("forge.github.between_writes", Some(text), Duration::ZERO)?),
         },
     })
+}
+
+/// By what people sign in: the client id of the file, and the secret of `MODELSHIP_GITHUB_CLIENT_SECRET` or of a file.
+fn sign_in_settings(client_id: Option<String>, file: Option<PathBuf>) -> Result<Option<SignInSettings>> {
+    let secret = match (variable("MODELSHIP_GITHUB_CLIENT_SECRET"), file) {
+        (Some(secret), _) => Some(SecretString::from(secret)),
+        (None, Some(path)) => Some(SecretString::from(secret_file(&path)?.expose_secret().trim())),
+        (None, None) => None,
+    };
+    match (client_id, secret) {
+        (Some(client_id), Some(client_secret)) => {
+            let is_id = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+            anyhow::ensure!(
+                !client_id.is_empty() && client_id.bytes().all(is_id),
+                "`forge.github.client_id` is `{client_id}`; write the client id that the App's page on GitHub shows, such as \
+                 `Iv23liabc`"
+            );
+            anyhow::ensure!(!client_secret.expose_secret().is_empty(), "the client secret of the GitHub App is empty");
+            Ok(Some(SignInSettings { client_id, client_secret }))
+        }
+        (Some(_), None) => anyhow::bail!(
+            "`forge.github.client_id` is set, and its secret is missing: name its file as `forge.github.client_secret`, or \
+             set MODELSHIP_GITHUB_CLIENT_SECRET"
+        ),
+        (None, Some(_)) => anyhow::bail!(
+            "there is a client secret for GitHub and nobody whose it is: write the App's client id as \
+             `forge.github.client_id`"
+        ),
+        (None, None) => Ok(None),
+    }
 }
 
 /// A secret that lies in a file, which nobody else may be able to read.

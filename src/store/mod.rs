@@ -28,6 +28,7 @@ mod connect;
 pub mod deliveries;
 pub mod error;
 mod history;
+mod keys;
 pub mod queue;
 pub mod registry;
 mod row;

@@ -48,7 +48,7 @@ pub(crate) fn verify(state: &State, token: &str) -> Result<(), Response> {
         return Err(bad("'Expiration time' claim ('exp') is too far in the future"));
     }
     let issuer = claims["iss"].as_str().map_or_else(|| claims["iss"].to_string(), str::to_owned);
-    let ours = [state.app.id.to_string(), format!("Iv23{}", state.app.id)];
+    let ours = [state.app.id.to_string(), state.app.client_id()];
     if ours.contains(&issuer) { Ok(()) } else { Err(bad("Integration not found")) }
 }
 
@@ -183,7 +183,7 @@ pub(crate) fn convert(state: &mut State, code: &str) -> Answer {
         }
     }
     let secrets = json!({
-        "client_secret": "0123456789abcdef0123456789abcdef01234567", "pem": state.app.private_key,
+        "client_secret": state.app.client_secret, "pem": state.app.private_key,
         "webhook_secret": state.hook.as_ref().map_or("from-the-manifest", |hook| &hook.secret),
     });
     Ok(Response::json(201, &shapes::with(shown, secrets)))

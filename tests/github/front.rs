@@ -11,7 +11,7 @@ use super::git::{self, Change};
 use super::http::{self, Reply, Request, Response};
 use super::routes::{self, Caller, refusal};
 use super::state::{Permission, State};
-use super::{Shared, hooks, prism};
+use super::{Shared, hooks, oauth, prism};
 
 /// A request and what came of it.
 #[derive(Debug, Clone)]
@@ -38,6 +38,10 @@ pub(crate) fn answer(world: &Arc<Shared>, name: &str, request: &Request) -> Repl
     }
     if request.path().contains(".git/") {
         return Reply::Whole(serve_git(world, request));
+    }
+    if request.path().starts_with("/login/oauth/") {
+        let response = oauth::answer(&mut world.state.lock().unwrap(), request);
+        return logged(world, request, Reply::Whole(response), None);
     }
     let fault = world.take_fault(&format!("{} {}", request.method, request.path()));
     if let Some(reply) = fault.as_ref().and_then(Fault::before) {

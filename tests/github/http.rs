@@ -231,6 +231,7 @@ fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
         201 => "Created",
+        302 => "Found",
         202 => "Accepted",
         304 => "Not Modified",
         400..500 => "Refused",
@@ -259,7 +260,7 @@ pub(crate) fn send(server: &str, request: &Request, patience: Duration) -> io::R
     let status = first.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
     let mut response = Response { status, headers, body: Vec::new() };
     response.body = match (response.header("transfer-encoding"), response.header("content-length")) {
-        _ if status == 304 || status == 204 => Vec::new(),
+        _ if status == 304 || status == 204 || request.method == "HEAD" => Vec::new(),
         (Some(_), _) => read_chunks(&mut reader)?,
         (None, Some(length)) => read_exactly(&mut reader, length.parse().unwrap_or(0))?,
         (None, None) => {
@@ -272,7 +273,7 @@ pub(crate) fn send(server: &str, request: &Request, patience: Duration) -> io::R
 }
 
 /// Undoes percent encoding.
-fn decoded(text: &str) -> String {
+pub(crate) fn decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -23,6 +23,7 @@ mod front;
 mod git;
 mod hooks;
 mod http;
+mod oauth;
 mod prism;
 mod references;
 mod routes;
@@ -136,6 +137,8 @@ impl GitHub {
             events: events.map(str::to_owned).into(),
             suspended: false,
             installed: true,
+            client_secret: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+            callbacks: Vec::new(),
         };
         let state = State {
             url: String::new(),
@@ -146,6 +149,8 @@ impl GitHub {
             repositories: BTreeMap::new(),
             app,
             manifests: HashMap::new(),
+            codes: HashMap::new(),
+            visitor: None,
             tokens: HashMap::new(),
             minted: 0,
             token_life: 3600,

@@ -289,7 +289,7 @@ fn conditional(state: &mut State, request: &Request, response: Response) -> Resp
 fn purse(request: &Request) -> String {
     match request.token() {
         Some(token) if token.starts_with("ghs_") => "installation".to_owned(),
-        Some(token) if token.starts_with("ghp_") => token,
+        Some(token) if token.starts_with("ghp_") || token.starts_with("ghu_") => token,
         Some(_) => "app".to_owned(),
         None => "nobody".to_owned(),
     }

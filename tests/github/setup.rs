@@ -141,6 +141,26 @@ impl GitHub {
         self.with(|state| state.app.installation)
     }
 
+    /// By what the App signs people in: its client id and the secret.
+    pub(crate) fn client(&self) -> (String, String) {
+        self.with(|state| (state.app.client_id(), state.app.client_secret.clone()))
+    }
+
+    /// Says where people are sent back to who signed in, as the App's owner does.
+    pub(crate) fn call_back_to(&self, url: &str) {
+        self.with(|state| state.app.callbacks = vec![url.to_owned()]);
+    }
+
+    /// Somebody sits down at the browser, signed in on GitHub.
+    pub(crate) fn visit_as(&self, login: &str) {
+        self.with(|state| state.visitor = Some(state.ensure_user(login, "User")));
+    }
+
+    /// Every token of people's that signing in has made.
+    pub(crate) fn tokens_of_people(&self) -> Vec<String> {
+        self.with(|state| state.tokens.keys().filter(|token| token.starts_with("ghu_")).cloned().collect())
+    }
+
     /// Changes what the App may do: `read`, `write`, or nothing at all.
     pub(crate) fn set_app_permission(&self, name: &str, level: Option<&str>) {
         self.with(|state| match level {

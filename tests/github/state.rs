@@ -185,6 +185,26 @@ pub(crate) struct App {
     pub(crate) events: Vec<String>,
     pub(crate) suspended: bool,
     pub(crate) installed: bool,
+    pub(crate) client_secret: String,
+    /// Where people are sent back to who signed in.
+    pub(crate) callbacks: Vec<String>,
+}
+
+impl App {
+    pub(crate) fn client_id(&self) -> String {
+        format!("Iv23{}", self.id)
+    }
+}
+
+/// A code that somebody's browser was sent back with.
+#[derive(Debug, Clone)]
+pub(crate) struct Code {
+    pub(crate) user: u64,
+    pub(crate) back: String,
+    /// The SHA-256 of the verifier, where one was told.
+    pub(crate) challenge: Option<String>,
+    /// Seconds since 1970.
+    pub(crate) expires: i64,
 }
 
 /// How much an installation or user may still ask.
@@ -207,6 +227,9 @@ pub(crate) struct State {
     pub(crate) repositories: BTreeMap<u64, Repository>,
     pub(crate) app: App,
     pub(crate) manifests: HashMap<String, Value>,
+    pub(crate) codes: HashMap<String, Code>,
+    /// Who sits at the browser and is signed in on GitHub.
+    pub(crate) visitor: Option<u64>,
     pub(crate) tokens: HashMap<String, Token>,
     pub(crate) minted: u64,
     /// How long do installation tokens live, in seconds?

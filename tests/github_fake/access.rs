@@ -90,3 +90,44 @@ fn git_reads_and_writes_over_http_with_a_token() {
     let head = git(there.path(), &["rev-parse", "HEAD"]);
     assert_eq!(place.get("/repos/urban/hub/commits/over-http")["sha"], head.trim());
 }
+
+#[test]
+fn somebody_signs_in_with_a_code_that_is_good_once_and_for_who_began() {
+    let github = crate::github::GitHub::start();
+    github.user("ada", Permission::Write);
+    github.call_back_to("https://models.example.org/signed-in");
+    github.visit_as("ada");
+    let (id, secret) = github.client();
+    // RFC 7636, appendix B.
+    let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+    let back = "https%3A%2F%2Fmodels.example.org%2Fsigned-in";
+    let agree = || {
+        let target = format!(
+            "/login/oauth/authorize?client_id={id}&redirect_uri={back}&state=s&code_challenge={challenge}&\
+             code_challenge_method=S256"
+        );
+        let sent = ask(&github.url(), "", "GET", &target, &Value::Null);
+        let to = sent.header("location").unwrap().to_owned();
+        assert!(to.starts_with("https://models.example.org/signed-in?code=") && to.ends_with("&state=s"), "{to}");
+        to.split("code=").nth(1).unwrap().split('&').next().unwrap().to_owned()
+    };
+    let exchange = |code: &str, verifier: &str, secret: &str| {
+        let form =
+            format!("client_id={id}&client_secret={secret}&code={code}&redirect_uri={back}&code_verifier={verifier}");
+        let headers = vec![("accept".to_owned(), "application/json".to_owned())];
+        let (method, target) = ("POST".to_owned(), "/login/oauth/access_token".to_owned());
+        let request = crate::github::Request { method, target, headers, body: form.into_bytes() };
+        crate::github::send(&github.url(), &request, std::time::Duration::from_secs(60)).unwrap().value()
+    };
+    assert_eq!(exchange(&agree(), verifier, "wrong")["error"], "incorrect_client_credentials");
+    assert_eq!(exchange(&agree(), "wrong", &secret)["error"], "bad_verification_code");
+    assert_eq!(exchange("made-up", verifier, &secret)["error"], "bad_verification_code");
+    let code = agree();
+    let given = exchange(&code, verifier, &secret);
+    assert_eq!(exchange(&code, verifier, &secret)["error"], "bad_verification_code");
+    let token = given["access_token"].as_str().unwrap();
+    assert_eq!(ask(&github.url(), token, "GET", "/user", &Value::Null).value()["login"], "ada");
+    let elsewhere = format!("/login/oauth/authorize?client_id={id}&redirect_uri=https%3A%2F%2Fevil.example");
+    assert_eq!(ask(&github.url(), "", "GET", &elsewhere, &Value::Null).header("location"), None);
+}

@@ -25,6 +25,7 @@ fn doctor_says_which_permission_is_missing_and_where_the_app_is_installed() {
     assert_eq!(well("permissions")["state"], "good");
     assert_eq!(well("events")["state"], "good");
     assert!(well("repositories")["found"].as_str().unwrap().contains(HUB));
+    assert_eq!(well("sign-in")["state"], "look", "nobody can sign in, and everything else works");
 
     hub.github.set_app_permission("checks", None);
     hub.github.set_app_permission("issues", Some("read"));
@@ -66,6 +67,7 @@ fn an_app_is_made_in_its_owners_browser() {
         |text: &str, from: &str, to: &str| text.split(from).nth(1).unwrap().split(to).next().unwrap().to_owned();
     let manifest = between(&form, "name=\"manifest\" value=\"", "\"").replace("&quot;", "\"").replace("&amp;", "&");
     let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    assert_eq!(manifest["callback_urls"][0], "https://models.example.org/signed-in");
     assert_eq!(manifest["hook_attributes"]["url"], "https://models.example.org/webhooks/github");
     let state = between(&form, "?state=", "\"");
     let back = manifest["redirect_url"].as_str().unwrap().to_owned();
@@ -78,10 +80,12 @@ fn an_app_is_made_in_its_owners_browser() {
     assert!(output.status.success(), "{rest:?}");
     let made: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(made["app"].as_u64().is_some(), "{made}");
-    for secret in ["github-app.pem", "webhook-secret"] {
+    for secret in ["github-app.pem", "webhook-secret", "client-secret"] {
         let mode = std::fs::metadata(place.path().join("server").join(secret)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{secret}");
     }
     let settings = std::fs::read_to_string(place.path().join("server/settings.yaml")).unwrap();
     assert!(settings.contains("key: github-app.pem"), "{settings}");
+    let client = format!("client_id: {:?}, client_secret: client-secret", hub.github.client().0);
+    assert!(settings.contains(&client), "{settings}");
 }

@@ -26,6 +26,21 @@ impl Hub {
         hub
     }
 
+    /// The same App, by which people sign in; `more` is said of the server, and `models` are brought along.
+    pub(crate) fn signing_in(more: &str, bring: impl FnOnce(&World)) -> Self {
+        let mut hub = Self::empty();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (id, secret) = hub.github.client();
+        hub.world.environment.push(("MODELSHIP_GITHUB_CLIENT_SECRET", secret));
+        hub.github.call_back_to(&format!("http://127.0.0.1:{port}/signed-in"));
+        let settings = hub.app_settings().replace("key: app.pem", &format!("key: app.pem, client_id: {id}"));
+        let address = format!("127.0.0.1:{port}");
+        hub.world.add_settings(&format!("server: {{listen: \"{address}\", url: \"http://{address}\"{more}}}\n"));
+        bring(&hub.world);
+        hub.begin(&settings);
+        hub
+    }
+
     /// The same with a token of the account `robot`.
     pub(crate) fn with_token() -> Self {
         let mut hub = Self::empty();
@@ -76,15 +91,17 @@ impl Hub {
 
     /// Opens a pull request with a sweep over these values of `N`, and gives its number once its plan is there.
     pub(crate) fn ask_for(&self, branch: &str, values: &str) -> u64 {
+        let sweep = format!("sweep: {branch}\nmodel: examples/identity-matrix\nparameters:\n  N: {values}\n");
+        self.ask_with(branch, "A sweep", &sweep)
+    }
+
+    /// The same with this title and sweep file.
+    pub(crate) fn ask_with(&self, branch: &str, title: &str, sweep: &str) -> u64 {
         self.world.checkout("main");
-        self.world.write(
-            &format!("sweeps/{branch}.yaml"),
-            &format!("sweep: {branch}\nmodel: examples/identity-matrix\nparameters:\n  N: {values}\n"),
-        );
+        self.world.write(&format!("sweeps/{branch}.yaml"), sweep);
         self.world.push_branch(branch, "Ask for a sweep");
-        let number = self
-            .github
-            .open_pull(HUB, &Opened { author: "ada", title: "A sweep", head: branch, base: "main", draft: false });
+        let number =
+            self.github.open_pull(HUB, &Opened { author: "ada", title, head: branch, base: "main", draft: false });
         self.until_said(number, &[&format!("/modelship run {branch}")]);
         number
     }

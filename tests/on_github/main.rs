@@ -5,14 +5,16 @@
 
 mod app;
 mod authority;
+mod browser;
 mod checks;
 mod deploy;
 #[path = "../github/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "the fake can do more than these stories need")]
+#[expect(dead_code, reason = "the fake can do more than these stories need")]
 mod github;
 mod hub;
 mod lost;
 mod pull;
+mod signin;
 #[path = "../world/mod.rs"]
 #[expect(dead_code, reason = "the other stories use the rest of it")]
 mod world;

@@ -12,14 +12,16 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
 use modelship::domain::event::{Event, Key, Keyed};
-use modelship::domain::ids::{ModelName, SweepId};
-use modelship::domain::sweep::state::SweepReport;
+use modelship::domain::ids::{ModelName, Repository, RepositoryName, RunId, SweepId};
 use modelship::domain::version::Version;
+use modelship::edge::artifacts::content::Content;
 use modelship::edge::forge::local::signature;
+use modelship::engine::SweepFile;
 use modelship::server::{
-    Accepted, AllowedRepositories, Delivery, Figures, Inbox, Limits, ModelEntry, Registry, ServerContext, SweepEntry,
-    Unavailable, WebhookSecrets, serve,
+    Accepted, Access, AllowedRepositories, Delivery, Figures, Inbox, Limits, ModelEntry, Others, Registry, RunEntry,
+    ServerContext, SweepEntry, Unavailable, WebhookSecrets, serve,
 };
+use modelship::settings::Public;
 use reqwest::{RequestBuilder, StatusCode};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -90,7 +92,8 @@ impl Registry for World {
     }
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelEntry>, Unavailable>> {
         let model = ModelName::parse("urban/simple-tax").unwrap();
-        self.answer(vec![ModelEntry { model, channels: Vec::new() }])
+        let repository = Repository { id: 1, name: RepositoryName::parse("urban/hub").unwrap() };
+        self.answer(vec![ModelEntry { model, repository, channels: Vec::new() }])
     }
     fn versions(&self, model: ModelName) -> BoxFuture<'_, Result<Option<Vec<Version>>, Unavailable>> {
         self.answer((model.title() == "simple-tax").then(Vec::new))
@@ -98,7 +101,19 @@ impl Registry for World {
     fn sweeps(&self) -> BoxFuture<'_, Result<Vec<SweepEntry>, Unavailable>> {
         self.answer(Vec::new())
     }
-    fn sweep(&self, _: SweepId) -> BoxFuture<'_, Result<Option<SweepReport>, Unavailable>> {
+    fn sweep(&self, _: SweepId) -> BoxFuture<'_, Result<Option<SweepEntry>, Unavailable>> {
+        self.answer(None)
+    }
+    fn sweep_file(&self, _: SweepId, _: SweepFile) -> BoxFuture<'_, Result<Option<Content>, Unavailable>> {
+        self.answer(None)
+    }
+    fn run(&self, _: RunId) -> BoxFuture<'_, Result<Option<RunEntry>, Unavailable>> {
+        self.answer(None)
+    }
+    fn run_log<'a>(&'a self, _: &'a RunEntry) -> BoxFuture<'a, Result<String, Unavailable>> {
+        self.answer(String::new())
+    }
+    fn run_file<'a>(&'a self, _: &'a RunEntry, _: &'a str) -> BoxFuture<'a, Result<Option<Content>, Unavailable>> {
         self.answer(None)
     }
 }
@@ -130,6 +145,7 @@ impl Server {
             repositories,
             inbox: world.clone(),
             registry: world.clone(),
+            access: Arc::new(Access::new(Public::All, Others::Everybody)),
             limits,
         };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -556,7 +572,10 @@ async fn pages_and_api_answer_and_never_believe_the_host_header() {
     assert!(page.contains("urban/simple-tax") && page.contains("modelship") && !page.contains("evil"), "{page}");
 
     let (status, models) = server.get("/api/models").await;
-    assert_eq!((status.as_u16(), models.as_str()), (200, r#"{"models":[{"model":"urban/simple-tax","channels":[]}]}"#));
+    assert_eq!(
+        (status.as_u16(), models.as_str()),
+        (200, r#"{"models":[{"model":"urban/simple-tax","repository":{"id":1,"name":"urban/hub"},"channels":[]}]}"#)
+    );
     let known = server.get("/api/models/urban/simple-tax/versions").await;
     assert_eq!(known.1, r#"{"model":"urban/simple-tax","versions":[]}"#);
     assert_eq!(server.get("/api/sweeps").await.1, r#"{"sweeps":[]}"#);

@@ -143,6 +143,7 @@ async fn on_github(settings: &Settings, github: &GitHubSettings) -> Vec<Check> {
             "subscribe to them on the App's page under Permissions & events",
         ),
     });
+    checks.push(sign_in(settings, github));
     checks.push(match forge.repositories().await {
         Err(error) => Check::bad("repositories", format!("{:#}", anyhow::Error::new(error)), "try again"),
         Ok(found) if found.is_empty() => {
@@ -154,6 +155,27 @@ async fn on_github(settings: &Settings, github: &GitHubSettings) -> Vec<Check> {
         }
     });
     checks
+}
+
+/// Whether people can sign in to read results.
+fn sign_in(settings: &Settings, github: &GitHubSettings) -> Check {
+    const PART: &str = "sign-in";
+    match (&settings.server.url, &github.sign_in) {
+        (Some(url), Some(_)) => Check::good(PART, format!("GitHub sends people back to {url}/signed-in")),
+        (None, _) => Check::look(
+            PART,
+            "nobody can, and comments link to no results",
+            "write as `server.url` where this server is reached from outside",
+        ),
+        (Some(url), None) => Check::look(
+            PART,
+            "nobody can, so only `server.public_repositories` are shown",
+            format!(
+                "write `forge.github.client_id` and `client_secret` as the App's page shows them, and make {url}/signed-in a \
+                 callback URL there"
+            ),
+        ),
+    }
 }
 
 /// Whether the hook is there, may be executed, and calls a program that is there.

@@ -6,6 +6,7 @@ use super::progress::failed_by_class;
 use super::warning::warning_list;
 use super::{Align, assignments, chart, command_block, table, value};
 use crate::domain::command::Command;
+use crate::domain::ids::RunId;
 use crate::domain::sweep::analysis::{AnalysisSummary, ArtifactFile, OutputStatistics};
 use crate::domain::sweep::state::{RunFailure, SweepPhase, SweepReport};
 
@@ -22,8 +23,8 @@ const MOST_OUTPUTS: usize = 30;
 /// Where readers find files of the artifact store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Links {
-    /// What a file's key is appended to, for instance `http://host:8080/artifacts`; none when no server answers, and
-    /// then the key itself is shown.
+    /// What a file's key is appended to: the server's address, or that of the artifact store's folder on this machine.
+    /// None when neither can be opened, and then the key itself is shown.
     pub base_url: Option<String>,
 }
 
@@ -36,6 +37,15 @@ impl Links {
                 format!("[{}]({}/{})", value(&file.name), base.trim_end_matches('/'), path.join("/"))
             }
             None => format!("{} at {}", value(&file.name), super::escape::code(&file.key)),
+        }
+    }
+
+    /// Markdown that names the run and leads to what it printed, where a server answers.
+    fn to_log(&self, run: &RunId) -> String {
+        let server = self.base_url.as_deref().filter(|base| !base.starts_with("file:"));
+        match server {
+            Some(base) => format!("[{}]({}/runs/{run}/log)", value(run.short()), base.trim_end_matches('/')),
+            None => value(run.short()),
         }
     }
 }
@@ -67,11 +77,12 @@ pub fn final_comment(report: &SweepReport, links: &Links) -> Option<String> {
                 circumstances(report)
             );
             let why = reason.as_ref().map_or_else(String::new, |reason| format!("**Why:** {}\n\n", text(reason)));
-            let body = format!("{headline}{why}{}{}{}", retry(report), results(analysis, links), failed_runs(report));
+            let body =
+                format!("{headline}{why}{}{}{}", retry(report), results(analysis, links), failed_runs(report, links));
             Some(fit(&body, COMMENT_LIMIT))
         }
         SweepPhase::Cancelled { by, analysis } => Some(cancelled_comment(report, by, analysis.as_deref(), links)),
-        SweepPhase::Stopped { reason } => Some(stopped_comment(report, reason)),
+        SweepPhase::Stopped { reason } => Some(stopped_comment(report, reason, links)),
     }
 }
 
@@ -101,12 +112,12 @@ fn cancelled_comment(report: &SweepReport, by: &str, analysis: Option<&AnalysisS
     if let Some(analysis) = analysis {
         body.push_str(&format!("\n{}", results(analysis, links)));
     }
-    body.push_str(&failed_runs(report));
+    body.push_str(&failed_runs(report, links));
     fit(&body, COMMENT_LIMIT)
 }
 
 /// The comment for a sweep that could not go on.
-fn stopped_comment(report: &SweepReport, reason: &str) -> String {
+fn stopped_comment(report: &SweepReport, reason: &str, links: &Links) -> String {
     let body = format!(
         "### Sweep {} ❌ stopped\n\n**Why:** {}\n\n{} of {} are done and kept. To try the rest again:\n\n{}\n{}",
         value(report.plan.name.as_str()),
@@ -114,7 +125,7 @@ fn stopped_comment(report: &SweepReport, reason: &str) -> String {
         count(report.succeeded),
         plural(report.plan.counts.runs, "run"),
         command_block(&Command::Retry { sweep: Some(report.plan.name.clone()) }),
-        failed_runs(report)
+        failed_runs(report, links)
     );
     fit(&body, COMMENT_LIMIT)
 }
@@ -244,7 +255,7 @@ fn head(analysis: &AnalysisSummary) -> String {
     )
 }
 
-fn failed_runs(report: &SweepReport) -> String {
+fn failed_runs(report: &SweepReport, links: &Links) -> String {
     if report.failures.is_empty() {
         return String::new();
     }
@@ -257,17 +268,17 @@ fn failed_runs(report: &SweepReport) -> String {
     } else {
         plural(total, "failed run")
     };
-    let runs: Vec<String> = shown.iter().map(failed_run).collect();
+    let runs: Vec<String> = shown.iter().map(|failure| failed_run(failure, links)).collect();
     format!("<details><summary>{title}</summary>\n\n{}</details>\n", runs.join(""))
 }
 
-fn failed_run(failure: &RunFailure) -> String {
+fn failed_run(failure: &RunFailure, links: &Links) -> String {
     let parameters = assignments(&failure.parameters);
     let place = if parameters.is_empty() { String::new() } else { format!(" at {parameters}") };
     let mut body = format!(
         "**{}**{place}, run {}: {}\n\n",
         failure.class.words(),
-        value(failure.run.short()),
+        links.to_log(&failure.run),
         text(&super::escape::clip(&failure.message, 400))
     );
     let log = tail(&failure.log_tail, LOG_LINES, LOG_BYTES);
@@ -278,7 +289,6 @@ fn failed_run(failure: &RunFailure) -> String {
     body
 }
 
-/// `part` of a path as it may stand in a link.
 /// The address of a directory of this machine.
 #[must_use]
 pub fn directory_url(path: &str) -> String {
@@ -286,7 +296,9 @@ pub fn directory_url(path: &str) -> String {
     format!("file://{}", parts.join("/"))
 }
 
-fn percent_encoded(part: &str) -> String {
+/// `part` as one part of an address: everything but plain letters, digits and `-._` encoded.
+#[must_use]
+pub fn percent_encoded(part: &str) -> String {
     let mut encoded = String::with_capacity(part.len());
     for byte in part.bytes() {
         match byte {
@@ -492,6 +504,17 @@ mod tests {
         assert!(!body.contains("<!--"));
         assert!(!body.contains("Cut here"));
         assert_eq!(body.matches("\n<details>").count(), 2, "{body}");
+    }
+
+    #[test]
+    fn a_failed_run_leads_to_its_log_where_a_server_answers() {
+        let failed = failure(FailureClass::ModelError, "the command ended with status 3", "");
+        let server = Links { base_url: Some("https://models.example.org".to_owned()) };
+        let log = format!("[`b5b5b5b5b5b5`](https://models.example.org/runs/{}/log)", failed.run);
+        assert!(failed_run(&failed, &server).contains(&log), "{}", failed_run(&failed, &server));
+        for links in [Links::default(), Links { base_url: Some(directory_url("/srv/artifacts")) }] {
+            assert!(failed_run(&failed, &links).contains("run `b5b5b5b5b5b5`:"));
+        }
     }
 
     #[test]

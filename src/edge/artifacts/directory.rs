@@ -225,7 +225,7 @@ impl Artifacts {
                 Ok(found) if found.is_symlink() => {
                     let message =
                         format!("`{}` is a symbolic link, which the artifact store does not follow", at.display());
-                    return Err(io::Error::other(message));
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

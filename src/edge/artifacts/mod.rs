@@ -1,3 +1,4 @@
 //! Artifacts: what sweeps leave, by key.
 
+pub mod content;
 pub mod directory;

@@ -58,8 +58,10 @@ async fn write_in(engine: &Engine, planned: &Planned, scratch: &std::path::Path)
             builder.push(row)?;
         }
     }
-    let (summary, _) = builder.finish()?;
-    for (file, path) in summary.files.iter().zip([csv, parquet]) {
+    let (summary, files) = builder.finish()?;
+    let report = scratch.join("report.html");
+    fs_err::write(&report, &files.report).map_err(anyhow::Error::from)?;
+    for (file, path) in summary.files.iter().zip([report, csv, parquet]) {
         let key = ArtifactKey::parse(&file.key).context("an analysis has no valid key")?;
         let artifacts = artifacts.clone();
         blocking(move || Ok(artifacts.adopt(&key, &path)?)).await?;

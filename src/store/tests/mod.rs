@@ -4,6 +4,7 @@ mod deliveries;
 mod effects;
 mod events;
 mod history;
+mod keys;
 mod opening;
 mod registry;
 mod replicas;

@@ -37,6 +37,7 @@ impl AppWish {
             "description": "Builds simulation models and runs the parameter sweeps that pull requests declare",
             "hook_attributes": {"url": format!("{url}/webhooks/github"), "active": true},
             "redirect_url": self.redirect,
+            "callback_urls": [format!("{url}/signed-in")],
             "public": false,
             "default_permissions": permissions,
             "default_events": EVENTS,
@@ -57,6 +58,10 @@ pub struct NewApp {
     pub pem: SecretString,
     /// The secret that signs its webhooks.
     pub webhook_secret: SecretString,
+    /// By what GitHub knows it when people sign in.
+    pub client_id: String,
+    /// The secret that goes with it.
+    pub client_secret: SecretString,
 }
 
 /// Exchanges the code that GitHub gave its owner for the App. A code is good once, for an hour.
@@ -90,6 +95,9 @@ mod tests {
             "active": true
           },
           "redirect_url": "http://127.0.0.1:4000/created",
+          "callback_urls": [
+            "https://models.example.org/signed-in"
+          ],
           "public": false,
           "default_permissions": {
             "checks": "write",

@@ -12,6 +12,7 @@ mod deliveries;
 pub mod deployments;
 pub mod manifest;
 mod reach;
+pub mod signin;
 mod tokens;
 
 use std::collections::{BTreeMap, HashMap};
@@ -28,6 +29,7 @@ use self::answers::{Account, OwnApp, PermissionAnswer, Pull, RepositoryAnswer};
 use self::client::{Client, is_gone};
 use self::comments::Written;
 use self::reach::Holder;
+use self::signin::SignInApp;
 use self::tokens::Tokens;
 use super::{ForgeError, References};
 use crate::domain::forge::{Permission, PullSnapshot, User};
@@ -61,6 +63,8 @@ pub struct GitHubSettings {
     pub mirrors: PathBuf,
     /// How long between two requests that write; GitHub asks for a second.
     pub between_writes: Option<Duration>,
+    /// By what people sign in; none where nobody can.
+    pub sign_in: Option<SignInApp>,
 }
 
 /// GitHub.

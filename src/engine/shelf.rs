@@ -1,0 +1,113 @@
+//! What sweeps and runs left, for readers: by what it is, never by where it lies.
+
+use std::io;
+
+use anyhow::{Context as _, Result};
+
+use super::{Engine, Recorded, keys};
+use crate::domain::ids::SweepId;
+use crate::domain::sweep::record::Outcome;
+use crate::edge::artifacts::content::Content;
+use crate::edge::artifacts::directory::ArtifactKey;
+use crate::runner::place::RUN_LOG;
+use crate::runner::redact::redact;
+
+/// The most that is shown of a log, in bytes: more than the runner keeps. What a model that may write to its own place
+/// puts there instead is cut.
+const MOST_LOG: u64 = 4 * 1024 * 1024;
+
+/// A file that a sweep leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SweepFile {
+    /// The plan with all that is needed to carry it out.
+    Plan,
+    /// The plan's points, one a line.
+    Points,
+    /// The table as CSV.
+    Table,
+    /// The table as Parquet.
+    TypedTable,
+    /// The page with table, statistics and plots.
+    Report,
+}
+
+impl SweepFile {
+    /// Every one, in the order of a list for people.
+    pub const ALL: [Self; 5] = [Self::Report, Self::Table, Self::TypedTable, Self::Plan, Self::Points];
+
+    /// What it is called.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plan => "plan.json",
+            Self::Points => "points.jsonl",
+            Self::Table => "analysis.csv",
+            Self::TypedTable => "analysis.parquet",
+            Self::Report => "report.html",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|file| file.name() == name)
+    }
+}
+
+impl Engine {
+    /// What a sweep left; none when it has not, or not yet.
+    ///
+    /// # Errors
+    /// When the artifact store fails.
+    pub async fn open_of_sweep(&self, sweep: &SweepId, file: SweepFile) -> Result<Option<Content>> {
+        self.open(keys::of_sweep(sweep, file.name())?).await
+    }
+
+    /// A file that a run left; none when its record names no such file, or when it is gone.
+    ///
+    /// # Errors
+    /// When the artifact store fails.
+    pub async fn open_of_run(&self, recorded: &Recorded, name: &str) -> Result<Option<Content>> {
+        // What a run may leave was checked when it was taken; nothing else is anybody's to name.
+        if !recorded.record.files.contains_key(name) {
+            return Ok(None);
+        }
+        let Ok(key) = keys::kept_file(&recorded.known.place, &recorded.known.run, name) else { return Ok(None) };
+        self.open(key).await
+    }
+
+    /// What a run printed; the end of it as its record has it when the log is gone.
+    ///
+    /// # Errors
+    /// When the artifact store fails.
+    pub async fn printed(&self, recorded: &Recorded) -> Result<String> {
+        let artifacts = self.outside.artifacts.clone();
+        let key = keys::kept_file(&recorded.known.place, &recorded.known.run, RUN_LOG)?;
+        let read = tokio::task::spawn_blocking(move || artifacts.read_range(&key, 0, MOST_LOG));
+        let text = match read.await.context("reading a log panicked")? {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if is_gone(&error) => match &recorded.record.outcome {
+                Outcome::Failed { log_tail, .. } => log_tail.clone(),
+                Outcome::Succeeded => String::new(),
+            },
+            Err(error) => return Err(error.into()),
+        };
+        // It was redacted when it was written, by whoever had the place to write to.
+        Ok(redact(&text).into_owned())
+    }
+
+    async fn open(&self, key: ArtifactKey) -> Result<Option<Content>> {
+        let artifacts = self.outside.artifacts.clone();
+        let opened = tokio::task::spawn_blocking(move || artifacts.content(&key));
+        match opened.await.context("opening an artifact panicked")? {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Whether there is no artifact, or only a link that somebody put there.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput)
+}
