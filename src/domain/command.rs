@@ -9,7 +9,7 @@ use std::fmt;
 use pulldown_cmark::{Event, Options, Parser, Tag};
 use serde::{Deserialize, Serialize};
 
-use super::ids::{ChannelName, ModelName, SweepName};
+use super::ids::{ChannelName, CommitSha, ModelName, SweepName};
 
 /// A command that somebody gave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,16 @@ pub enum Command {
         /// Where to.
         to: PromoteTo,
     },
+    /// Let this commit of a fork be built and run.
+    Approve {
+        /// The commit, whole: a shortened one could be made to fit another.
+        commit: CommitSha,
+    },
+    /// Show the end of what a run printed.
+    Logs {
+        /// The run's id, or at least four characters of its beginning.
+        run: String,
+    },
     /// Tell how things stand.
     Status,
     /// List the commands.
@@ -84,6 +94,8 @@ impl fmt::Display for Command {
                 let back = if *to == PromoteTo::Previous { " back" } else { "" };
                 return write!(f, "promote {model} {channel}{back}");
             }
+            Self::Approve { commit } => return write!(f, "approve {commit}"),
+            Self::Logs { run } => return write!(f, "logs {run}"),
             Self::Status => ("status", None),
             Self::Help => ("help", None),
             Self::Unknown { text, .. } => return write!(f, "{text}"),
@@ -105,10 +117,12 @@ pub const MOST_COMMANDS: usize = 10;
 const UNKNOWN_LENGTH: usize = 80;
 
 /// Every verb, for suggestions.
-const VERBS: [&str; 8] = ["run", "plan", "cancel", "retry", "compare", "promote", "status", "help"];
+const VERBS: [&str; 10] = ["run", "plan", "cancel", "retry", "compare", "promote", "approve", "logs", "status", "help"];
 
 /// Words that people try, and the verb that they mean.
-const SYNONYMS: [(&str, &str); 11] = [
+const SYNONYMS: [(&str, &str); 13] = [
+    ("log", "logs"),
+    ("ok-to-test", "approve"),
     ("start", "run"),
     ("go", "run"),
     ("sweep", "run"),
@@ -267,6 +281,12 @@ fn parse_command(text: &str) -> Command {
         (Some("retry"), Ok(sweep)) => Command::Retry { sweep },
         (Some("compare"), Ok(sweep)) => Command::Compare { sweep },
         (Some("promote"), _) if let Some(promote) = promotion(arguments) => promote,
+        (Some("approve"), _) if let Some(commit) = only(arguments).and_then(|it| CommitSha::parse(it).ok()) => {
+            Command::Approve { commit }
+        }
+        (Some("logs"), _) if let Some(run) = only(arguments).filter(|it| is_run(it)) => {
+            Command::Logs { run: run.to_ascii_lowercase() }
+        }
         (Some("status"), Ok(None)) => Command::Status,
         (Some("help"), Ok(None)) => Command::Help,
         _ => Command::Unknown {
@@ -286,6 +306,15 @@ fn promotion(arguments: &[&str]) -> Option<Command> {
     Some(Command::Promote { model: ModelName::parse(model).ok()?, channel: ChannelName::parse(*channel).ok()?, to })
 }
 
+fn only<'a>(arguments: &[&'a str]) -> Option<&'a str> {
+    if let [only] = arguments { Some(only) } else { None }
+}
+
+/// Whether a run's id can begin like that.
+fn is_run(text: &str) -> bool {
+    (4..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// The verb that was probably meant.
 fn nearest_verb(typed: &str) -> Option<&'static str> {
     if let Some((_, verb)) = SYNONYMS.into_iter().find(|(word, _)| *word == typed) {
@@ -300,8 +329,11 @@ fn nearest_verb(typed: &str) -> Option<&'static str> {
 
 /// `verb` with the first argument that can be a sweep's name, where the verb takes one.
 fn suggestion(verb: &str, arguments: &[&str]) -> String {
-    if matches!(verb, "status" | "help") {
-        return verb.to_owned();
+    match verb {
+        "status" | "help" => return verb.to_owned(),
+        "logs" => return "logs RUN".to_owned(),
+        "approve" => return "approve COMMIT, with all 40 characters of the commit".to_owned(),
+        _ => {}
     }
     if verb == "promote" {
         let model = arguments.iter().find(|word| ModelName::parse(word).is_ok()).copied().unwrap_or("OWNER/TITLE");
@@ -347,11 +379,20 @@ mod tests {
         check("/modelship promote urban/simple-tax staging --back", &["promote urban/simple-tax staging back"]);
         check("/modelship status", &["status"]);
         check("/modelship help", &["help"]);
-        for verb in VERBS {
-            if verb != "promote" {
-                check(&format!("{PREFIX} {verb}"), &[verb]);
-            }
+        let commit = "0a".repeat(20);
+        check(&format!("/modelship approve {commit}"), &[&format!("approve {commit}")]);
+        check("/modelship logs 12AB", &["logs 12ab"]);
+        for verb in VERBS.into_iter().filter(|verb| !matches!(*verb, "approve" | "logs" | "promote")) {
+            check(&format!("{PREFIX} {verb}"), &[verb]);
         }
+    }
+
+    #[test]
+    fn a_commit_is_approved_whole_or_not_at_all() {
+        let advice = Some("approve COMMIT, with all 40 characters of the commit");
+        check_unknown("/modelship approve", "approve", advice);
+        check_unknown("/modelship approve 0a0a0a0", "approve 0a0a0a0", advice);
+        check_unknown("/modelship logs ../x", "logs ../x", Some("logs RUN"));
     }
 
     #[test]

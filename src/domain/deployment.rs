@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::forge::{CommentRef, User};
+use super::forge::{Given, User};
 use super::ids::{ChannelName, CommitSha, ModelName, PullRef, Repository, Time};
 use super::version::ChannelMove;
 
@@ -154,8 +154,8 @@ pub enum Asker {
     Pull {
         /// The pull request.
         pull: PullRef,
-        /// The comment that gave it.
-        comment: CommentRef,
+        /// Where in it.
+        given: Given,
         /// Which of the comment's commands it is, from 0.
         nth: u32,
     },
@@ -176,7 +176,7 @@ impl Asker {
     pub fn place(&self) -> Option<(&Repository, Time)> {
         match self {
             Self::Terminal => None,
-            Self::Pull { pull, comment, .. } => Some((&pull.repository, comment.created_at)),
+            Self::Pull { pull, given, .. } => Some((&pull.repository, given.at())),
             Self::Deployment { repository, created_at, .. } => Some((repository, *created_at)),
         }
     }

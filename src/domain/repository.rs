@@ -8,8 +8,8 @@ use super::decision::{Decision, Due};
 use super::deployment::DeploymentState;
 use super::effect::Effect;
 use super::event::{BuildOrigin, Event, Key, TouchedModel};
-use super::forge::CommitState;
 use super::ids::{CommitSha, Repository};
+use super::report;
 use super::version::Tree;
 
 /// What is known of a repository.
@@ -95,12 +95,10 @@ pub(super) fn decide(
                 decision.tell(Key::Model(touched.model.clone()), request(touched, &origin));
             }
             for fault in faults {
-                decision.ask(Effect::SetCommitStatus {
+                decision.ask(Effect::ShowCheck {
                     repository: repository.clone(),
                     commit: commit.clone(),
-                    context: format!("modelship/manifest {}", fault.file),
-                    state: CommitState::Failure,
-                    description: fault.to_string(),
+                    check: Box::new(report::manifest_check(fault)),
                 });
             }
         }
@@ -126,6 +124,8 @@ pub(super) fn decide(
                 description: format!("this is not your fault: {reason}"),
             });
         }
+        // What was told of the repository is heard by the model.
+        Event::BuildPressed { model, .. } => decision.tell(Key::Model(model.clone()), event.clone()),
         Event::EffectFailed { effect, subject, reason } => {
             // Forgotten, so that the next comparison with the forge looks again.
             let looked_for =

@@ -521,7 +521,10 @@ fn attempts_of(effect: &Effect) -> u32 {
         | Effect::RecordDeployment { .. }
         | Effect::CheckDeployment { .. }
         | Effect::AnswerDeployment { .. }
-        | Effect::SetCommitStatus { .. }
+        | Effect::BuildAgain { .. }
+        | Effect::ShowCheck { .. }
+        | Effect::React { .. }
+        | Effect::QuoteLog { .. }
         | Effect::UpsertComment { .. }
         | Effect::PostComment { .. }
         | Effect::CheckCommand { .. }

@@ -113,8 +113,17 @@ impl GitHub {
         let write = ["checks", "contents", "deployments", "issues", "pull_requests", "statuses"];
         let mut permissions: BTreeMap<_, _> = write.map(|name| (name.to_owned(), "write".to_owned())).into();
         permissions.insert("metadata".to_owned(), "read".to_owned());
-        let events =
-            ["push", "pull_request", "issue_comment", "check_run", "create", "delete", "deployment", "repository"];
+        let events = [
+            "push",
+            "pull_request",
+            "issue_comment",
+            "check_run",
+            "check_suite",
+            "create",
+            "delete",
+            "deployment",
+            "repository",
+        ];
         let app = App {
             id: 4242,
             slug: "modelship".to_owned(),

@@ -26,7 +26,7 @@ fn doctor_says_which_permission_is_missing_and_where_the_app_is_installed() {
     assert_eq!(well("events")["state"], "good");
     assert!(well("repositories")["found"].as_str().unwrap().contains(HUB));
 
-    hub.github.set_app_permission("statuses", None);
+    hub.github.set_app_permission("checks", None);
     hub.github.set_app_permission("issues", Some("read"));
     hub.github.unsubscribe_app("deployment");
     let lacking = checks(&hub);
@@ -34,7 +34,7 @@ fn doctor_says_which_permission_is_missing_and_where_the_app_is_installed() {
     assert_eq!((&unheard["state"], &unheard["found"]), (&"bad".into(), &"the App is not told of deployment".into()));
     assert_eq!(lacking["state"], "bad");
     let found = lacking["found"].as_str().unwrap();
-    assert!(found.contains("issues: write") && found.contains("statuses: write"), "{found}");
+    assert!(found.contains("issues: write") && found.contains("checks: write"), "{found}");
 }
 
 #[test]

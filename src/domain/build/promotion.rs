@@ -123,10 +123,10 @@ impl Builds<'_> {
     fn answer(&mut self, asker: &Asker, channel: &ChannelName, result: Result<Promotion, String>) {
         match asker {
             Asker::Terminal => {}
-            Asker::Pull { pull, comment, nth } => self.decision.tell(
+            Asker::Pull { pull, given, nth } => self.decision.tell(
                 Key::Pull(pull.clone()),
                 Event::PromotionSettled {
-                    comment: *comment,
+                    given: given.clone(),
                     nth: *nth,
                     model: self.model.clone(),
                     channel: channel.clone(),

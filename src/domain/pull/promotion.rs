@@ -5,7 +5,7 @@ use super::{PullBuild, Thread};
 use crate::domain::command::PromoteTo;
 use crate::domain::deployment::Asker;
 use crate::domain::event::{Event, Key, PromotionTarget};
-use crate::domain::forge::HeadOrigin;
+use crate::domain::forge::{HeadOrigin, Reaction};
 use crate::domain::ids::{ChannelName, ModelName};
 use crate::domain::report::{self, NotPromoted};
 
@@ -19,6 +19,7 @@ impl Thread<'_> {
                 Ok(target) => target,
                 Err(why) => {
                     let body = report::not_promoted(model, channel, &why);
+                    self.react(order.given, Reaction::Refused);
                     self.reply(order, &body);
                     return;
                 }
@@ -27,11 +28,11 @@ impl Thread<'_> {
         let pull = self.at.pull;
         let event = Event::PromotionRequested {
             // One comment moves a channel once, whatever happens on the way.
-            request: format!("comment/{}/{}/{}", pull.repository.id, order.comment.id, order.nth),
+            request: format!("comment/{}/{}/{}", pull.repository.id, order.given.mark(), order.nth),
             channel: channel.clone(),
             target,
             by: format!("{} in #{}", order.author.login, pull.number),
-            asker: Asker::Pull { pull: pull.clone(), comment: order.comment, nth: order.nth },
+            asker: Asker::Pull { pull: pull.clone(), given: order.given.clone(), nth: order.nth },
         };
         self.decision.tell(Key::Model(model.clone()), event);
     }

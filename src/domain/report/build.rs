@@ -80,7 +80,7 @@ fn outcome(progress: &BuildProgress<'_>) -> String {
     }
 }
 
-fn failure_text(model: &ModelName, failure: &BuildFailure) -> String {
+pub(super) fn failure_text(model: &ModelName, failure: &BuildFailure) -> String {
     let mut body = format!(
         "**{} failed in {}:** {}\n\n",
         value(&model.to_string()),

@@ -10,13 +10,17 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::answers::Account;
+use super::checks::{cut, encoded};
 use super::client::status_of;
 use super::tokens::Login;
-use super::{GitHub, PAGE, Result, cut, strange};
+use super::{GitHub, PAGE, Result, strange};
 use crate::domain::deployment::{DeploymentNotice, DeploymentState, MARK, Payload};
 use crate::domain::forge::User;
 use crate::domain::ids::{CommitSha, Repository, Time};
 use crate::edge::forge::{ForgeError, Recorded};
+
+/// Longest description of a deployment's status, in characters.
+const MOST_DESCRIPTION: usize = 140;
 
 /// What GitHub calls the work that a deployment stands for.
 const TASK: &str = "deploy";
@@ -61,7 +65,7 @@ impl GitHub {
             "digest": recorded.digest, "moved_at": recorded.moved_at.0,
         });
         let environment = recorded.environment.to_string();
-        let route = format!("/deployments?sha={}&environment={}", recorded.commit, escaped(&environment));
+        let route = format!("/deployments?sha={}&environment={}", recorded.commit, encoded(&environment));
         let own = self.own_number(repository).await?;
         let known: Vec<DeploymentAnswer> = self.all(repository, &route).await?;
         let ours =
@@ -71,7 +75,7 @@ impl GitHub {
             None => {
                 let body = json!({
                     "ref": recorded.commit, "task": TASK, "auto_merge": false, "required_contexts": [],
-                    "environment": environment, "description": cut(&recorded.description),
+                    "environment": environment, "description": cut(&recorded.description, MOST_DESCRIPTION),
                     "production_environment": recorded.environment.is_production(),
                     "transient_environment": recorded.environment.is_transient(),
                     "payload": {MARK: mark},
@@ -93,7 +97,7 @@ impl GitHub {
     /// # Errors
     /// [`ForgeError::Never`] when we may not, or it is gone.
     pub async fn answer_deployment(&self, repository: &Repository, id: i64, status: &DeploymentStatus) -> Result<()> {
-        let (state, description) = (word(status.state), cut(&status.description));
+        let (state, description) = (word(status.state), cut(&status.description, MOST_DESCRIPTION));
         let said = self.said_of(repository, id).await?;
         let again = |said: &StatusAnswer| said.state == state && said.description.as_deref() == Some(&description);
         if said.is_some_and(|said| again(&said)) {
@@ -176,7 +180,7 @@ impl GitHub {
             let slug = bot
                 .slug
                 .ok_or_else(|| ForgeError::Never(anyhow::anyhow!("GitHub does not say what our App is called")))?;
-            let route = format!("/users/{}", escaped(&format!("{slug}[bot]")));
+            let route = format!("/users/{}", encoded(&format!("{slug}[bot]")));
             // The App itself may ask nothing but about Apps; who its bot is, everybody may know.
             let token = self.reach(repository).await?.token;
             Ok(self.client.get(&token, &route).await?.json::<Account>(&route)?.id)
@@ -207,13 +211,4 @@ fn word(state: DeploymentState) -> &'static str {
         DeploymentState::Failure => "failure",
         DeploymentState::Error => "error",
     }
-}
-
-/// Text as a part of an address.
-fn escaped(text: &str) -> String {
-    let escape = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
-        other => format!("%{other:02X}"),
-    };
-    text.bytes().map(escape).collect()
 }

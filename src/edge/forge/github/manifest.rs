@@ -92,17 +92,19 @@ mod tests {
           "redirect_url": "http://127.0.0.1:4000/created",
           "public": false,
           "default_permissions": {
+            "checks": "write",
             "contents": "read",
             "deployments": "write",
             "issues": "write",
             "metadata": "read",
-            "pull_requests": "write",
-            "statuses": "write"
+            "pull_requests": "write"
           },
           "default_events": [
             "push",
             "pull_request",
             "issue_comment",
+            "check_run",
+            "check_suite",
             "deployment"
           ]
         }

@@ -23,12 +23,12 @@ use crate::edge::forge::ForgeError;
 
 /// What an App needs to be allowed, as GitHub calls it.
 pub const PERMISSIONS: &[(&str, &str)] = &[
+    ("checks", "write"),
     ("contents", "read"),
     ("deployments", "write"),
     ("issues", "write"),
     ("metadata", "read"),
     ("pull_requests", "write"),
-    ("statuses", "write"),
 ];
 
 /// How long is an installation's token used? GitHub lets it live for an hour; both clocks may be off a little.
