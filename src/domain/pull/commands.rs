@@ -104,7 +104,10 @@ impl Thread<'_> {
                 }
             }
             Command::Compare { sweep } if !closed => self.compare(order, sweep.as_ref()),
-            Command::Promote { model, channel, to } if !closed => self.promote(order, model, channel, *to),
+            Command::Promote { model, channel, to } if !closed => {
+                self.promote(order, model, channel, *to);
+                return;
+            }
             Command::Cancel { sweep } => self.cancel_all(sweep.as_ref(), &order.author.login),
             Command::Approve { commit } if !closed => self.approve(order, commit),
             Command::Logs { run } => {

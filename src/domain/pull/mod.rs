@@ -20,6 +20,7 @@ pub use compared::{
 pub use talk::{ShownCheck, Spoken};
 
 use commands::{Order, Pressed};
+use talk::reply_marker;
 
 use crate::domain::command::Command;
 use crate::domain::decision::{Decision, Due, Rules};
@@ -285,7 +286,8 @@ impl Thread<'_> {
                 None
             }
             Event::PromotionSettled { given, nth, model, channel, result } => {
-                self.answer(given, *nth, &report::promotion_settled(model, channel, result));
+                self.react(given, if result.is_ok() { Reaction::Done } else { Reaction::Refused });
+                self.post(reply_marker(given, *nth), report::promotion_settled(model, channel, result));
                 None
             }
             Event::SweepPlanned { path, head, result } => self.planned(path, head, result),

@@ -5,7 +5,7 @@ use super::{PullBuild, Thread};
 use crate::domain::command::PromoteTo;
 use crate::domain::deployment::Asker;
 use crate::domain::event::{Event, Key, PromotionTarget};
-use crate::domain::forge::HeadOrigin;
+use crate::domain::forge::{HeadOrigin, Reaction};
 use crate::domain::ids::{ChannelName, ModelName};
 use crate::domain::report::{self, NotPromoted};
 
@@ -19,6 +19,7 @@ impl Thread<'_> {
                 Ok(target) => target,
                 Err(why) => {
                     let body = report::not_promoted(model, channel, &why);
+                    self.react(order.given, Reaction::Refused);
                     self.reply(order, &body);
                     return;
                 }

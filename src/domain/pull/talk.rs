@@ -125,13 +125,8 @@ impl Thread<'_> {
 
     /// Answers a command, unless there were too many answers already.
     pub(super) fn reply(&mut self, order: &Order<'_>, body: &str) {
-        self.answer(order.given, order.nth, body);
-    }
-
-    /// Answers the command that was given there, the `nth` of it.
-    pub(super) fn answer(&mut self, given: &Given, nth: u32, body: &str) {
         if self.may_answer() {
-            self.post(reply_marker(given, nth), body.to_owned());
+            self.post(reply_marker(order.given, order.nth), body.to_owned());
         }
     }
 

@@ -34,9 +34,7 @@ pub enum NotPromoted<'a> {
 pub fn not_promoted(model: &ModelName, channel: &ChannelName, why: &NotPromoted<'_>) -> String {
     let reason = match why {
         NotPromoted::Fork => {
-            "this pull request comes from a fork, and nothing of a fork is built. Somebody who may push \
-             to this repository can push the branch here and open a pull request for it."
-                .to_owned()
+            "this pull request comes from a fork, and what a fork brings is promoted once it is merged.".to_owned()
         }
         NotPromoted::NotChanged { changed } if changed.is_empty() => {
             "this pull request changes no model, so it has no version of its own.".to_owned()

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::answers::Account;
-use super::checks::{MOST_DESCRIPTION, cut};
+use super::checks::{MOST_DESCRIPTION, cut, encoded};
 use super::client::status_of;
 use super::tokens::Login;
 use super::{GitHub, PAGE, Result, strange};
@@ -62,7 +62,7 @@ impl GitHub {
             "digest": recorded.digest, "moved_at": recorded.moved_at.0,
         });
         let environment = recorded.environment.to_string();
-        let route = format!("/deployments?sha={}&environment={}", recorded.commit, escaped(&environment));
+        let route = format!("/deployments?sha={}&environment={}", recorded.commit, encoded(&environment));
         let own = self.own_number(repository).await?;
         let known: Vec<DeploymentAnswer> = self.all(repository, &route).await?;
         let ours =
@@ -177,7 +177,7 @@ impl GitHub {
             let slug = bot
                 .slug
                 .ok_or_else(|| ForgeError::Never(anyhow::anyhow!("GitHub does not say what our App is called")))?;
-            let route = format!("/users/{}", escaped(&format!("{slug}[bot]")));
+            let route = format!("/users/{}", encoded(&format!("{slug}[bot]")));
             // The App itself may ask nothing but about Apps; who its bot is, everybody may know.
             let token = self.reach(repository).await?.token;
             Ok(self.client.get(&token, &route).await?.json::<Account>(&route)?.id)
@@ -208,13 +208,4 @@ fn word(state: DeploymentState) -> &'static str {
         DeploymentState::Failure => "failure",
         DeploymentState::Error => "error",
     }
-}
-
-/// Text as a part of an address.
-fn escaped(text: &str) -> String {
-    let escape = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
-        other => format!("%{other:02X}"),
-    };
-    text.bytes().map(escape).collect()
 }
