@@ -582,6 +582,7 @@ async fn serve(secret: SecretString, kept: Arc<Kept>) -> String {
         repositories: server::AllowedRepositories::Any,
         inbox: kept.clone(),
         registry: kept,
+        offers: None,
         limits: server::Limits::default(),
     };
     tokio::spawn(server::serve(listener, context, std::future::pending()));

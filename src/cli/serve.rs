@@ -11,7 +11,7 @@ use super::output::CliError;
 use super::session::InstanceLock;
 use crate::edge::forge::local::LocalForge;
 use crate::engine::{Clock, Engine, Outside};
-use crate::server::{self, AllowedRepositories, Instance, Limits, ServerContext, WebhookSecrets};
+use crate::server::{self, AllowedRepositories, Instance, Limits, OfferDoors, ServerContext, WebhookSecrets};
 use crate::settings::{self, ForgeSettings, Settings};
 use crate::store::Store;
 
@@ -63,7 +63,8 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), CliError> {
             ids => AllowedRepositories::Only(ids.iter().copied().collect()),
         },
         inbox: Arc::clone(&instance) as _,
-        registry: instance,
+        registry: Arc::clone(&instance) as _,
+        offers: Some(OfferDoors { offers: instance, registry_secrets: settings.server.registry_secrets.clone() }),
         limits: Limits::default(),
     };
     // Neither goes on without the other: a server whose engine is gone would take deliveries for nobody.

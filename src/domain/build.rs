@@ -1,5 +1,7 @@
 //! A model's builds: who asked for which commit, and what happens when a build ends.
 
+mod offers;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +10,10 @@ use super::decision::{Decision, Due, Rules};
 use super::effect::Effect;
 use super::event::{BuildFailure, BuildOrigin, BuildOutcome, Event, Key, PromotionTarget};
 use super::forge::CommitState;
-use super::ids::{ChannelName, CommitSha, ModelName, VersionId};
+use super::ids::{ChannelName, CommitSha, ModelName, Repository, VersionId};
+use super::manifest::BuildBy;
+use super::offer::OfferState;
+use super::report;
 use super::version::{BuiltVersion, SourceRef, Tree, Version};
 
 /// What is known of a model's builds. Only builds under way are kept; ended ones live in the registry.
@@ -24,6 +29,9 @@ pub struct ModelState {
     pub promotion: Option<PromotionAnswer>,
     /// How the last build of each commit that failed ended; the newest 20.
     pub failures: Vec<FailedBuild>,
+    /// Versions that somebody else built and offered; the newest 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offers: Vec<OfferState>,
 }
 
 /// One build under way.
@@ -56,6 +64,13 @@ pub enum BuildPhase {
     Building,
     /// It was told to stop.
     Stopping,
+    /// Somebody else builds it, and will offer what came of it.
+    Waiting {
+        /// Who.
+        by: BuildBy,
+        /// The order in which commits began to wait.
+        turn: u64,
+    },
     /// It passed and waits its turn: one version of a model is registered at a time, so that channels move in order.
     Passed {
         /// The version.
@@ -70,6 +85,13 @@ pub enum BuildPhase {
         /// The channels that it moves.
         channels: Vec<ChannelName>,
     },
+}
+
+impl BuildPhase {
+    /// Whether an effect builds it.
+    fn is_at_work(&self) -> bool {
+        matches!(self, Self::Building | Self::Stopping)
+    }
 }
 
 /// The answer to a promotion.
@@ -108,6 +130,9 @@ pub(super) fn decide(
             None
         }
         Event::BuildFinished { source, outcome } => build.finished(source, outcome),
+        Event::BuildLeft { source, by, .. } => build.left(source, *by),
+        Event::VersionOffered { offer } => build.offered(offer),
+        Event::OfferChecked { offer, result } => build.offer_checked(offer, result),
         Event::VersionRegistered { source, version } => build.registered(source, version),
         Event::PromotionRequested { request, channel, target, by } => {
             build.decision.ask(Effect::MoveChannel {
@@ -156,6 +181,10 @@ impl Builds<'_> {
         self.supersede(source, &request.origin);
         self.state.failures.retain(|failed| failed.commit != source.commit);
         if let Some(build) = self.state.builds.get_mut(&source.commit) {
+            if let (BuildPhase::Waiting { by, .. }, Some(waiter)) = (&build.phase, &request.waiter) {
+                let left = Event::BuildLeft { model: self.model.clone(), source: source.clone(), by: *by };
+                self.decision.tell(waiter.clone(), left);
+            }
             if !build.requests.contains(&request) {
                 build.requests.push(request);
             }
@@ -168,17 +197,20 @@ impl Builds<'_> {
 
     /// Why a source may not be built as this model: its name belongs to another repository or to another manifest.
     fn foreign(&self, source: &SourceRef) -> Option<String> {
-        let known = self.state.repository.is_some_and(|id| id != source.repository.id);
-        let under_way = self.state.builds.values().any(|build| build.source.repository.id != source.repository.id);
-        if known || under_way {
-            return Some(format!(
-                "model `{}` belongs to another repository; choose another owner or title",
-                self.model
-            ));
+        if let Some(reason) = self.belongs_elsewhere(&source.repository) {
+            return Some(reason);
         }
         let other = &self.state.builds.get(&source.commit)?.source.manifest;
         (*other != source.manifest)
             .then(|| format!("`{other}` and `{}` both are manifests of `{}`", source.manifest, self.model))
+    }
+
+    /// Why the model's name is not this repository's.
+    fn belongs_elsewhere(&self, repository: &Repository) -> Option<String> {
+        let known = self.state.repository.is_some_and(|id| id != repository.id);
+        let under_way = self.state.builds.values().any(|build| build.source.repository.id != repository.id);
+        (known || under_way)
+            .then(|| format!("model `{}` belongs to another repository; choose another owner or title", self.model))
     }
 
     fn start(&mut self, source: &SourceRef, tree: Tree) {
@@ -189,15 +221,24 @@ impl Builds<'_> {
     /// A newer commit of the same branch or pull request, and a newer merge, take the place of older ones that nobody
     /// else waits for.
     fn supersede(&mut self, source: &SourceRef, origin: &BuildOrigin) {
+        let mut unwanted = Vec::new();
         for (commit, build) in &mut self.state.builds {
             if *commit == source.commit {
                 continue;
             }
             build.requests.retain(|request| !takes_the_place_of(origin, &request.origin));
-            if build.requests.is_empty() && build.phase == BuildPhase::Building {
-                build.phase = BuildPhase::Stopping;
-                self.decision.ask(Effect::CancelBuild { model: self.model.clone(), source: build.source.clone() });
+            match build.phase {
+                BuildPhase::Building if build.requests.is_empty() => {
+                    build.phase = BuildPhase::Stopping;
+                    self.decision.ask(Effect::CancelBuild { model: self.model.clone(), source: build.source.clone() });
+                }
+                BuildPhase::Waiting { .. } if build.requests.is_empty() => unwanted.push(build.source.clone()),
+                _ => {}
             }
+        }
+        for source in unwanted {
+            self.state.builds.remove(&source.commit);
+            self.status(&source, CommitState::Error, report::SUPERSEDED);
         }
     }
 
@@ -205,7 +246,7 @@ impl Builds<'_> {
         let Some(build) = self.state.builds.get_mut(&source.commit) else {
             return Some(format!("no build of {} is under way", source.commit.short()));
         };
-        let at_work = matches!(build.phase, BuildPhase::Building | BuildPhase::Stopping);
+        let at_work = build.phase.is_at_work();
         match outcome {
             BuildOutcome::Passed(_) | BuildOutcome::Cancelled if !at_work => {
                 return Some(format!("the build of {} has ended already", source.commit.short()));
@@ -217,7 +258,7 @@ impl Builds<'_> {
             BuildOutcome::Failed(failure) => self.failed(source, failure.clone(), CommitState::Failure),
             BuildOutcome::Cancelled if build.requests.is_empty() => {
                 self.state.builds.remove(&source.commit);
-                self.status(source, CommitState::Error, "stopped: a newer commit took its place");
+                self.status(source, CommitState::Error, report::SUPERSEDED);
             }
             BuildOutcome::Cancelled => {
                 // Somebody asked for this commit again while it was being stopped.
@@ -236,7 +277,10 @@ impl Builds<'_> {
         }
         let next = self.state.builds.iter().find_map(|(commit, build)| match &build.phase {
             BuildPhase::Passed { version } => Some((commit.clone(), version.clone())),
-            BuildPhase::Building | BuildPhase::Stopping | BuildPhase::Registering { .. } => None,
+            BuildPhase::Building
+            | BuildPhase::Stopping
+            | BuildPhase::Waiting { .. }
+            | BuildPhase::Registering { .. } => None,
         });
         let Some((commit, version)) = next else { return };
         let covered = self.state.builds.get_mut(&commit).map(|build| std::mem::take(&mut build.requests));
@@ -310,6 +354,7 @@ impl Builds<'_> {
             // Whoever asked meanwhile wants channels of their own moved.
             build.phase = BuildPhase::Passed { version: Box::new(version.clone()) };
         }
+        self.settle_offers(&source.commit, Ok(&version.id));
         for request in &covered {
             self.settle(request, source, Ok(version.into()));
         }
@@ -324,8 +369,11 @@ impl Builds<'_> {
         let Some(build) = self.state.builds.remove(&source.commit) else { return };
         let covered = match build.phase {
             BuildPhase::Registering { covered, .. } => covered,
-            BuildPhase::Building | BuildPhase::Stopping | BuildPhase::Passed { .. } => Vec::new(),
+            BuildPhase::Building | BuildPhase::Stopping | BuildPhase::Waiting { .. } | BuildPhase::Passed { .. } => {
+                Vec::new()
+            }
         };
+        self.settle_offers(&source.commit, Err(&failure));
         for request in covered.iter().chain(&build.requests) {
             self.settle(request, source, Err(failure.clone()));
         }
@@ -342,11 +390,14 @@ impl Builds<'_> {
             self.state.promotion = Some(PromotionAnswer { request: subject.to_owned(), result });
             return None;
         }
+        if effect == "CheckOffer" {
+            return self.offer_failed(subject, reason);
+        }
         let awaited = self.state.builds.values().find(|build| {
             let waits = match &build.phase {
                 BuildPhase::Building | BuildPhase::Stopping => effect == "BuildModel",
                 BuildPhase::Registering { .. } => effect == "RegisterVersion",
-                BuildPhase::Passed { .. } => false,
+                BuildPhase::Waiting { .. } | BuildPhase::Passed { .. } => false,
             };
             waits && build.source.commit.as_str() == subject
         });

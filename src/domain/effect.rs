@@ -9,6 +9,8 @@ use super::command::Command;
 use super::event::{Event, Key, PromotionTarget, SweepRequest};
 use super::forge::{CommentRef, CommitState, User};
 use super::ids::{ChannelName, CommitSha, ModelName, PullRef, Repository, SweepId, VersionId};
+use super::image::ImageName;
+use super::offer::{Offer, OfferedBy};
 use super::sweep::plan::PlanSummary;
 use super::sweep::state::{Beginning, JobHandle, Scope, SweepReport};
 use super::version::{SourceRef, Tree, Version};
@@ -52,6 +54,20 @@ pub enum Effect {
         model: ModelName,
         /// What is being built.
         source: SourceRef,
+    },
+    /// Find out whether what somebody offers is what it claims to be; test it where nobody did.
+    CheckOffer {
+        /// The offer.
+        offer: Box<Offer>,
+    },
+    /// Find out which model's image was pushed to a registry.
+    LookAtImage {
+        /// Where it lies.
+        image: ImageName,
+        /// Its tag or digest.
+        reference: String,
+        /// Tells this push from all others.
+        id: String,
     },
     /// Write the version into the registry and move its channels.
     RegisterVersion {
@@ -205,6 +221,8 @@ impl Effect {
             Self::InspectPull { .. } => "InspectPull",
             Self::BuildModel { .. } => "BuildModel",
             Self::CancelBuild { .. } => "CancelBuild",
+            Self::CheckOffer { .. } => "CheckOffer",
+            Self::LookAtImage { .. } => "LookAtImage",
             Self::RegisterVersion { .. } => "RegisterVersion",
             Self::MoveChannel { .. } => "MoveChannel",
             Self::SetCommitStatus { .. } => "SetCommitStatus",
@@ -231,6 +249,8 @@ impl Effect {
             Self::BuildModel { model, source, .. } | Self::CancelBuild { model, source } => {
                 (Key::Model(model.clone()), source.commit.to_string())
             }
+            Self::CheckOffer { offer } => (Key::Model(offer.model.clone()), offer.id.clone()),
+            Self::LookAtImage { id, .. } => (Key::Instance, id.clone()),
             Self::RegisterVersion { version, .. } => {
                 (Key::Model(version.model.clone()), version.source.commit.to_string())
             }
@@ -258,6 +278,10 @@ impl Effect {
     pub fn lane(&self) -> Lane {
         match self {
             Self::BuildModel { .. } => Lane::Build,
+            Self::CheckOffer { offer } => match offer.by {
+                OfferedBy::Actions { .. } => Lane::Quick,
+                OfferedBy::Registry => Lane::Build,
+            },
             Self::WatchJobs { .. } => Lane::Watch,
             Self::PlanSweep { .. }
             | Self::PlanComparison { .. }
@@ -267,6 +291,7 @@ impl Effect {
             Self::InspectPush { .. }
             | Self::InspectPull { .. }
             | Self::CancelBuild { .. }
+            | Self::LookAtImage { .. }
             | Self::RegisterVersion { .. }
             | Self::MoveChannel { .. }
             | Self::SetCommitStatus { .. }

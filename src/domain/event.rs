@@ -12,6 +12,9 @@ use super::command::Command;
 use super::diagnostic::{Diagnostic, Faults};
 use super::forge::{CommentRef, PullSnapshot, User};
 use super::ids::{ChannelName, CommitSha, ModelName, ObjectId, PullNumber, PullRef, Repository, SweepId, VersionId};
+use super::image::ImageName;
+use super::manifest::BuildBy;
+use super::offer::Offer;
 use super::pull::ComparisonPlan;
 use super::sweep::analysis::{AnalysisSummary, Comparison};
 use super::sweep::plan::PlanSummary;
@@ -228,6 +231,27 @@ pub enum Event {
         /// How it ended.
         outcome: BuildOutcome,
     },
+    /// The manifest leaves the build to somebody else. Also told to pull requests that wait for it.
+    BuildLeft {
+        /// The model.
+        model: ModelName,
+        /// What was to be built.
+        source: SourceRef,
+        /// Who builds it.
+        by: BuildBy,
+    },
+    /// Somebody else built a version and asks for it to be registered.
+    VersionOffered {
+        /// The offer.
+        offer: Box<Offer>,
+    },
+    /// An offer was looked at.
+    OfferChecked {
+        /// Which one.
+        offer: String,
+        /// The version, or why it is none.
+        result: Result<Box<Version>, BuildFailure>,
+    },
     /// The registry holds the version now and its channels point to it.
     VersionRegistered {
         /// What was built.
@@ -401,6 +425,15 @@ pub enum Event {
     // --- the instance -------------------------------------------------------------------------------------------
     /// Time passed: compare what we know with what is.
     Ticked,
+    /// A registry told that an image was pushed to it.
+    ImagePushed {
+        /// Where.
+        image: ImageName,
+        /// Its tag or digest, as the registry told.
+        reference: String,
+        /// Tells this push from all others.
+        id: String,
+    },
 
     // --- any key ------------------------------------------------------------------------------------------------
     /// An effect failed for good, by our fault; the key must not wait for its answer.
@@ -434,6 +467,10 @@ impl Event {
             Self::PushInspected { .. } => "PushInspected",
             Self::BuildRequested { .. } => "BuildRequested",
             Self::BuildFinished { .. } => "BuildFinished",
+            Self::BuildLeft { .. } => "BuildLeft",
+            Self::VersionOffered { .. } => "VersionOffered",
+            Self::OfferChecked { .. } => "OfferChecked",
+            Self::ImagePushed { .. } => "ImagePushed",
             Self::VersionRegistered { .. } => "VersionRegistered",
             Self::PromotionRequested { .. } => "PromotionRequested",
             Self::PromotionAnswered { .. } => "PromotionAnswered",

@@ -5,4 +5,7 @@ pub mod builder;
 pub mod docker;
 pub mod executor;
 pub mod forge;
+pub mod images;
+pub mod oidc;
 pub mod source;
+mod web;

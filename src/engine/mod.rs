@@ -518,6 +518,8 @@ fn attempts_of(effect: &Effect) -> u32 {
         | Effect::CancelJobs { .. } => TALK_ATTEMPTS,
         Effect::BuildModel { .. }
         | Effect::CancelBuild { .. }
+        | Effect::CheckOffer { .. }
+        | Effect::LookAtImage { .. }
         | Effect::RegisterVersion { .. }
         | Effect::MoveChannel { .. }
         | Effect::PlanSweep { .. }

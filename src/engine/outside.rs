@@ -22,6 +22,8 @@ use crate::edge::executor::process::{ProcessExecutor, ProcessSettings};
 use crate::edge::forge::Forge;
 use crate::edge::forge::github::{GitHub, GitHubSettings, Login};
 use crate::edge::forge::local::LocalForge;
+use crate::edge::images::{Images, ImagesSettings};
+use crate::edge::oidc::Verifier;
 use crate::edge::source::remote::{RemoteSettings, Remotes};
 use crate::runner::SlotsSpec;
 use crate::runner::memory::machine_memory;
@@ -61,6 +63,10 @@ pub struct Outside {
     pub artifacts: Artifacts,
     /// Makes models out of sources.
     pub builder: Builder,
+    /// Images that were built elsewhere.
+    pub images: Images,
+    /// Says which workflow somebody is; none where this instance has no address of its own.
+    pub verifier: Option<Verifier>,
     /// Repositories that models' sources are fetched from.
     pub remotes: Remotes,
     /// Runs jobs.
@@ -115,6 +121,11 @@ impl Outside {
         Ok(Self {
             hosting,
             builder: builder(settings, &state)?,
+            images: images(settings),
+            verifier: match &settings.server.url {
+                Some(url) => Some(Verifier::new(&settings.server.token_issuer, url)?),
+                None => None,
+            },
             remotes: remotes(settings, &state),
             executor: executor(settings, artifacts.root(), &state)?,
             artifacts,
@@ -217,6 +228,18 @@ impl Outside {
             Hosting::Forge(Forge::GitHub(_)) | Hosting::Laptop { .. } => None,
         }
     }
+}
+
+/// Where images are looked up that were built elsewhere.
+fn images(settings: &Settings) -> Images {
+    let docker = &settings.docker;
+    // The login is for the registry that images are pushed to, and for no other.
+    let registry = docker.registry.as_ref().and_then(|registry| registry.split('/').next());
+    let login = docker.registry_login.clone().zip(registry.map(str::to_owned));
+    Images::new(ImagesSettings {
+        accepted: docker.accept.clone(),
+        login: login.map(|((user, password), registry)| (registry, user, password)),
+    })
 }
 
 /// What fetches repositories.

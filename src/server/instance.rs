@@ -1,16 +1,20 @@
 //! The server's two needs, met by an engine: deliveries go into its queue, answers come out of its database.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
 use super::inbox::GroupedInbox;
-use super::{Accepted, Delivery, Figures, Inbox, ModelEntry, Registry, SweepEntry, Unavailable};
+use super::{Accepted, Delivery, Figures, Inbox, ModelEntry, Offers, Registry, Sender, SweepEntry, Unavailable};
 use crate::domain::decide::State;
 use crate::domain::event::{Key, Keyed};
-use crate::domain::ids::{ModelName, SweepId};
+use crate::domain::ids::{ModelName, SweepId, Time};
+use crate::domain::image::{DOCKER_HUB, ImageName};
+use crate::domain::offer::{Identity, OfferState};
 use crate::domain::sweep::state::SweepReport;
 use crate::domain::version::Version;
+use crate::edge::oidc::TokenError;
 use crate::engine::Engine;
 use crate::store::deliveries::{self, NewDelivery};
 
@@ -108,6 +112,43 @@ impl Registry for Instance {
                 _ => Ok(None),
             }
         })
+    }
+}
+
+impl Offers for Instance {
+    fn identify(&self, token: String) -> BoxFuture<'_, Option<Result<(Identity, Time), TokenError>>> {
+        Box::pin(async move {
+            let verifier = self.engine.outside().verifier.as_ref()?;
+            let now = self.engine.now();
+            Some(verifier.identify(&token, now).await.map(|who| (who, now)))
+        })
+    }
+
+    fn offer(&self, model: ModelName, id: String) -> BoxFuture<'_, Result<Option<OfferState>, Unavailable>> {
+        Box::pin(async move {
+            let Some(json) = self.engine.store().state(&Key::Model(model).to_string()).await.map_err(unavailable)?
+            else {
+                return Ok(None);
+            };
+            match serde_json::from_str(&json).map_err(unavailable)? {
+                State::Model(state) => Ok(state.offers.into_iter().find(|offer| offer.id == id)),
+                _ => Ok(None),
+            }
+        })
+    }
+
+    fn accepted(&self, sender: Sender, repository: &str) -> Vec<ImageName> {
+        let images = &self.engine.outside().images;
+        let registries: BTreeSet<&str> = match sender {
+            Sender::DockerHub => BTreeSet::from([DOCKER_HUB]),
+            // What a registry calls itself may be known to nobody else; the settings say where it is.
+            Sender::Registry => {
+                let all = images.accepted().iter().filter_map(|prefix| prefix.split('/').next());
+                all.filter(|registry| *registry != DOCKER_HUB).collect()
+            }
+        };
+        let named = |registry: &str| ImageName::parse(&format!("{registry}/{repository}")).ok();
+        registries.into_iter().filter_map(named).filter(|image| images.accepts(image)).collect()
     }
 }
 

@@ -10,8 +10,10 @@ mod connections;
 mod inbox;
 mod instance;
 mod metrics;
+mod offers;
 mod pages;
 pub mod payload;
+mod registry;
 mod signature;
 pub mod webhook;
 
@@ -36,6 +38,7 @@ pub use api::{ModelEntry, SweepEntry};
 pub use app_form::AppForm;
 pub use instance::Instance;
 pub use metrics::Figures;
+pub use offers::{OfferDoors, Offers, Sender};
 pub use signature::{NoSecret, WebhookSecrets};
 pub use webhook::{Accepted, Delivery};
 
@@ -139,6 +142,8 @@ pub struct ServerContext {
     pub inbox: Arc<dyn Inbox>,
     /// Where answers come from.
     pub registry: Arc<dyn Registry>,
+    /// Who may offer versions that were built elsewhere; none where nobody may.
+    pub offers: Option<OfferDoors>,
     /// How much a client may take.
     pub limits: Limits,
 }
@@ -160,6 +165,10 @@ struct App {
 
 fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
     webhook::route(app)
+        .or(offers::routes(app))
+        .unify()
+        .or(registry::routes(app))
+        .unify()
         .or(api::routes(app))
         .unify()
         .or(pages::routes(app))

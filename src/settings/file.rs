@@ -63,6 +63,8 @@ pub(super) struct ServerFile {
     pub(super) url: Option<String>,
     pub(super) repositories: Vec<i64>,
     pub(super) webhook_secret: Option<PathBuf>,
+    pub(super) registry_secret: Option<PathBuf>,
+    pub(super) token_issuer: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -81,6 +83,7 @@ pub(super) struct ProcessFile {
 pub(super) struct DockerFile {
     pub(super) host: Option<String>,
     pub(super) registry: Option<String>,
+    pub(super) accept: Option<Vec<String>>,
     pub(super) runner: Option<PathBuf>,
     pub(super) network: Option<String>,
     pub(super) processes: Option<u32>,

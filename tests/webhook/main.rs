@@ -130,6 +130,7 @@ impl Server {
             repositories,
             inbox: world.clone(),
             registry: world.clone(),
+            offers: None,
             limits,
         };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -24,6 +24,7 @@ use crate::domain::effect::Effect;
 use crate::domain::event::{BuildFailure, ChangedSweep, Event, SweepRequest, TouchedModel};
 use crate::domain::forge::{PullSnapshot, PullStatus};
 use crate::domain::ids::{Digest, ModelName, PullRef, Time};
+use crate::domain::manifest::BuildBy;
 use crate::domain::report;
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::state::SweepReport;
@@ -64,6 +65,11 @@ pub struct PullModel {
 pub enum PullBuild {
     /// It builds and tests.
     Building,
+    /// Somebody else builds it.
+    Left {
+        /// Who.
+        by: BuildBy,
+    },
     /// It is registered.
     Ready {
         /// The version.
@@ -251,6 +257,7 @@ impl Thread<'_> {
     fn apply(&mut self, event: &Event) -> Option<String> {
         match event {
             Event::BuildSettled { model, commit, result } => self.build_settled(model, commit, result),
+            Event::BuildLeft { model, source, by } => self.build_left(model, &source.commit, *by),
             Event::CommentCreated { comment, author, body } => self.comment(*comment, author, body),
             Event::CommandChecked { comment, nth, command, author, denied } => {
                 let order = Order { comment: *comment, nth: *nth, command, author };

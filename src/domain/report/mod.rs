@@ -21,7 +21,7 @@ mod thread;
 mod versions;
 mod warning;
 
-pub use build::{BuildLine, BuildProgress, build_comment};
+pub use build::{BuildLine, BuildProgress, SUPERSEDED, build_comment, other_version, waits_for};
 pub use command::{NothingToRun, command_denied, help, nothing_to_run, unknown_command};
 pub use comparison::{comparison_text, percent};
 pub use faults::{excerpt, faults_comment};

@@ -27,6 +27,7 @@ pub(super) async fn model(
     cancel: &CancellationToken,
 ) -> Reports {
     let outcome = match build(engine, model, source, tree, cancel).await {
+        Err(Ended::Left(by)) => return left(engine, model, source, by).await,
         Ok(version) => BuildOutcome::Passed(Box::new(version)),
         Err(Ended::Failed(failure)) => BuildOutcome::Failed(failure),
         Err(Ended::Cancelled) => BuildOutcome::Cancelled,
@@ -47,6 +48,27 @@ pub(super) async fn model(
     Ok(vec![Keyed { key: Key::Model(model.clone()), event }])
 }
 
+/// The build is somebody else's. What they registered already is the answer; otherwise it is waited for.
+async fn left(engine: &Engine, model: &ModelName, source: &SourceRef, by: BuildBy) -> Reports {
+    let versions = engine.store().versions(model).await?;
+    let event = match versions.into_iter().find(|version| is_of(version, source)) {
+        Some(version) => {
+            let outcome = BuildOutcome::Passed(Box::new(version));
+            Event::BuildFinished { source: source.clone(), outcome }
+        }
+        None => Event::BuildLeft { model: model.clone(), source: source.clone(), by },
+    };
+    Ok(vec![Keyed { key: Key::Model(model.clone()), event }])
+}
+
+/// Whether the version is of that commit, whatever its repository was called then.
+pub(super) fn is_of(version: &Version, source: &SourceRef) -> bool {
+    let SourceRef { repository, commit, manifest } = &version.source;
+    repository.id == source.repository.id
+        && (commit, manifest) == (&source.commit, &source.manifest)
+        && version.tree == Tree::Committed
+}
+
 /// Stops the build of that commit, here or wherever it is under way or waits. The build itself tells that it ended.
 pub(super) async fn cancel(engine: &Engine, model: &ModelName, source: &SourceRef) -> Reports {
     let key = Key::Model(model.clone()).to_string();
@@ -58,6 +80,8 @@ pub(super) async fn cancel(engine: &Engine, model: &ModelName, source: &SourceRe
 /// How a build ended without a version.
 pub(in crate::engine) enum Ended {
     Failed(BuildFailure),
+    /// It is somebody else's to build.
+    Left(BuildBy),
     Cancelled,
     Ours(Failure),
 }
@@ -156,10 +180,8 @@ pub(in crate::engine) async fn prepare(
         )));
     }
     // On a laptop, and so within a workflow, whoever asks is who builds.
-    if manifest.build_by == BuildBy::Actions && outside.forge().is_some() {
-        return Err(Ended::manifest(
-            "`build_by: actions` leaves this model to workflows; this server builds by itself, so write `build_by: server`",
-        ));
+    if manifest.build_by != BuildBy::Server && outside.forge().is_some() {
+        return Err(Ended::Left(manifest.build_by));
     }
     let trusted = match outside.builder {
         Builder::Process(_) => outside.trusted.includes(&source.repository.name),
@@ -268,7 +290,10 @@ async fn make(engine: &Engine, work: Work<'_>, cancel: &CancellationToken) -> Re
     Ok(Made { published, inputs, tests, build_ms })
 }
 
-async fn read_manifest(git_dir: &Path, source: &SourceRef) -> anyhow::Result<Result<(Manifest, String), Faults>> {
+pub(super) async fn read_manifest(
+    git_dir: &Path,
+    source: &SourceRef,
+) -> anyhow::Result<Result<(Manifest, String), Faults>> {
     let (git_dir, source) = (git_dir.to_path_buf(), source.clone());
     blocking(move || {
         let repository = Repository::open(&git_dir)?;

@@ -6,6 +6,7 @@ mod compare;
 pub(super) mod inspect;
 mod jobs;
 pub(super) mod members;
+mod offer;
 pub(super) mod reconcile;
 mod registry;
 pub(super) mod sources;
@@ -31,6 +32,8 @@ pub(super) async fn perform(engine: &Engine, effect: &Effect, cancel: &Cancellat
         Effect::InspectPull { pull, then } => inspect::pull(engine, pull, then.as_deref()).await,
         Effect::BuildModel { model, source, tree } => build::model(engine, model, source, *tree, cancel).await,
         Effect::CancelBuild { model, source } => build::cancel(engine, model, source).await,
+        Effect::CheckOffer { offer } => offer::check(engine, offer, cancel).await,
+        Effect::LookAtImage { image, reference, id } => offer::look(engine, image, reference, id).await,
         Effect::RegisterVersion { version, channels } => registry::register(engine, version, channels).await,
         Effect::MoveChannel { request, model, channel, target, reason } => {
             registry::move_channel(engine, registry::Move { request, model, channel, target, reason }).await
