@@ -12,6 +12,7 @@ mod driver;
 #[path = "../github/http.rs"]
 #[expect(dead_code, reason = "the fake of GitHub uses the rest of it")]
 mod http;
+mod images;
 mod issuer;
 mod place;
 mod registry;

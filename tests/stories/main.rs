@@ -10,6 +10,7 @@ mod containers;
 mod control;
 mod crash;
 mod database;
+mod elsewhere;
 mod init;
 mod laptop;
 mod pull;

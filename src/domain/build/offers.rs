@@ -165,3 +165,251 @@ impl Builds<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::{ModelState, decide};
+    use super::*;
+    use crate::domain::decision::Rules;
+    use crate::domain::event::{BuildOrigin, BuildOutcome, Key};
+    use crate::domain::ids::{Digest, ModelName, ObjectId, PullNumber, PullRef, Repository, RepositoryName, Time};
+    use crate::domain::image::ImageRef;
+    use crate::domain::manifest::Manifest;
+    use crate::domain::offer::WorkDone;
+
+    /// A model whose events are decided one after another.
+    #[derive(Default)]
+    struct Bench {
+        state: Option<ModelState>,
+        effects: Vec<Effect>,
+        told: Vec<(Key, Event)>,
+        ignored: Option<String>,
+    }
+
+    fn model() -> ModelName {
+        ModelName::parse("urban/tax").unwrap()
+    }
+
+    fn repository(id: i64) -> Repository {
+        Repository { id, name: RepositoryName::parse("urban/hub").unwrap() }
+    }
+
+    fn source(commit: char) -> SourceRef {
+        let commit = CommitSha::parse(commit.to_string().repeat(40)).unwrap();
+        SourceRef { repository: repository(7), commit, manifest: "config/urban/tax.yaml".to_owned() }
+    }
+
+    fn image(content: &str) -> ImageRef {
+        ImageRef::parse(&format!("example.org/tax@{}", Digest::of(content))).unwrap()
+    }
+
+    fn version(commit: char, content: &str) -> Box<Version> {
+        let manifest = Manifest::hash("text");
+        Box::new(Version {
+            id: VersionId::of(&model(), &source(commit).commit, &image(content).digest, &manifest),
+            model: model(),
+            source: source(commit),
+            tree: Tree::Committed,
+            pinned: None,
+            source_tree: ObjectId::parse("0".repeat(40)).unwrap(),
+            executable: image(content).digest,
+            recipe: None,
+            builder: "docker".to_owned(),
+            image: None,
+            manifest,
+            manifest_text: "text".to_owned(),
+            inputs: std::collections::BTreeMap::new(),
+            toolchain: Vec::new(),
+            tests: Vec::new(),
+            build_ms: 1,
+            registered_at: Time(0),
+        })
+    }
+
+    impl Bench {
+        fn tell(&mut self, event: &Event) -> &mut Self {
+            let rules = Rules { comment_interval: Duration::ZERO, promote_direct_pushes: false, artifacts_url: None };
+            let decision = decide(&model(), self.state.as_ref(), event, &rules);
+            self.effects = decision.effects.into_iter().map(|due| due.effect).collect();
+            self.told = decision.events.into_iter().map(|keyed| (keyed.key, keyed.event)).collect();
+            self.ignored = decision.ignored;
+            self.state = decision.next.or(self.state.take());
+            self
+        }
+
+        fn push(&mut self, commit: char) -> &mut Self {
+            let origin = BuildOrigin::Branch { name: "main".to_owned() };
+            self.tell(&Event::BuildRequested { source: source(commit), tree: Tree::Committed, origin, waiter: None })
+        }
+
+        fn left(&mut self, commit: char) -> &mut Self {
+            self.tell(&Event::BuildLeft { model: model(), source: source(commit), by: BuildBy::Actions })
+        }
+
+        fn offer(&mut self, id: &str, commit: char, content: &str) -> &mut Self {
+            let by = OfferedBy::Actions { work: WorkDone::default() };
+            self.offer_by(id, commit, content, by)
+        }
+
+        fn offer_by(&mut self, id: &str, commit: char, content: &str, by: OfferedBy) -> &mut Self {
+            let (id, commit, image) = (id.to_owned(), source(commit).commit, image(content));
+            let offer = Offer { id, repository: repository(7), model: model(), commit, image, by };
+            self.tell(&Event::VersionOffered { offer: Box::new(offer) })
+        }
+
+        fn good(&mut self, id: &str, commit: char, content: &str) -> &mut Self {
+            self.tell(&Event::OfferChecked { offer: id.to_owned(), result: Ok(version(commit, content)) })
+        }
+
+        fn bad(&mut self, id: &str) -> &mut Self {
+            let failure = BuildFailure::without_log("register", "the registry has no such image");
+            self.tell(&Event::OfferChecked { offer: id.to_owned(), result: Err(failure) })
+        }
+
+        fn registered(&mut self, commit: char, content: &str) -> &mut Self {
+            self.tell(&Event::VersionRegistered { source: source(commit), version: version(commit, content) })
+        }
+
+        fn outcome(&self, id: &str) -> &OfferOutcome {
+            let offers = &self.state.as_ref().unwrap().offers;
+            &offers.iter().find(|offer| offer.id == id).unwrap().outcome
+        }
+
+        fn asked(&self) -> Vec<&'static str> {
+            self.effects.iter().map(Effect::name).collect()
+        }
+
+        fn said(&self) -> Vec<&str> {
+            let said = self.effects.iter().filter_map(|effect| match effect {
+                Effect::SetCommitStatus { description, .. } => Some(description.as_str()),
+                _ => None,
+            });
+            said.collect()
+        }
+    }
+
+    #[test]
+    fn a_commit_waits_until_what_is_offered_is_registered() {
+        let mut bench = Bench::default();
+        assert_eq!(bench.push('a').left('a').said(), ["waits for the workflow to register it"]);
+        assert_eq!(bench.offer("1", 'a', "x").asked(), ["CheckOffer"]);
+        assert_eq!(bench.good("1", 'a', "x").asked(), ["RegisterVersion"]);
+        bench.registered('a', "x");
+        let version = version('a', "x").id;
+        assert_eq!(*bench.outcome("1"), OfferOutcome::Registered { version });
+        assert!(bench.state.as_ref().unwrap().builds.is_empty());
+    }
+
+    #[test]
+    fn what_is_offered_before_its_push_is_heard_of_is_registered_and_moves_nothing() {
+        let mut bench = Bench::default();
+        bench.offer("1", 'a', "x").good("1", 'a', "x");
+        let [Effect::RegisterVersion { channels, .. }] = bench.effects.as_slice() else {
+            panic!("{:?}", bench.effects)
+        };
+        assert!(channels.is_empty());
+        // The push comes while it is being registered: its channel moves after that.
+        bench.push('a').registered('a', "x");
+        let moved = bench.effects.iter().find_map(|effect| match effect {
+            Effect::RegisterVersion { channels, .. } => Some(channels.len()),
+            _ => None,
+        });
+        assert_eq!(moved, Some(1), "{:?}", bench.effects);
+    }
+
+    #[test]
+    fn a_second_image_of_a_commit_is_refused_whenever_it_comes() {
+        let mut bench = Bench::default();
+        bench.push('a').left('a').offer("1", 'a', "x").offer("2", 'a', "y").offer("3", 'a', "z");
+        bench.good("1", 'a', "x").good("2", 'a', "y");
+        assert!(matches!(bench.outcome("2"), OfferOutcome::Refused { .. }), "while it is being registered");
+        bench.registered('a', "x").good("3", 'a', "z");
+        assert!(matches!(bench.outcome("3"), OfferOutcome::Refused { .. }), "afterwards: {:?}", bench.effects);
+        bench.offer("4", 'a', "x").good("4", 'a', "x").registered('a', "x");
+        assert!(matches!(bench.outcome("4"), OfferOutcome::Registered { .. }), "the same again is fine");
+    }
+
+    #[test]
+    fn a_refused_offer_is_told_to_whoever_waits_and_the_next_one_is_taken() {
+        let mut bench = Bench::default();
+        let pull = Key::Pull(PullRef { repository: repository(7), number: PullNumber(3) });
+        let origin = BuildOrigin::Pull { number: PullNumber(3) };
+        let waiter = Some(pull.clone());
+        bench.tell(&Event::BuildRequested { source: source('a'), tree: Tree::Committed, origin, waiter });
+        assert!(matches!(bench.left('a').told.as_slice(), [(key, Event::BuildLeft { .. })] if *key == pull));
+        bench.offer("1", 'a', "x").bad("1");
+        assert!(matches!(bench.told.as_slice(), [(_, Event::BuildSettled { result: Err(_), .. })]), "{:?}", bench.told);
+        assert_eq!(bench.said(), ["register: the registry has no such image"]);
+        bench.offer("2", 'a', "y").good("2", 'a', "y").registered('a', "y");
+        assert!(matches!(bench.told.as_slice(), [(_, Event::BuildSettled { result: Ok(_), .. })]), "{:?}", bench.told);
+    }
+
+    #[test]
+    fn another_repositorys_offer_of_a_model_is_refused_unseen() {
+        let mut bench = Bench::default();
+        bench.push('a').left('a');
+        let (id, by) = ("1".to_owned(), OfferedBy::Actions { work: WorkDone::default() });
+        let (commit, image) = (source('b').commit, image("x"));
+        let offer = Offer { id, repository: repository(8), model: model(), commit, image, by };
+        bench.tell(&Event::VersionOffered { offer: Box::new(offer) });
+        assert!(bench.effects.is_empty(), "{:?}", bench.effects);
+        let OfferOutcome::Refused { reason } = bench.outcome("1") else { panic!("{:?}", bench.outcome("1")) };
+        assert!(reason.contains("belongs to another repository"), "{reason}");
+    }
+
+    #[test]
+    fn a_newer_commit_of_the_branch_takes_the_place_of_one_that_waits() {
+        let mut bench = Bench::default();
+        bench.push('a').left('a').push('b');
+        assert!(bench.said().contains(&"stopped: a newer commit took its place"), "{:?}", bench.effects);
+        assert_eq!(bench.state.as_ref().unwrap().builds.len(), 1);
+        // While the manifest is being read nobody may want it any more.
+        bench.push('c').left('b');
+        assert!(!bench.state.as_ref().unwrap().builds.contains_key(&source('b').commit));
+    }
+
+    #[test]
+    fn what_a_registry_tells_twice_is_looked_at_once_unless_it_was_refused() {
+        let mut bench = Bench::default();
+        bench.offer_by("1", 'a', "x", OfferedBy::Registry).offer_by("2", 'a', "x", OfferedBy::Registry);
+        assert!(bench.ignored.is_some() && bench.effects.is_empty());
+        bench.bad("1").offer_by("3", 'a', "x", OfferedBy::Registry);
+        assert_eq!(bench.asked(), ["CheckOffer"]);
+    }
+
+    #[test]
+    fn what_fails_by_our_fault_or_in_the_registry_answers_the_offer() {
+        let mut bench = Bench::default();
+        bench.offer("1", 'a', "x");
+        let (effect, subject, reason) = ("CheckOffer".to_owned(), "1".to_owned(), "no disk".to_owned());
+        bench.tell(&Event::EffectFailed { effect, subject, reason });
+        assert!(
+            matches!(bench.outcome("1"), OfferOutcome::Refused { reason } if reason.contains("not the offer's fault"))
+        );
+        bench.offer("2", 'a', "x").good("2", 'a', "x");
+        let outcome = BuildOutcome::Failed(BuildFailure::without_log("registry", "the name is taken"));
+        bench.tell(&Event::BuildFinished { source: source('a'), outcome });
+        assert!(matches!(bench.outcome("2"), OfferOutcome::Refused { reason } if reason == "the name is taken"));
+    }
+
+    #[test]
+    fn neither_offers_nor_waiting_commits_pile_up() {
+        let mut bench = Bench::default();
+        for number in 0..200 {
+            let id = format!("{number}");
+            bench.offer(&id, 'a', &id).bad(&id);
+            let commit = CommitSha::parse(format!("{number:040x}")).unwrap();
+            let at = SourceRef { commit, ..source('a') };
+            let origin = BuildOrigin::Branch { name: format!("topic-{number}") };
+            let (tree, waiter) = (Tree::Committed, None);
+            bench.tell(&Event::BuildRequested { source: at.clone(), tree, origin, waiter });
+            bench.tell(&Event::BuildLeft { model: model(), source: at, by: BuildBy::Actions });
+        }
+        let state = bench.state.as_ref().unwrap();
+        assert_eq!((state.offers.len(), state.builds.len()), (OFFERS_KEPT, MOST_WAITING));
+        let newest = CommitSha::parse(format!("{:040x}", 199)).unwrap();
+        assert!(state.builds.contains_key(&newest) && state.offers.iter().any(|offer| offer.id == "199"));
+    }
+}

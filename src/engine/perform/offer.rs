@@ -69,10 +69,16 @@ pub(super) async fn look(engine: &Engine, image: &ImageName, reference: &str, id
     let Some(repository) = repository_called(engine, label(SOURCE)).await? else {
         return ignored(&format!("its label `{SOURCE}` names no repository that this server works for"));
     };
+    if !is_held(engine, &repository, &commit).await? {
+        // The image may be there before its commit is.
+        let name = &repository.name;
+        return Err(Failure::Later(anyhow::anyhow!(
+            "commit {commit} of `{image}` is in no branch and no tag of `{name}`"
+        )));
+    }
     let wanted = match manifest_at(engine, &repository, &model, &commit).await {
         Ok(wanted) => wanted,
-        // The image may be there before its commit is.
-        Err(Ended::Failed(failure)) => return Err(Failure::Later(anyhow::anyhow!(failure.message))),
+        Err(Ended::Failed(failure)) => return ignored(&failure.message),
         Err(Ended::Ours(failure)) => return Err(failure),
         Err(Ended::Left(_) | Ended::Cancelled) => return Ok(Vec::new()),
     };
@@ -100,6 +106,10 @@ async fn version(engine: &Engine, offer: &Offer, cancel: &CancellationToken) -> 
         )));
     }
     let repository = repository_of(engine, &offer.repository).await?;
+    if !is_held(engine, &repository, &offer.commit).await.map_err(Ended::Ours)? {
+        let commit = offer.commit.short();
+        return Err(refused(format!("commit {commit} is in no branch and no tag of `{}`", repository.name)));
+    }
     let wanted = manifest_at(engine, &repository, &offer.model, &offer.commit).await?;
     authority(&wanted.manifest, offer)?;
     let versions = engine.store().versions(&offer.model).await.map_err(|error| Ended::Ours(error.into()))?;
@@ -176,46 +186,41 @@ struct Wanted {
     manifest_text: String,
 }
 
-/// Reads the model's manifest at a commit that a branch or a tag of the repository holds.
+/// Whether a branch or a tag of the repository holds the commit. What only a pull request holds, perhaps one of a fork, is
+/// nobody's version.
+async fn is_held(engine: &Engine, repository: &Repository, commit: &CommitSha) -> Result<bool, Failure> {
+    let Some(forge) = engine.outside().forge() else { return Ok(false) };
+    let heads: BTreeSet<CommitSha> = forge.fetch(repository).await?.heads.into_values().collect();
+    let (git_dir, commit) = (engine.outside().git_dir(repository)?, commit.clone());
+    let held = blocking(move || {
+        let git = Git::open(&git_dir)?;
+        // A commit that is not there is in no branch either.
+        Ok(heads.contains(&commit) || heads.iter().any(|head| git.contains(head, &commit).unwrap_or(false)))
+    });
+    Ok(held.await?)
+}
+
+/// Reads the model's manifest at a commit.
 async fn manifest_at(
     engine: &Engine,
     repository: &Repository,
     model: &ModelName,
     commit: &CommitSha,
 ) -> Result<Wanted, Ended> {
-    let outside = engine.outside();
-    let Some(forge) = outside.forge() else { return Err(refused("this instance works for no forge")) };
-    let heads: BTreeSet<CommitSha> =
-        forge.fetch(repository).await.map_err(|error| Ended::Ours(error.into()))?.heads.into_values().collect();
-    let git_dir = outside.git_dir(repository)?;
+    let git_dir = engine.outside().git_dir(repository)?;
     let (dir, at, name) = (git_dir.clone(), commit.clone(), model.to_string());
     let path = blocking(move || {
         let git = Git::open(&dir)?;
-        let mut held = heads.contains(&at);
-        for head in &heads {
-            // What only a pull request holds, perhaps one of a fork, is nobody's version. A commit that is not there is
-            // in no branch either.
-            held = held || git.contains(head, &at).unwrap_or(false);
-        }
-        if !held {
-            return Ok(None);
-        }
-        let paths = [format!("config/{name}.yaml"), "modelship.yaml".to_owned()];
-        for path in paths {
+        for path in [format!("config/{name}.yaml"), "modelship.yaml".to_owned()] {
             if git.read_file(&at, &path)?.is_some() {
                 return Ok(Some(path));
             }
         }
-        Ok(Some(String::new()))
+        Ok(None)
     });
-    let path = path.await?.ok_or_else(|| {
-        refused(format!("commit {} is in no branch and no tag of `{}`", commit.short(), repository.name))
-    })?;
     let no_manifest = || refused(format!("`{}` has no manifest of `{model}` at {}", repository.name, commit.short()));
-    if path.is_empty() {
-        return Err(no_manifest());
-    }
-    let source = SourceRef { repository: repository.clone(), commit: commit.clone(), manifest: path };
+    let manifest = path.await?.ok_or_else(no_manifest)?;
+    let source = SourceRef { repository: repository.clone(), commit: commit.clone(), manifest };
     let (manifest, manifest_text) = read_manifest(&git_dir, &source).await?.map_err(Ended::faults)?;
     if manifest.model != *model {
         return Err(no_manifest());
