@@ -127,6 +127,14 @@ impl Verifier {
         Ok(claims.identity)
     }
 
+    /// Looks up the issuer's keys, and says how many it signs with. For whoever sets this instance up.
+    ///
+    /// # Errors
+    /// When the issuer does not answer, or not as it should.
+    pub async fn check(&self) -> anyhow::Result<usize> {
+        Ok(self.look_up().await?.len())
+    }
+
     /// The issuer's key of that id. Whoever comes while keys are looked up waits for them.
     async fn key(&self, id: &str, now: Time) -> Result<DecodingKey, TokenError> {
         let mut keys = self.keys.lock().await;

@@ -253,3 +253,20 @@ fn an_issuer_that_is_out_makes_nobody_wait_and_loses_nothing() {
     claims["iss"] = json!(other.url());
     assert_eq!(place.post_offer(&format!("Bearer {}", other.key().sign(&claims)), &wish.to_string()).status, 503);
 }
+
+#[test]
+fn doctor_tells_whether_workflows_may_register() {
+    let place = Place::new();
+    let check = || {
+        let checks = place.world.modelship(&["doctor", "--output", "json"]).json();
+        checks.as_array().unwrap().iter().find(|check| check["part"] == "workflows").unwrap().clone()
+    };
+    let good = check();
+    assert_eq!(good["state"], "good", "{good}");
+    assert!(good["found"].as_str().unwrap().contains("signs with 1 key"), "{good}");
+    place.issuer.be_silent(true);
+    assert_eq!(check()["state"], "bad");
+    place.issuer.be_silent(false);
+    place.world.add_settings(&place.server_settings("[]"));
+    assert!(check()["advice"].as_str().unwrap().contains("server.repositories"));
+}

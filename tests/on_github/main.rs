@@ -9,8 +9,18 @@ mod authority;
 #[expect(dead_code, unused_imports, reason = "the fake can do more than these stories need")]
 mod github;
 mod hub;
+#[path = "../offers/issuer.rs"]
+#[expect(dead_code, reason = "the attacks on tokens use the rest of it")]
+mod issuer;
 mod lost;
 mod pull;
+mod register;
+#[path = "../offers/registry.rs"]
+#[expect(dead_code, reason = "the other offers use the rest of it")]
+mod registry;
 #[path = "../world/mod.rs"]
 #[expect(dead_code, reason = "the other stories use the rest of it")]
 mod world;
+
+// Where the issuer of tokens looks for it.
+use github::http;
