@@ -134,7 +134,7 @@ pub(super) async fn make(
             if state.builds.contains_key(&commit) || engine.store().has_tasks(&key.to_string()).await? {
                 return Ok(None);
             }
-            if let Some(failed) = state.failures.iter().rev().find(|failed| failed.commit == commit) {
+            if let Some(failed) = state.failures.iter().rev().find(|failed| failed.source.commit == commit) {
                 return Ok(Some(Err(failed.failure.clone())));
             }
             let versions = engine.store().versions(name).await?;

@@ -186,7 +186,7 @@ async fn build(session: &Session, wanted: &str, output: &Output) -> Result<(), C
         )));
     };
     let failure = match session.state(&Key::Model(model.clone())).await? {
-        Some(State::Model(state)) => state.failures.into_iter().rev().find(|failed| failed.commit == log.commit),
+        Some(State::Model(state)) => state.failures.into_iter().rev().find(|failed| failed.source.commit == log.commit),
         _ => None,
     };
     let text = String::from_utf8_lossy(&fs_err::read(&log.path)?).into_owned();

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::decision::{Decision, Due, Rules};
 use super::effect::Effect;
 use super::event::{BuildFailure, BuildOrigin, BuildOutcome, Event, Key, PromotionTarget};
-use super::forge::CommitState;
+use super::forge::{HeadOrigin, User};
 use super::ids::{ChannelName, CommitSha, ModelName, Repository, VersionId};
 use super::manifest::BuildBy;
 use super::offer::OfferState;
-use super::report;
+use super::report::{self, BuildStanding};
 use super::version::{BuiltVersion, SourceRef, Tree, Version};
 
 /// What is known of a model's builds. Only builds under way are kept; ended ones live in the registry.
@@ -106,9 +106,13 @@ pub struct PromotionAnswer {
 /// A build that failed, for `modelship build` and the lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedBuild {
-    /// The commit.
-    pub commit: CommitSha,
-    /// Why.
+    /// What was built.
+    pub source: SourceRef,
+    /// Whether others can check that commit out.
+    pub tree: Tree,
+    /// Who wanted it.
+    pub requests: Vec<BuildRequest>,
+    /// Why it failed.
     pub failure: BuildFailure,
 }
 
@@ -134,6 +138,7 @@ pub(super) fn decide(
         Event::VersionOffered { offer } => build.offered(offer),
         Event::OfferChecked { offer, result } => build.offer_checked(offer, result),
         Event::VersionRegistered { source, version } => build.registered(source, version),
+        Event::BuildPressed { commit, author, .. } => build.pressed(commit, author),
         Event::PromotionRequested { request, channel, target, by } => {
             build.decision.ask(Effect::MoveChannel {
                 request: request.clone(),
@@ -174,12 +179,12 @@ impl Builds<'_> {
     fn requested(&mut self, source: &SourceRef, tree: Tree, request: BuildRequest) {
         if let Some(reason) = self.foreign(source) {
             let failure = BuildFailure::without_log("registry", reason);
-            self.status(source, CommitState::Failure, &failure.message);
+            self.show(source, BuildStanding::Failed(&failure));
             self.settle(&request, source, Err(failure));
             return;
         }
         self.supersede(source, &request.origin);
-        self.state.failures.retain(|failed| failed.commit != source.commit);
+        self.state.failures.retain(|failed| failed.source.commit != source.commit);
         if let Some(build) = self.state.builds.get_mut(&source.commit) {
             if let (BuildPhase::Waiting { by, .. }, Some(waiter)) = (&build.phase, &request.waiter) {
                 let left = Event::BuildLeft { model: self.model.clone(), source: source.clone(), by: *by };
@@ -191,8 +196,9 @@ impl Builds<'_> {
             return;
         }
         let build = BuildState { source: source.clone(), tree, requests: vec![request], phase: BuildPhase::Building };
+        let code = build.code();
         self.state.builds.insert(source.commit.clone(), build);
-        self.start(source, tree);
+        self.start(source, tree, code);
     }
 
     /// Why a source may not be built as this model: its name belongs to another repository or to another manifest.
@@ -213,9 +219,24 @@ impl Builds<'_> {
             .then(|| format!("model `{}` belongs to another repository; choose another owner or title", self.model))
     }
 
-    fn start(&mut self, source: &SourceRef, tree: Tree) {
-        self.status(source, CommitState::Pending, "building and testing");
-        self.decision.ask(Effect::BuildModel { model: self.model.clone(), source: source.clone(), tree });
+    fn start(&mut self, source: &SourceRef, tree: Tree, code: HeadOrigin) {
+        self.show(source, BuildStanding::Building);
+        self.decision.ask(Effect::BuildModel { model: self.model.clone(), source: source.clone(), tree, code });
+    }
+
+    /// Has a build that failed done again, once it is known that `author` may ask for it.
+    fn pressed(&mut self, commit: &CommitSha, author: &User) -> Option<String> {
+        let Some(failed) = self.state.failures.iter().find(|failed| failed.source.commit == *commit) else {
+            return Some(format!("no build of {} has failed", commit.short()));
+        };
+        self.decision.ask(Effect::BuildAgain {
+            model: self.model.clone(),
+            source: failed.source.clone(),
+            tree: failed.tree,
+            requests: failed.requests.clone(),
+            author: author.clone(),
+        });
+        None
     }
 
     /// A newer commit of the same branch or pull request, and a newer merge, take the place of older ones that nobody
@@ -238,7 +259,7 @@ impl Builds<'_> {
         }
         for source in unwanted {
             self.state.builds.remove(&source.commit);
-            self.status(&source, CommitState::Error, report::SUPERSEDED);
+            self.show(&source, BuildStanding::Superseded);
         }
     }
 
@@ -255,16 +276,16 @@ impl Builds<'_> {
                 build.phase = BuildPhase::Passed { version: version.clone() };
                 self.register_next();
             }
-            BuildOutcome::Failed(failure) => self.failed(source, failure.clone(), CommitState::Failure),
+            BuildOutcome::Failed(failure) => self.failed(source, failure.clone(), Fault::Users),
             BuildOutcome::Cancelled if build.requests.is_empty() => {
                 self.state.builds.remove(&source.commit);
-                self.status(source, CommitState::Error, report::SUPERSEDED);
+                self.show(source, BuildStanding::Superseded);
             }
             BuildOutcome::Cancelled => {
                 // Somebody asked for this commit again while it was being stopped.
                 build.phase = BuildPhase::Building;
-                let tree = build.tree;
-                self.start(source, tree);
+                let (tree, code) = (build.tree, build.code());
+                self.start(source, tree, code);
             }
         }
         None
@@ -311,7 +332,9 @@ impl Builds<'_> {
                 (named(name), format!("push to {name}"))
             }
             BuildOrigin::Tag { name } => (named(name), format!("tag {name}")),
-            BuildOrigin::Pull { number } => (Some(ChannelName::pull_request(*number)), format!("push to #{number}")),
+            BuildOrigin::Pull { number } | BuildOrigin::Fork { number } => {
+                (Some(ChannelName::pull_request(*number)), format!("push to #{number}"))
+            }
             BuildOrigin::Merge { number } => (Some(ChannelName::production()), format!("merge of #{number}")),
             BuildOrigin::Terminal => (None, String::new()),
         };
@@ -328,6 +351,8 @@ impl Builds<'_> {
             BuildOrigin::Branch { .. }
             | BuildOrigin::Tag { .. }
             | BuildOrigin::Merge { .. }
+            // Nobody who may write here has taken it in.
+            | BuildOrigin::Fork { .. }
             | BuildOrigin::Terminal => {}
         }
         channels
@@ -358,27 +383,32 @@ impl Builds<'_> {
         for request in &covered {
             self.settle(request, source, Ok(version.into()));
         }
-        let tests = version.tests.len();
-        let noun = if tests == 1 { "test" } else { "tests" };
-        self.status(source, CommitState::Success, &format!("version {} passed {tests} {noun}", version.id));
+        self.show(source, BuildStanding::Passed(version));
         self.register_next();
         None
     }
 
-    fn failed(&mut self, source: &SourceRef, failure: BuildFailure, state: CommitState) {
+    fn failed(&mut self, source: &SourceRef, failure: BuildFailure, fault: Fault) {
         let Some(build) = self.state.builds.remove(&source.commit) else { return };
-        let covered = match build.phase {
+        let mut requests = match build.phase {
             BuildPhase::Registering { covered, .. } => covered,
             BuildPhase::Building | BuildPhase::Stopping | BuildPhase::Waiting { .. } | BuildPhase::Passed { .. } => {
                 Vec::new()
             }
         };
+        requests.extend(build.requests);
         self.settle_offers(&source.commit, Err(&failure));
-        for request in covered.iter().chain(&build.requests) {
+        for request in &requests {
             self.settle(request, source, Err(failure.clone()));
         }
-        self.status(source, state, &format!("{}: {}", failure.stage, failure.message));
-        self.state.failures.push(FailedBuild { commit: source.commit.clone(), failure });
+        self.show(
+            source,
+            match fault {
+                Fault::Users => BuildStanding::Failed(&failure),
+                Fault::Ours => BuildStanding::Broken(&failure),
+            },
+        );
+        self.state.failures.push(FailedBuild { source: source.clone(), tree: build.tree, requests, failure });
         let surplus = self.state.failures.len().saturating_sub(FAILURES_KEPT);
         self.state.failures.drain(..surplus);
         self.register_next();
@@ -405,7 +435,7 @@ impl Builds<'_> {
             return Some(format!("`{effect}` failed, but nobody waits for it: {reason}"));
         };
         let failure = BuildFailure::without_log("modelship", format!("this is not the model's fault: {reason}"));
-        self.failed(&source, failure, CommitState::Error);
+        self.failed(&source, failure, Fault::Ours);
         None
     }
 
@@ -419,20 +449,31 @@ impl Builds<'_> {
     }
 
     /// Shows beside the commit how it fares. What is said later takes the place of what waits to be said.
-    fn status(&mut self, source: &SourceRef, state: CommitState, description: &str) {
-        let context = format!("modelship/build {}", self.model);
-        let coalesce = Some(format!("status/{}/{}/{context}", source.repository.id, source.commit));
-        self.decision.ask(Due {
-            effect: Effect::SetCommitStatus {
-                repository: source.repository.clone(),
-                commit: source.commit.clone(),
-                context,
-                state,
-                description: description.to_owned(),
-            },
-            not_before: None,
-            coalesce,
-        });
+    fn show(&mut self, source: &SourceRef, standing: BuildStanding<'_>) {
+        let check = Box::new(report::build_check(self.model, standing));
+        let coalesce = Some(format!("check/{}/{}/{}", source.repository.id, source.commit, check.name));
+        let effect = Effect::ShowCheck { repository: source.repository.clone(), commit: source.commit.clone(), check };
+        self.decision.ask(Due { effect, not_before: None, coalesce });
+    }
+}
+
+/// By whose fault a build failed.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// The user's files or the user's model.
+    Users,
+    /// Ours.
+    Ours,
+}
+
+impl BuildState {
+    /// Whose code it is: a fork's when nobody else asked for it.
+    fn code(&self) -> HeadOrigin {
+        let from_fork = |request: &BuildRequest| matches!(request.origin, BuildOrigin::Fork { .. });
+        if !self.requests.is_empty() && self.requests.iter().all(from_fork) {
+            return HeadOrigin::Fork;
+        }
+        HeadOrigin::SameRepository
     }
 }
 
@@ -441,7 +482,8 @@ fn takes_the_place_of(newer: &BuildOrigin, older: &BuildOrigin) -> bool {
     match (newer, older) {
         (BuildOrigin::Branch { name }, BuildOrigin::Branch { name: other })
         | (BuildOrigin::DefaultBranch { name }, BuildOrigin::DefaultBranch { name: other }) => name == other,
-        (BuildOrigin::Pull { number }, BuildOrigin::Pull { number: other }) => number == other,
+        (BuildOrigin::Pull { number }, BuildOrigin::Pull { number: other })
+        | (BuildOrigin::Fork { number }, BuildOrigin::Fork { number: other }) => number == other,
         (BuildOrigin::Merge { .. }, BuildOrigin::Merge { .. }) => true,
         (
             BuildOrigin::Branch { .. }
@@ -449,6 +491,7 @@ fn takes_the_place_of(newer: &BuildOrigin, older: &BuildOrigin) -> bool {
             | BuildOrigin::Pull { .. }
             | BuildOrigin::Merge { .. }
             | BuildOrigin::Tag { .. }
+            | BuildOrigin::Fork { .. }
             | BuildOrigin::Terminal,
             _,
         ) => false,

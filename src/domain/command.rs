@@ -9,7 +9,7 @@ use std::fmt;
 use pulldown_cmark::{Event, Options, Parser, Tag};
 use serde::{Deserialize, Serialize};
 
-use super::ids::SweepName;
+use super::ids::{CommitSha, SweepName};
 
 /// A command that somebody gave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,16 @@ pub enum Command {
         /// Which sweep; none means all.
         sweep: Option<SweepName>,
     },
+    /// Let this commit of a fork be built and run.
+    Approve {
+        /// The commit, whole: a shortened one could be made to fit another.
+        commit: CommitSha,
+    },
+    /// Show the end of what a run printed.
+    Logs {
+        /// The run's id, or at least four characters of its beginning.
+        run: String,
+    },
     /// Tell how things stand.
     Status,
     /// List the commands.
@@ -61,6 +71,8 @@ impl fmt::Display for Command {
             Self::Cancel { sweep } => ("cancel", sweep.as_ref()),
             Self::Retry { sweep } => ("retry", sweep.as_ref()),
             Self::Compare { sweep } => ("compare", sweep.as_ref()),
+            Self::Approve { commit } => return write!(f, "approve {commit}"),
+            Self::Logs { run } => return write!(f, "logs {run}"),
             Self::Status => ("status", None),
             Self::Help => ("help", None),
             Self::Unknown { text, .. } => return write!(f, "{text}"),
@@ -82,10 +94,12 @@ pub const MOST_COMMANDS: usize = 10;
 const UNKNOWN_LENGTH: usize = 80;
 
 /// Every verb, for suggestions.
-const VERBS: [&str; 7] = ["run", "plan", "cancel", "retry", "compare", "status", "help"];
+const VERBS: [&str; 9] = ["run", "plan", "cancel", "retry", "compare", "approve", "logs", "status", "help"];
 
 /// Words that people try, and the verb that they mean.
-const SYNONYMS: [(&str, &str); 9] = [
+const SYNONYMS: [(&str, &str); 11] = [
+    ("log", "logs"),
+    ("ok-to-test", "approve"),
     ("start", "run"),
     ("go", "run"),
     ("sweep", "run"),
@@ -241,6 +255,12 @@ fn parse_command(text: &str) -> Command {
         (Some("cancel"), Ok(sweep)) => Command::Cancel { sweep },
         (Some("retry"), Ok(sweep)) => Command::Retry { sweep },
         (Some("compare"), Ok(sweep)) => Command::Compare { sweep },
+        (Some("approve"), _) if let Some(commit) = only(arguments).and_then(|it| CommitSha::parse(it).ok()) => {
+            Command::Approve { commit }
+        }
+        (Some("logs"), _) if let Some(run) = only(arguments).filter(|it| is_run(it)) => {
+            Command::Logs { run: run.to_ascii_lowercase() }
+        }
         (Some("status"), Ok(None)) => Command::Status,
         (Some("help"), Ok(None)) => Command::Help,
         _ => Command::Unknown {
@@ -248,6 +268,15 @@ fn parse_command(text: &str) -> Command {
             suggestion: nearest_verb(&verb).map(|verb| suggestion(verb, arguments)),
         },
     }
+}
+
+fn only<'a>(arguments: &[&'a str]) -> Option<&'a str> {
+    if let [only] = arguments { Some(only) } else { None }
+}
+
+/// Whether a run's id can begin like that.
+fn is_run(text: &str) -> bool {
+    (4..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The verb that was probably meant.
@@ -264,8 +293,11 @@ fn nearest_verb(typed: &str) -> Option<&'static str> {
 
 /// `verb` with the first argument that can be a sweep's name, where the verb takes one.
 fn suggestion(verb: &str, arguments: &[&str]) -> String {
-    if matches!(verb, "status" | "help") {
-        return verb.to_owned();
+    match verb {
+        "status" | "help" => return verb.to_owned(),
+        "logs" => return "logs RUN".to_owned(),
+        "approve" => return "approve COMMIT, with all 40 characters of the commit".to_owned(),
+        _ => {}
     }
     let name = arguments
         .iter()
@@ -303,9 +335,20 @@ mod tests {
         check("/modelship compare tests", &["compare tests"]);
         check("/modelship status", &["status"]);
         check("/modelship help", &["help"]);
-        for verb in VERBS {
+        let commit = "0a".repeat(20);
+        check(&format!("/modelship approve {commit}"), &[&format!("approve {commit}")]);
+        check("/modelship logs 12AB", &["logs 12ab"]);
+        for verb in VERBS.into_iter().filter(|verb| !matches!(*verb, "approve" | "logs")) {
             check(&format!("{PREFIX} {verb}"), &[verb]);
         }
+    }
+
+    #[test]
+    fn a_commit_is_approved_whole_or_not_at_all() {
+        let advice = Some("approve COMMIT, with all 40 characters of the commit");
+        check_unknown("/modelship approve", "approve", advice);
+        check_unknown("/modelship approve 0a0a0a0", "approve 0a0a0a0", advice);
+        check_unknown("/modelship logs ../x", "logs ../x", Some("logs RUN"));
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct Rules {
     pub comment_interval: Duration,
     /// Does a push straight to the default branch move `production`? A model's first version always does.
     pub promote_direct_pushes: bool,
+    /// How many new comments a pull request may get within an hour, on the average; none for as many as there are.
+    pub comments_per_hour: Option<u32>,
     /// Where people find files of the artifact store; none where no server shows them, and then comments name the files'
     /// keys.
     pub artifacts_url: Option<String>,

@@ -5,9 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::build::BuildRequest;
+use super::check::Check;
 use super::command::Command;
 use super::event::{Event, Key, PromotionTarget, SweepRequest};
-use super::forge::{CommentRef, CommitState, User};
+use super::forge::{Given, HeadOrigin, Reaction, User};
 use super::ids::{ChannelName, CommitSha, ModelName, PullRef, Repository, SweepId, VersionId};
 use super::image::ImageName;
 use super::offer::{Offer, OfferedBy};
@@ -47,6 +49,22 @@ pub enum Effect {
         source: SourceRef,
         /// Whether the commit is one that others can check out.
         tree: Tree,
+        /// Whose code it is.
+        #[serde(default)]
+        code: HeadOrigin,
+    },
+    /// Look up whether somebody may have a build that failed done again, and ask for it.
+    BuildAgain {
+        /// The model.
+        model: ModelName,
+        /// What to build.
+        source: SourceRef,
+        /// Whether the commit is one that others can check out.
+        tree: Tree,
+        /// Who wanted it.
+        requests: Vec<BuildRequest>,
+        /// Who wants it again.
+        author: User,
     },
     /// Stop the build of that commit if it is under way.
     CancelBuild {
@@ -90,17 +108,31 @@ pub enum Effect {
         reason: String,
     },
     /// Show beside a commit how it fares.
-    SetCommitStatus {
+    ShowCheck {
         /// The repository.
         repository: Repository,
         /// The commit.
         commit: CommitSha,
-        /// What this status is about: `modelship/build urban/simple-tax`.
-        context: String,
-        /// How it fares.
-        state: CommitState,
-        /// One line.
-        description: String,
+        /// In which respect, and how.
+        check: Box<Check>,
+    },
+    /// Answer a comment with a reaction.
+    React {
+        /// Where the comment is.
+        pull: PullRef,
+        /// The comment's number.
+        comment: i64,
+        /// How.
+        reaction: Reaction,
+    },
+    /// Show in a pull request what a run of one of its sweeps printed.
+    QuoteLog {
+        /// The pull request.
+        pull: PullRef,
+        /// What marks the answer.
+        marker: String,
+        /// The run's id, or its beginning.
+        run: String,
     },
     /// Write or rewrite the comment that carries this marker.
     UpsertComment {
@@ -122,11 +154,11 @@ pub enum Effect {
     },
     /// Look up whether the author may give this command now.
     CheckCommand {
-        /// The comment that gave it.
-        comment: CommentRef,
+        /// Where it was given, and when.
+        given: Given,
         /// Which of the comment's commands it is, from 0.
         nth: u32,
-        /// Where it was given.
+        /// In which pull request.
         pull: PullRef,
         /// The command.
         command: Command,
@@ -220,12 +252,15 @@ impl Effect {
             Self::InspectPush { .. } => "InspectPush",
             Self::InspectPull { .. } => "InspectPull",
             Self::BuildModel { .. } => "BuildModel",
+            Self::BuildAgain { .. } => "BuildAgain",
             Self::CancelBuild { .. } => "CancelBuild",
             Self::CheckOffer { .. } => "CheckOffer",
             Self::LookAtImage { .. } => "LookAtImage",
             Self::RegisterVersion { .. } => "RegisterVersion",
             Self::MoveChannel { .. } => "MoveChannel",
-            Self::SetCommitStatus { .. } => "SetCommitStatus",
+            Self::ShowCheck { .. } => "ShowCheck",
+            Self::React { .. } => "React",
+            Self::QuoteLog { .. } => "QuoteLog",
             Self::UpsertComment { .. } => "UpsertComment",
             Self::PostComment { .. } => "PostComment",
             Self::CheckCommand { .. } => "CheckCommand",
@@ -246,20 +281,22 @@ impl Effect {
         match self {
             Self::InspectPush { repository, after, .. } => (Key::Repository(repository.clone()), after.to_string()),
             Self::InspectPull { pull, .. } => (Key::Pull(pull.clone()), "inspect".to_owned()),
-            Self::BuildModel { model, source, .. } | Self::CancelBuild { model, source } => {
-                (Key::Model(model.clone()), source.commit.to_string())
-            }
+            Self::BuildModel { model, source, .. }
+            | Self::BuildAgain { model, source, .. }
+            | Self::CancelBuild { model, source } => (Key::Model(model.clone()), source.commit.to_string()),
             Self::CheckOffer { offer } => (Key::Model(offer.model.clone()), offer.id.clone()),
             Self::LookAtImage { id, .. } => (Key::Instance, id.clone()),
             Self::RegisterVersion { version, .. } => {
                 (Key::Model(version.model.clone()), version.source.commit.to_string())
             }
             Self::MoveChannel { request, model, .. } => (Key::Model(model.clone()), request.clone()),
-            Self::SetCommitStatus { repository, context, .. } => (Key::Repository(repository.clone()), context.clone()),
+            Self::ShowCheck { repository, check, .. } => (Key::Repository(repository.clone()), check.name.clone()),
+            Self::React { pull, comment, .. } => (Key::Pull(pull.clone()), comment.to_string()),
+            Self::QuoteLog { pull, marker, .. } => (Key::Pull(pull.clone()), marker.clone()),
             Self::UpsertComment { pull, marker, .. } | Self::PostComment { pull, marker, .. } => {
                 (Key::Pull(pull.clone()), marker.clone())
             }
-            Self::CheckCommand { pull, comment, nth, .. } => (Key::Pull(pull.clone()), format!("{}/{nth}", comment.id)),
+            Self::CheckCommand { pull, given, nth, .. } => (Key::Pull(pull.clone()), format!("{}/{nth}", given.mark())),
             Self::PlanSweep { pull, head, path, .. } => (Key::Pull(pull.clone()), format!("{path}@{head}")),
             Self::PlanComparison { pull, head, model, .. } => (Key::Pull(pull.clone()), format!("{model}@{head}")),
             Self::CompareVersions { pull, head, .. } => (Key::Pull(pull.clone()), head.plan.id.to_string()),
@@ -290,11 +327,14 @@ impl Effect {
             | Self::WriteAnalysis { .. } => Lane::Bulk,
             Self::InspectPush { .. }
             | Self::InspectPull { .. }
+            | Self::BuildAgain { .. }
             | Self::CancelBuild { .. }
             | Self::LookAtImage { .. }
             | Self::RegisterVersion { .. }
             | Self::MoveChannel { .. }
-            | Self::SetCommitStatus { .. }
+            | Self::ShowCheck { .. }
+            | Self::React { .. }
+            | Self::QuoteLog { .. }
             | Self::UpsertComment { .. }
             | Self::PostComment { .. }
             | Self::CheckCommand { .. }

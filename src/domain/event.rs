@@ -8,9 +8,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::check::Press;
 use super::command::Command;
 use super::diagnostic::{Diagnostic, Faults};
-use super::forge::{CommentRef, PullSnapshot, User};
+use super::forge::{CommentRef, Given, PullSnapshot, User};
 use super::ids::{ChannelName, CommitSha, ModelName, ObjectId, PullNumber, PullRef, Repository, SweepId, VersionId};
 use super::image::ImageName;
 use super::manifest::BuildBy;
@@ -108,6 +109,11 @@ pub enum BuildOrigin {
     },
     /// A pull request that changes the model was merged.
     Merge {
+        /// Its number.
+        number: PullNumber,
+    },
+    /// A fork's pull request changes the model, and somebody who may write approved that commit.
+    Fork {
         /// Its number.
         number: PullNumber,
     },
@@ -259,6 +265,15 @@ pub enum Event {
         /// The version.
         version: Box<Version>,
     },
+    /// Somebody wants the build of this commit, which failed, done again.
+    BuildPressed {
+        /// The model.
+        model: ModelName,
+        /// The commit.
+        commit: CommitSha,
+        /// Who.
+        author: User,
+    },
     /// Somebody wants a channel moved.
     PromotionRequested {
         /// Tells this request from others, so that whoever asked finds the answer.
@@ -320,10 +335,32 @@ pub enum Event {
         /// Its text.
         body: String,
     },
+    /// Somebody pressed a button beside the check of one of its sweeps.
+    SweepPressed {
+        /// What marks the sweep's file.
+        marker: String,
+        /// The commit whose check it is.
+        commit: CommitSha,
+        /// The forge's own number for the check.
+        check: i64,
+        /// What was pressed.
+        press: Press,
+        /// Who.
+        author: User,
+    },
+    /// Somebody wants everything that stands beside this commit done again.
+    AllPressed {
+        /// The commit.
+        commit: CommitSha,
+        /// The forge's own number for all of its checks together.
+        suite: i64,
+        /// Who.
+        author: User,
+    },
     /// A command's author was looked up.
     CommandChecked {
-        /// The comment that gave it.
-        comment: CommentRef,
+        /// Where it was given, and when.
+        given: Given,
         /// Which of the comment's commands it is, from 0.
         nth: u32,
         /// The command.
@@ -472,12 +509,15 @@ impl Event {
             Self::OfferChecked { .. } => "OfferChecked",
             Self::ImagePushed { .. } => "ImagePushed",
             Self::VersionRegistered { .. } => "VersionRegistered",
+            Self::BuildPressed { .. } => "BuildPressed",
             Self::PromotionRequested { .. } => "PromotionRequested",
             Self::PromotionAnswered { .. } => "PromotionAnswered",
             Self::PullChanged { .. } => "PullChanged",
             Self::PullInspected { .. } => "PullInspected",
             Self::BuildSettled { .. } => "BuildSettled",
             Self::CommentCreated { .. } => "CommentCreated",
+            Self::SweepPressed { .. } => "SweepPressed",
+            Self::AllPressed { .. } => "AllPressed",
             Self::CommandChecked { .. } => "CommandChecked",
             Self::SweepPlanned { .. } => "SweepPlanned",
             Self::ComparisonPlanned { .. } => "ComparisonPlanned",

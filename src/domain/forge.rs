@@ -22,6 +22,57 @@ pub struct CommentRef {
     pub created_at: Time,
 }
 
+/// Where a command was given, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "in")]
+pub enum Given {
+    /// In a comment.
+    Comment(CommentRef),
+    /// By a button beside a check.
+    Button {
+        /// The forge's own number for the check.
+        check: i64,
+        /// The number of whoever pressed it.
+        by: i64,
+        /// When what the button starts was shown: it starts nothing that was shown later.
+        shown_at: Time,
+    },
+}
+
+impl Given {
+    /// When it was given; for a button, at the earliest.
+    #[must_use]
+    pub fn at(&self) -> Time {
+        match self {
+            Self::Comment(comment) => comment.created_at,
+            Self::Button { shown_at, .. } => *shown_at,
+        }
+    }
+
+    /// What tells it from others.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        match self {
+            Self::Comment(comment) => comment.id.to_string(),
+            Self::Button { check, by, .. } => format!("check-{check}-{by}"),
+        }
+    }
+}
+
+/// An answer without words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reaction {
+    /// It was seen and is looked into.
+    Seen,
+    /// It is done or under way.
+    Done,
+    /// It will not be done.
+    Refused,
+    /// Nobody here understands it.
+    Confused,
+}
+
 /// What somebody may do in a repository. Ordered: each includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -49,10 +100,11 @@ pub enum PullStatus {
 }
 
 /// Where a pull request's branch lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadOrigin {
     /// In the repository itself: its author may push there.
+    #[default]
     SameRepository,
     /// In a fork (or the fork is gone): planned, never built or run without approval.
     Fork,

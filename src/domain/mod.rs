@@ -6,6 +6,8 @@
 #[cfg(feature = "server")]
 pub mod build;
 #[cfg(feature = "server")]
+pub mod check;
+#[cfg(feature = "server")]
 pub mod command;
 #[cfg(feature = "server")]
 pub mod decide;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::decision::{Decision, Due};
 use super::effect::Effect;
 use super::event::{BuildOrigin, Event, Key, TouchedModel};
-use super::forge::CommitState;
 use super::ids::{CommitSha, Repository};
+use super::report;
 use super::version::Tree;
 
 /// What is known of a repository.
@@ -78,15 +78,15 @@ pub(super) fn decide(
                 decision.tell(Key::Model(touched.model.clone()), request(touched, &origin));
             }
             for fault in faults {
-                decision.ask(Effect::SetCommitStatus {
+                decision.ask(Effect::ShowCheck {
                     repository: repository.clone(),
                     commit: commit.clone(),
-                    context: format!("modelship/manifest {}", fault.file),
-                    state: CommitState::Failure,
-                    description: fault.to_string(),
+                    check: Box::new(report::manifest_check(fault)),
                 });
             }
         }
+        // What was told of the repository is heard by the model.
+        Event::BuildPressed { model, .. } => decision.tell(Key::Model(model.clone()), event.clone()),
         Event::EffectFailed { effect, subject, reason } => {
             // Forgotten, so that the next comparison with the forge looks again.
             let looked_for =

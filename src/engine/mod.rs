@@ -509,7 +509,10 @@ fn attempts_of(effect: &Effect) -> u32 {
     match effect {
         Effect::InspectPush { .. }
         | Effect::InspectPull { .. }
-        | Effect::SetCommitStatus { .. }
+        | Effect::BuildAgain { .. }
+        | Effect::ShowCheck { .. }
+        | Effect::React { .. }
+        | Effect::QuoteLog { .. }
         | Effect::UpsertComment { .. }
         | Effect::PostComment { .. }
         | Effect::CheckCommand { .. }

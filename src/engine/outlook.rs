@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use super::perform::build::{Ended, Prepared, prepare};
 use super::{Engine, Failure};
 use crate::domain::diagnostic::{Diagnostic, Faults};
+use crate::domain::forge::HeadOrigin;
 use crate::domain::ids::{Digest, ModelName, ObjectId};
 use crate::domain::manifest::Manifest;
 use crate::domain::version::{SourceRef, Version};
@@ -40,7 +41,7 @@ impl Engine {
     /// # Errors
     /// When git or the database fail.
     pub async fn build_outlook(&self, model: &ModelName, source: &SourceRef) -> Result<Outlook> {
-        let own = match prepare(self, model, source, &CancellationToken::new()).await {
+        let own = match prepare(self, model, (source, HeadOrigin::SameRepository), &CancellationToken::new()).await {
             Ok(prepared) => Ingredients::of(prepared),
             Err(Ended::Failed(failure)) if failure.faults.is_empty() => {
                 let fault = Diagnostic::of_file(&source.manifest, failure.message, None);

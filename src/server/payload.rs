@@ -4,6 +4,7 @@
 //! for us, or was not made by a person is ignored with a reason; it never becomes half an event.
 
 mod notices;
+mod presses;
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,10 @@ pub struct Told {
 /// # Errors
 /// [`Ignored`] with the reason, when nothing follows from it.
 pub fn read(event: &str, body: &[u8]) -> Result<Told> {
+    if let Some(events) = presses::read(event, body)? {
+        // The same button may be pressed again: only the delivery tells one press from another.
+        return Ok(Told { events, meaning: None });
+    }
     let (keyed, moment) = match event {
         "push" => push(parsed(event, body)?)?,
         "pull_request" => {

@@ -26,6 +26,7 @@ pub(super) struct File {
     pub(super) docker: DockerFile,
     pub(super) promote_direct_pushes: bool,
     pub(super) comment_interval: Option<String>,
+    pub(super) comments_per_hour: Option<u32>,
     pub(super) reconcile_every: Option<String>,
     pub(super) keep_history: Option<String>,
     pub(super) max_runs: Option<u64>,

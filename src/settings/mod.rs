@@ -56,6 +56,8 @@ pub struct Settings {
     pub promote_direct_pushes: bool,
     /// How long to wait between two edits of one comment.
     pub comment_interval: Duration,
+    /// How many new comments a pull request may get within an hour, on the average; none for as many as there are.
+    pub comments_per_hour: Option<u32>,
     /// How often to compare what is known with what is.
     pub reconcile_every: Duration,
     /// How long deliveries, decided events and failed tasks are remembered.
@@ -264,10 +266,10 @@ impl Settings {
             Some(ForgeFile::GitHub(github)) => ForgeSettings::GitHub(github_settings(github, &base)?),
             None => ForgeSettings::Laptop { repository },
         };
-        let (trusted, interval) = match &forge {
+        let (trusted, interval, posts) = match &forge {
             // Whoever may push to GitHub need not be somebody who may run what he likes as this user.
-            ForgeSettings::GitHub(_) => (Trusted::Only(Vec::new()), Duration::from_secs(20)),
-            ForgeSettings::Local { .. } | ForgeSettings::Laptop { .. } => (Trusted::All, Duration::from_secs(1)),
+            ForgeSettings::GitHub(_) => (Trusted::Only(Vec::new()), Duration::from_secs(20), Some(60)),
+            ForgeSettings::Local { .. } | ForgeSettings::Laptop { .. } => (Trusted::All, Duration::from_secs(1), None),
         };
         let listen = match (flags.listen, variable("MODELSHIP_LISTEN")) {
             (Some(listen), _) => listen,
@@ -312,6 +314,7 @@ impl Settings {
             docker: docker_settings(file.docker, &base)?,
             promote_direct_pushes: file.promote_direct_pushes,
             comment_interval: duration("comment_interval", file.comment_interval, interval)?,
+            comments_per_hour: file.comments_per_hour.or(posts),
             reconcile_every: duration("reconcile_every", file.reconcile_every, Duration::from_secs(60))?
                 .max(Duration::from_millis(100)),
             keep_history: duration("keep_history", file.keep_history, Duration::from_secs(90 * 24 * 3600))?
@@ -327,6 +330,7 @@ impl Settings {
     pub fn rules(&self) -> Rules {
         Rules {
             comment_interval: self.comment_interval,
+            comments_per_hour: self.comments_per_hour,
             promote_direct_pushes: self.promote_direct_pushes,
             // Whoever uses the local forge is on this machine, so the files themselves can be opened.
             artifacts_url: match &self.forge {

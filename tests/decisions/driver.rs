@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use modelship::domain::build::{BuildPhase, ModelState};
+use modelship::domain::check::{Check, CheckState, CheckSubject};
 use modelship::domain::decide::{State, decide};
 use modelship::domain::decision::{Due, Rules};
 use modelship::domain::effect::Effect;
-use modelship::domain::event::{BuildOutcome, ChangedSweep, Event, Key, Keyed, PullChange, SweepRequest, TouchedModel};
-use modelship::domain::forge::{CommentRef, HeadOrigin, PullSnapshot, PullStatus};
+use modelship::domain::event::{
+    BuildOrigin, BuildOutcome, ChangedSweep, Event, Key, Keyed, PullChange, SweepRequest, TouchedModel,
+};
+use modelship::domain::forge::{CommentRef, HeadOrigin, PullSnapshot, PullStatus, Reaction};
 use modelship::domain::ids::{CommitSha, ObjectId, SweepName, Time};
 use modelship::domain::pull::{ComparedStage, ComparisonPhase, PullState, PullSweepPhase};
 use modelship::domain::sweep::plan::{PlanSummary, RunLimits};
@@ -44,10 +47,17 @@ pub(crate) struct World {
     /// Markers of the comments that were asked for, those written once and those edited in place.
     pub(crate) posted: Vec<String>,
     pub(crate) edited: Vec<String>,
+    /// What each check said last, by commit and name.
+    pub(crate) checks: BTreeMap<(CommitSha, String), Check>,
+    /// The reactions to comments.
+    pub(crate) reactions: Vec<Reaction>,
+    /// When each comment and edit was to come.
+    pub(crate) due: Vec<Time>,
     /// The newest commit that each origin asked for.
     pub(crate) newest: BTreeMap<String, CommitSha>,
     pub(crate) head: u8,
     pub(crate) status: PullStatus,
+    pub(crate) origin: HeadOrigin,
     pub(crate) deliveries: Vec<Keyed>,
     pub(crate) comments: i64,
     /// How many new runs the policy lets a comparison start by itself.
@@ -60,6 +70,7 @@ impl World {
             rules: Rules {
                 comment_interval: Duration::from_secs(20),
                 promote_direct_pushes: false,
+                comments_per_hour: None,
                 artifacts_url: None,
             },
             now: Time(1_000_000),
@@ -69,6 +80,10 @@ impl World {
             cancelled: BTreeSet::new(),
             posted: Vec::new(),
             edited: Vec::new(),
+            checks: BTreeMap::new(),
+            reactions: Vec::new(),
+            due: Vec::new(),
+            origin: HeadOrigin::SameRepository,
             newest: BTreeMap::new(),
             head: 2,
             status: PullStatus::Open,
@@ -123,13 +138,20 @@ impl World {
     }
 
     pub(crate) fn ask(&mut self, due: Due) {
-        let Due { effect, coalesce, .. } = due;
+        let Due { effect, coalesce, not_before } = due;
         let text = serde_json::to_string(&effect).unwrap();
         assert_eq!(serde_json::from_str::<Effect>(&text).unwrap(), effect);
         match &effect {
-            Effect::PostComment { marker, .. } => self.posted.push(marker.clone()),
+            Effect::PostComment { marker, .. } => {
+                self.posted.push(marker.clone());
+                self.due.extend(not_before);
+            }
             Effect::UpsertComment { marker, .. } => self.edited.push(marker.clone()),
-            Effect::SetCommitStatus { .. } => {}
+            Effect::ShowCheck { commit, check, .. } => {
+                assert!(check.title.chars().count() <= 241 && check.buttons.len() <= 3, "{check:?}");
+                self.checks.insert((commit.clone(), check.name.clone()), (**check).clone());
+            }
+            Effect::React { reaction, .. } => self.reactions.push(*reaction),
             _ => {
                 self.check_channels(&effect);
                 self.open.retain(|(_, waiting)| waiting.is_none() || *waiting != coalesce);
@@ -206,8 +228,8 @@ impl World {
                 channel: channel.clone(),
                 result: Err("there is no such version".to_owned()),
             },
-            Effect::CheckCommand { comment, nth, command, author, .. } => Event::CommandChecked {
-                comment: *comment,
+            Effect::CheckCommand { given, nth, command, author, .. } => Event::CommandChecked {
+                given: given.clone(),
                 nth: *nth,
                 command: command.clone(),
                 author: author.clone(),
@@ -294,7 +316,7 @@ impl World {
             status: self.status,
             head_branch: "work".to_owned(),
             head: commit(self.head),
-            origin: HeadOrigin::SameRepository,
+            origin: self.origin,
             base_branch: "main".to_owned(),
             merge_commit: (self.status == PullStatus::Merged).then(|| commit(200)),
         }
@@ -344,6 +366,11 @@ impl World {
         self.comments += 1;
         let comment = CommentRef { id: self.comments, created_at: self.now };
         self.deliver(Key::Pull(pull()), Event::CommentCreated { comment, author: ada(), body: body.to_owned() })
+    }
+
+    /// What the check of that name says beside the head.
+    pub(crate) fn shown(&self, name: &str) -> &Check {
+        self.checks.get(&(commit(self.head), name.to_owned())).unwrap_or_else(|| panic!("{:#?}", self.checks.keys()))
     }
 
     pub(crate) fn model_state(&self) -> ModelState {
@@ -444,6 +471,13 @@ impl World {
                 });
             assert!(followed, "the pull request has forgotten its running sweep: {:?}", self.file());
         }
+        if let Some(State::Pull(pull)) = self.states.get(&Key::Pull(pull())) {
+            let goes_on = |((at, _), check): &(&(CommitSha, String), &Check)| {
+                let is_sweep = matches!(check.subject, CheckSubject::Sweep { .. });
+                is_sweep && check.state == CheckState::Pending && *at != pull.snapshot.head
+            };
+            assert_eq!(self.checks.iter().find(goes_on), None, "an older commit's check never ends");
+        }
         let comparing = self.compares(|stage| matches!(stage, ComparedStage::Comparing { .. }));
         assert!(!comparing || !self.asked("CompareVersions").is_empty(), "nobody compares what has run");
         let results: Vec<_> = self.posted.iter().filter(|marker| marker.starts_with("result/")).collect();
@@ -463,6 +497,10 @@ impl World {
     pub(crate) fn check_channels(&self, effect: &Effect) {
         let Effect::RegisterVersion { version, channels } = effect else { return };
         for (channel, origin) in [("work", branch("work")), ("main", main_branch()), ("pr-1", of_pull())] {
+            let origin = match (&origin, self.origin) {
+                (BuildOrigin::Pull { number }, HeadOrigin::Fork) => BuildOrigin::Fork { number: *number },
+                _ => origin,
+            };
             let newest = self.newest.get(&format!("{origin:?}")) == Some(&version.source.commit);
             let moves = channels.iter().any(|(name, _)| name.as_str() == channel);
             assert!(newest || !moves, "`{channel}` goes back to {}", version.source.commit);

@@ -113,7 +113,7 @@ fn failed_builds_are_remembered_up_to_twenty_and_forgotten_when_asked_for_again(
         world.tell_model(request(number, BuildOrigin::Terminal, None)).answer(0, Luck::Bad);
     }
     let failures = world.model_state().failures;
-    assert_eq!((failures.len(), &failures[19].commit), (20, &commit(29)));
+    assert_eq!((failures.len(), &failures[19].source.commit), (20, &commit(29)));
     world.tell_model(request(29, BuildOrigin::Terminal, None));
-    assert!(world.model_state().failures.iter().all(|failed| failed.commit != commit(29)));
+    assert!(world.model_state().failures.iter().all(|failed| failed.source.commit != commit(29)));
 }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use modelship::domain::check::{Button, Press};
 use modelship::domain::command::Command;
 use modelship::domain::event::{BuildOrigin, BuildOutcome, Event, Key, Keyed, PromotionTarget, PullChange};
-use modelship::domain::forge::{CommentRef, PullStatus};
+use modelship::domain::forge::{CommentRef, Given, PullStatus};
 use modelship::domain::ids::{ChannelName, PullNumber, Time};
 use modelship::domain::sweep::plan::{MaxFailures, RunLimits};
 use modelship::domain::sweep::record::FailureClass;
@@ -131,10 +132,17 @@ fn anything() -> Vec<Event> {
     let comment = CommentRef { id: 1, created_at: Time(1_000_000) };
     let checked = |command: Command, denied: Option<&str>| Event::CommandChecked {
         nth: 0,
-        comment,
+        given: Given::Comment(comment),
         command,
         author: ada(),
         denied: denied.map(str::to_owned),
+    };
+    let pressed = |press: Press| Event::SweepPressed {
+        marker: format!("sweep/{SWEEP_FILE}"),
+        commit: commit(2),
+        check: 4,
+        press,
+        author: ada(),
     };
     let at = |status: PullStatus, head: u8| World { status, head, ..World::new() }.inspected();
     let failed = |effect: &str, subject: &str| Event::EffectFailed {
@@ -206,6 +214,14 @@ fn anything() -> Vec<Event> {
         checked(Command::Plan { sweep: None }, None),
         checked(Command::Compare { sweep: None }, None),
         checked(Command::Help, Some("no")),
+        checked(Command::Approve { commit: commit(2) }, None),
+        checked(Command::Logs { run: "abcd".to_owned() }, None),
+        pressed(Press::Again),
+        pressed(Press::Button { button: Button::Cancel }),
+        pressed(Press::Button { button: Button::Retry }),
+        pressed(Press::Button { button: Button::run(&plan(1, 2)) }),
+        Event::AllPressed { commit: commit(2), suite: 5, author: ada() },
+        Event::BuildPressed { model: model(), commit: commit(2), author: ada() },
         Event::ComparisonPlanned {
             model: model(),
             head: commit(2),

@@ -2,7 +2,7 @@
 
 use modelship::domain::command::Command;
 use modelship::domain::event::Event;
-use modelship::domain::forge::{CommentRef, PullStatus};
+use modelship::domain::forge::{CommentRef, Given, PullStatus};
 use modelship::domain::ids::Time;
 use modelship::domain::pull::PullSweepPhase;
 use modelship::domain::sweep::state::SweepPhase;
@@ -54,7 +54,13 @@ fn a_command_that_is_older_than_the_plan_does_not_mean_it() {
     let mut world = World::planned();
     let comment = CommentRef { id: 1, created_at: Time(world.now.0 - 6_000) };
     let command = Command::Run { sweep: None };
-    world.tell_pull(Event::CommandChecked { comment, nth: 0, command, author: ada(), denied: None });
+    world.tell_pull(Event::CommandChecked {
+        given: Given::Comment(comment),
+        nth: 0,
+        command,
+        author: ada(),
+        denied: None,
+    });
     assert_eq!(world.names(), [""; 0]);
     assert!(matches!(world.file(), PullSweepPhase::Planned { .. }));
 }

@@ -282,7 +282,8 @@ fn decoded(text: &str) -> String {
             out.push(byte);
             at += 3;
         } else {
-            out.push(bytes[at]);
+            // In a query, a plus is a blank.
+            out.push(if bytes[at] == b'+' { b' ' } else { bytes[at] });
             at += 1;
         }
     }

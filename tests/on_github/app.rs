@@ -25,12 +25,12 @@ fn doctor_says_which_permission_is_missing_and_where_the_app_is_installed() {
     assert_eq!(well("permissions")["state"], "good");
     assert!(well("repositories")["found"].as_str().unwrap().contains(HUB));
 
-    hub.github.set_app_permission("statuses", None);
+    hub.github.set_app_permission("checks", None);
     hub.github.set_app_permission("issues", Some("read"));
     let lacking = checks(&hub)("permissions");
     assert_eq!(lacking["state"], "bad");
     let found = lacking["found"].as_str().unwrap();
-    assert!(found.contains("issues: write") && found.contains("statuses: write"), "{found}");
+    assert!(found.contains("issues: write") && found.contains("checks: write"), "{found}");
 }
 
 #[test]

@@ -43,6 +43,36 @@ fn a_comment_that_is_edited_into_a_command_is_none() {
 #[test]
 fn a_fork_is_planned_and_not_run() {
     let hub = Hub::as_app();
+    let number = ask_from_a_fork(&hub);
+    hub.until_said(number, &["theirs"]);
+    hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.until_said(number, &["comes from a fork"]);
+    hub.world.until_idle();
+    let status = hub.world.modelship(&["sweep", "status", "--output", "json"]).ok().json();
+    assert_eq!(status.as_array().map(Vec::len), Some(0), "{status}");
+}
+
+#[test]
+fn a_fork_runs_once_somebody_who_may_write_approved_that_commit() {
+    let hub = Hub::as_app();
+    let number = ask_from_a_fork(&hub);
+    hub.until_said(number, &["/modelship approve", &hub.commit("theirs")]);
+    let short = &hub.commit("theirs")[..10];
+    hub.github.comment_as("eve", HUB, number, &format!("/modelship approve {}", hub.commit("theirs")));
+    hub.until_said(number, &["was not done for", "write permission"]);
+    hub.github.comment_as("ada", HUB, number, &format!("/modelship approve {short}"));
+    hub.until_said(number, &["all 40 characters"]);
+    let approval = hub.github.comment_as("ada", HUB, number, &format!("/modelship approve {}", hub.commit("theirs")));
+    hub.until_said(number, &["/modelship run theirs"]);
+    hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.until_said(number, &["2 runs done"]);
+    hub.world.until_idle();
+    let reactions = hub.github.reactions(HUB, approval);
+    assert_eq!(reactions, ["eyes", "rocket"]);
+}
+
+/// Eve, who may only read, asks for a sweep from her fork.
+fn ask_from_a_fork(hub: &Hub) -> u64 {
     hub.github.user("eve", Permission::Read);
     hub.github.fork(HUB, "eve/hub");
     let fork = hub.github.directory("eve/hub");
@@ -52,11 +82,5 @@ fn a_fork_is_planned_and_not_run() {
     crate::world::git(&hub.world.clone, &["commit", "--quiet", "-m", "Ask from outside"]);
     crate::world::git(&hub.world.clone, &["push", "--quiet", fork.to_str().unwrap(), "theirs"]);
     let opened = Opened { author: "eve", title: "From outside", head: "eve/hub:theirs", base: "main", draft: false };
-    let number = hub.github.open_pull(HUB, &opened);
-    hub.until_said(number, &["theirs"]);
-    hub.github.comment_as("ada", HUB, number, "/modelship run");
-    hub.until_said(number, &["comes from a fork"]);
-    hub.world.until_idle();
-    let status = hub.world.modelship(&["sweep", "status", "--output", "json"]).ok().json();
-    assert_eq!(status.as_array().map(Vec::len), Some(0), "{status}");
+    hub.github.open_pull(HUB, &opened)
 }

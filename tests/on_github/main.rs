@@ -5,6 +5,7 @@
 
 mod app;
 mod authority;
+mod checks;
 #[path = "../github/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the fake can do more than these stories need")]
 mod github;

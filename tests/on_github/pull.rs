@@ -17,8 +17,8 @@ fn a_sweep_is_planned_run_and_answered_in_its_pull_request() {
     assert!(ours.iter().all(|comment| comment.by_app), "in the App's name");
     assert_eq!(result.edits, 0, "the result is written once, so that people are told");
     assert_eq!(hub.github.count(&format!("POST */issues/{number}/comments")), 2);
-    let statuses = hub.github.statuses(HUB, &hub.commit("main"));
-    assert!(statuses.iter().any(|status| status["state"] == "success"), "the model's build: {statuses:#?}");
+    let checks = hub.github.checks(HUB, &hub.commit("main"));
+    assert!(checks.iter().any(|check| check["conclusion"] == "success"), "the model's build: {checks:#?}");
 }
 
 #[test]
@@ -30,6 +30,8 @@ fn a_token_does_where_nobody_wants_an_app() {
     hub.world.until_idle();
     assert_eq!(hub.ours(number).len(), 2);
     assert_eq!(hub.github.count("POST /app/*"), 0);
+    let statuses = hub.github.statuses(HUB, &hub.commit("sizes"));
+    assert_eq!(statuses[0]["state"], "success", "only Apps may write check runs: {statuses:#?}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::analysis::{Side, compare};
 use crate::domain::decide::State;
 use crate::domain::event::{Event, Key};
 use crate::domain::ids::{SweepId, VersionId};
-use crate::domain::report::{Links, comparison_text, final_comment, numbers, plan_comment};
+use crate::domain::report::{Links, MayStart, comparison_text, final_comment, numbers, plan_comment};
 use crate::domain::sweep::analysis::AnalysisSummary;
 use crate::domain::sweep::plan::{PlanSummary, Verdict};
 use crate::domain::sweep::spec::SweepSpec;
@@ -38,7 +38,7 @@ pub(crate) async fn plan(settings: Settings, file: &SweepFile, cwd: &Path, outpu
     let planned = make_plan(&mut session, file, cwd, output).await?;
     session.close().await?;
     tell_step(&planned.summary, output);
-    output.summarize(|| plan_comment(&planned.summary));
+    output.summarize(|| plan_comment(&planned.summary, &MayStart::Started));
     if output.is_json() {
         output.json(&planned.summary)?;
     } else {

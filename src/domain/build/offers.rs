@@ -1,13 +1,12 @@
 //! Builds that are left to somebody else, and the versions that those offer.
 
-use super::{BuildPhase, BuildState, Builds};
+use super::{BuildPhase, BuildState, Builds, Fault};
 use crate::domain::effect::Effect;
 use crate::domain::event::{BuildFailure, Event};
-use crate::domain::forge::CommitState;
 use crate::domain::ids::{CommitSha, VersionId};
 use crate::domain::manifest::BuildBy;
 use crate::domain::offer::{Offer, OfferOutcome, OfferState, OfferedBy};
-use crate::domain::report;
+use crate::domain::report::{self, BuildStanding};
 use crate::domain::version::{SourceRef, Tree, Version};
 
 /// How many offers of a model are remembered?
@@ -25,7 +24,7 @@ impl Builds<'_> {
         };
         if build.requests.is_empty() {
             self.state.builds.remove(&source.commit);
-            self.status(source, CommitState::Error, report::SUPERSEDED);
+            self.show(source, BuildStanding::Superseded);
             return None;
         }
         build.phase = BuildPhase::Waiting { by, turn };
@@ -33,7 +32,7 @@ impl Builds<'_> {
         for waiter in waiters {
             self.decision.tell(waiter, Event::BuildLeft { model: self.model.clone(), source: source.clone(), by });
         }
-        self.status(source, CommitState::Pending, report::waits_for(by));
+        self.show(source, BuildStanding::Left(by));
         self.give_up_oldest();
         None
     }
@@ -53,7 +52,7 @@ impl Builds<'_> {
         let oldest = self.waiting().min_by_key(|(turn, _)| *turn).map(|(_, build)| build.source.clone());
         if let Some(source) = oldest {
             let message = format!("nobody registered this commit while {MOST_WAITING} newer ones came");
-            self.failed(&source, BuildFailure::without_log("register", message), CommitState::Error);
+            self.failed(&source, BuildFailure::without_log("register", message), Fault::Ours);
         }
     }
 
@@ -138,7 +137,7 @@ impl Builds<'_> {
         for request in &requests {
             self.settle(request, &source, Err(failure.clone()));
         }
-        self.status(&source, CommitState::Failure, &format!("{}: {}", failure.stage, failure.message));
+        self.show(&source, BuildStanding::Failed(failure));
     }
 
     /// The version was registered, or could not be.
@@ -230,7 +229,12 @@ mod tests {
 
     impl Bench {
         fn tell(&mut self, event: &Event) -> &mut Self {
-            let rules = Rules { comment_interval: Duration::ZERO, promote_direct_pushes: false, artifacts_url: None };
+            let rules = Rules {
+                comment_interval: Duration::ZERO,
+                promote_direct_pushes: false,
+                artifacts_url: None,
+                comments_per_hour: None,
+            };
             let decision = decide(&model(), self.state.as_ref(), event, &rules);
             self.effects = decision.effects.into_iter().map(|due| due.effect).collect();
             self.told = decision.events.into_iter().map(|keyed| (keyed.key, keyed.event)).collect();
@@ -283,7 +287,7 @@ mod tests {
 
         fn said(&self) -> Vec<&str> {
             let said = self.effects.iter().filter_map(|effect| match effect {
-                Effect::SetCommitStatus { description, .. } => Some(description.as_str()),
+                Effect::ShowCheck { check, .. } => Some(check.title.as_str()),
                 _ => None,
             });
             said.collect()

@@ -6,6 +6,7 @@
 
 use super::commands::Order;
 use super::compared::{ComparedStage, ComparedSweep, ComparisonPhase, ComparisonPlan, Ending, Pair, PullComparison};
+use super::talk::Urgency;
 use super::{CLOCK_SLACK, PullBuild, Thread};
 use crate::domain::decision::Due;
 use crate::domain::effect::Effect;
@@ -135,7 +136,7 @@ impl Thread<'_> {
         let mut wanted = Vec::new();
         for (model, comparison) in &self.state.comparisons {
             let ComparisonPhase::Planned { shown_at, head: of, sweeps, .. } = &comparison.phase else { continue };
-            if of != head || order.comment.created_at.plus(CLOCK_SLACK) < *shown_at {
+            if of != head || order.given.at().plus(CLOCK_SLACK) < *shown_at {
                 continue;
             }
             for (at, sweep) in sweeps.iter().enumerate().filter(|(_, s)| name.is_none_or(|name| s.name == *name)) {
@@ -333,21 +334,14 @@ impl Thread<'_> {
 
     /// Brings the model's comment up to date. While runs go on, edits come at most once an interval.
     fn show_comparison(&mut self, model: &ModelName) {
-        let Some(comparison) = self.state.comparisons.get_mut(model) else { return };
+        let Some(comparison) = self.state.comparisons.get(model) else { return };
         let runs = comparison.sweeps().iter().any(|sweep| matches!(sweep.stage, ComparedStage::Running { .. }));
-        let due = match comparison.last_edit {
-            Some(last) if runs && last > self.at.now => last,
-            Some(last) if runs => last.plus(self.at.rules.comment_interval).max(self.at.now),
-            Some(_) | None => self.at.now,
-        };
-        comparison.last_edit = Some(due);
-        let body = report::versions_comment(model, comparison);
-        let (pull, marker) = (self.at.pull, format!("compare/{model}"));
-        self.decision.ask(Due {
-            effect: Effect::UpsertComment { pull: pull.clone(), marker: marker.clone(), body },
-            not_before: Some(due),
-            coalesce: Some(format!("comment/{}/{}/{marker}", pull.repository.id, pull.number)),
-        });
+        let urgency = if runs { Urgency::InTurn } else { Urgency::Now };
+        let (last, body) = (comparison.last_edit, report::versions_comment(model, comparison));
+        let due = self.edit(&format!("compare/{model}"), body, last, urgency);
+        if let Some(comparison) = self.state.comparisons.get_mut(model) {
+            comparison.last_edit = Some(due);
+        }
     }
 }
 

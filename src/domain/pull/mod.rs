@@ -5,6 +5,7 @@ mod compared;
 mod comparison;
 mod models;
 mod sweeps;
+mod talk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,15 +16,17 @@ pub use compared::{
     Base, ComparedStage, ComparedSweep, ComparisonPhase, ComparisonPlan, Ending, Pair, PlannedPair, PullComparison,
 };
 
-use commands::Order;
+pub use talk::{ShownCheck, Spoken};
+
+use commands::{Order, Pressed};
 
 use crate::domain::command::Command;
 use crate::domain::decision::{Decision, Due, Rules};
 use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::effect::Effect;
 use crate::domain::event::{BuildFailure, ChangedSweep, Event, SweepRequest, TouchedModel};
-use crate::domain::forge::{PullSnapshot, PullStatus};
-use crate::domain::ids::{Digest, ModelName, PullRef, Time};
+use crate::domain::forge::{PullSnapshot, PullStatus, Reaction};
+use crate::domain::ids::{CommitSha, Digest, ModelName, PullRef, Time};
 use crate::domain::manifest::BuildBy;
 use crate::domain::report;
 use crate::domain::sweep::plan::PlanSummary;
@@ -48,6 +51,15 @@ pub struct PullState {
     pub looked_at: Time,
     /// Comments whose commands were heard, the newest 200: a comment acts once, however often it is told of.
     pub heard: BTreeSet<i64>,
+    /// The commit of a fork that somebody who may write here approved last.
+    #[serde(default)]
+    pub approved: Option<CommitSha>,
+    /// What the checks of its sweeps said last, by what marks the sweep.
+    #[serde(default)]
+    pub checks: BTreeMap<String, ShownCheck>,
+    /// What was said in it.
+    #[serde(default)]
+    pub spoken: Spoken,
 }
 
 /// A model that the pull request changes.
@@ -213,11 +225,15 @@ fn inspected(at: Context<'_>, state: Option<&PullState>, found: &Inspection<'_>)
             faults: Vec::new(),
             looked_at: found.looked_at,
             heard: BTreeSet::new(),
+            approved: None,
+            checks: BTreeMap::new(),
+            spoken: Spoken::default(),
         }),
         decision: Decision::default(),
     };
     thread.state.snapshot = found.snapshot.clone();
     thread.state.looked_at = found.looked_at;
+    thread.end_older_checks();
     let was = before.as_ref().map(|before| before.snapshot.status);
     let was_open = was == Some(PullStatus::Open);
     match found.snapshot.status {
@@ -259,10 +275,17 @@ impl Thread<'_> {
             Event::BuildSettled { model, commit, result } => self.build_settled(model, commit, result),
             Event::BuildLeft { model, source, by } => self.build_left(model, &source.commit, *by),
             Event::CommentCreated { comment, author, body } => self.comment(*comment, author, body),
-            Event::CommandChecked { comment, nth, command, author, denied } => {
-                let order = Order { comment: *comment, nth: *nth, command, author };
+            Event::SweepPressed { marker, commit, check, press, author } => {
+                self.pressed(&Pressed { marker, commit, check: *check, press, author })
+            }
+            Event::AllPressed { commit, suite, author } => self.all_pressed(commit, *suite, author),
+            Event::CommandChecked { given, nth, command, author, denied } => {
+                let order = Order { given, nth: *nth, command, author };
                 match denied {
-                    Some(reason) => self.reply(&order, &report::command_denied(command, &author.login, reason)),
+                    Some(reason) => {
+                        self.react(given, Reaction::Refused);
+                        self.reply(&order, &report::command_denied(command, &author.login, reason));
+                    }
                     None => self.obey(&order),
                 }
                 None

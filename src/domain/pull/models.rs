@@ -1,8 +1,7 @@
 //! The models that a pull request changes: asked to be built, shown, and built again once merged.
 
+use super::talk::Urgency;
 use super::{PullBuild, PullModel, Thread};
-use crate::domain::decision::Due;
-use crate::domain::effect::Effect;
 use crate::domain::event::{BuildFailure, BuildOrigin, Event, Key, TouchedModel};
 use crate::domain::forge::HeadOrigin;
 use crate::domain::ids::{CommitSha, ModelName};
@@ -12,23 +11,35 @@ use crate::domain::version::{BuiltVersion, Tree};
 
 impl Thread<'_> {
     pub(super) fn build_models(&mut self, touched: &[TouchedModel]) {
-        let untrusted = self.state.snapshot.origin == HeadOrigin::Fork;
+        let trusted = self.is_trusted();
         self.state.models.clear();
         for model in touched {
-            let build = if untrusted { PullBuild::Untrusted } else { PullBuild::Building };
-            self.state.models.insert(model.model.clone(), PullModel { source: model.source.clone(), build });
-            if !untrusted {
-                self.decision.tell(
-                    Key::Model(model.model.clone()),
-                    Event::BuildRequested {
-                        source: model.source.clone(),
-                        tree: Tree::Committed,
-                        origin: BuildOrigin::Pull { number: self.at.pull.number },
-                        waiter: Some(Key::Pull(self.at.pull.clone())),
-                    },
-                );
+            let entry = PullModel { source: model.source.clone(), build: PullBuild::Untrusted };
+            self.state.models.insert(model.model.clone(), entry);
+            if trusted {
+                self.build(&model.model);
             }
         }
+    }
+
+    /// Asks for the build of a model that the pull request changes.
+    pub(super) fn build(&mut self, model: &ModelName) {
+        let number = self.at.pull.number;
+        let Some(entry) = self.state.models.get_mut(model) else { return };
+        entry.build = PullBuild::Building;
+        let origin = match self.state.snapshot.origin {
+            HeadOrigin::SameRepository => BuildOrigin::Pull { number },
+            HeadOrigin::Fork => BuildOrigin::Fork { number },
+        };
+        self.decision.tell(
+            Key::Model(model.clone()),
+            Event::BuildRequested {
+                source: entry.source.clone(),
+                tree: Tree::Committed,
+                origin,
+                waiter: Some(Key::Pull(self.at.pull.clone())),
+            },
+        );
     }
 
     pub(super) fn build_settled(
@@ -78,11 +89,7 @@ impl Thread<'_> {
             return;
         }
         let body = report::models_comment(&self.state);
-        self.decision.ask(Due {
-            effect: Effect::UpsertComment { pull: self.at.pull.clone(), marker: "models".to_owned(), body },
-            not_before: None,
-            coalesce: Some(format!("comment/{}/{}/models", self.at.pull.repository.id, self.at.pull.number)),
-        });
+        self.edit("models", body, None, Urgency::Now);
     }
 
     /// Builds what the merge brought and makes it `production`.

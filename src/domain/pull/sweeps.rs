@@ -1,11 +1,12 @@
 //! The sweep files of a pull request: planned, followed, shown.
 
-use super::{PullBuild, PullState, PullSweep, PullSweepPhase, Thread};
+use super::talk::Urgency;
+use super::{PullBuild, PullSweep, PullSweepPhase, Thread};
 use crate::domain::decision::Due;
 use crate::domain::diagnostic::Faults;
 use crate::domain::effect::Effect;
 use crate::domain::event::{ChangedSweep, Event, Key};
-use crate::domain::ids::{CommitSha, Digest, SweepId, SweepName, Time};
+use crate::domain::ids::{CommitSha, Digest, SweepId, SweepName};
 use crate::domain::report;
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::state::SweepReport;
@@ -17,7 +18,9 @@ impl Thread<'_> {
         for path in gone {
             if let Some(sweep) = self.state.sweeps.remove(&path) {
                 self.cancel_if_started(&sweep, "its file is no longer part of the pull request");
-                self.say(&path, report::withdrawn_comment(&sweep.name), self.at.now);
+                let marker = marker_of(&path);
+                self.edit(&marker, report::withdrawn_comment(&sweep.name), None, Urgency::Now);
+                self.end_check(&marker, None);
             }
         }
         for file in changed {
@@ -73,7 +76,7 @@ impl Thread<'_> {
                 return;
             }
             Some(PullBuild::Untrusted) => {
-                let reason = format!("`{}` is changed by a fork, and nothing from a fork is built", request.model);
+                let reason = format!("`{}` is changed by a fork, and its commit is not approved", request.model);
                 self.block(path, reason);
                 return;
             }
@@ -163,7 +166,7 @@ impl Thread<'_> {
         let links = report::Links { base_url: self.at.rules.artifacts_url.clone() };
         if let Some(body) = report::final_comment(report, &links) {
             let marker = format!("result/{}/{}", report.plan.id, report.round);
-            self.decision.ask(Effect::PostComment { pull: self.at.pull.clone(), marker, body });
+            self.post(marker, body);
         }
         None
     }
@@ -193,42 +196,31 @@ impl Thread<'_> {
         self.show(path);
     }
 
-    /// Brings the sweep's own comment up to date. Edits come at most once an interval; the newest text wins.
+    /// Brings the sweep's own comment and its check up to date. Edits of what goes on come at most once an interval; the
+    /// newest text wins.
     pub(super) fn show(&mut self, path: &str) {
-        let PullState { sweeps, models, .. } = &mut self.state;
-        let Some(sweep) = sweeps.get_mut(path) else { return };
-        let body = report::sweep_comment(sweep, models, self.at.now);
-        let urgent = match &sweep.phase {
-            PullSweepPhase::Started { report } => report.phase.is_terminal(),
-            PullSweepPhase::Invalid { .. }
+        let Some(sweep) = self.state.sweeps.get(path).cloned() else { return };
+        let body = report::sweep_comment(&sweep, &self.state.models, &self.may_start(), self.at.now);
+        let urgency = match &sweep.phase {
+            PullSweepPhase::Started { report } if !report.phase.is_terminal() => Urgency::InTurn,
+            PullSweepPhase::Started { .. }
+            | PullSweepPhase::Invalid { .. }
             | PullSweepPhase::WaitingForBuild
             | PullSweepPhase::Blocked { .. }
             | PullSweepPhase::Planning
-            | PullSweepPhase::Planned { .. } => true,
+            | PullSweepPhase::Planned { .. } => Urgency::Now,
         };
-        let due = match sweep.last_edit {
-            Some(last) if !urgent && last > self.at.now => last,
-            Some(last) if !urgent => last.plus(self.at.rules.comment_interval).max(self.at.now),
-            Some(_) | None => self.at.now,
-        };
-        sweep.last_edit = Some(due);
-        self.say(path, body, due);
-    }
-
-    /// Writes the sweep file's own comment.
-    fn say(&mut self, path: &str, body: String, due: Time) {
         let marker = marker_of(path);
-        let pull = self.at.pull;
-        self.decision.ask(Due {
-            effect: Effect::UpsertComment { pull: pull.clone(), marker: marker.clone(), body },
-            not_before: Some(due),
-            coalesce: Some(format!("comment/{}/{}/{marker}", pull.repository.id, pull.number)),
-        });
+        let due = self.edit(&marker, body, sweep.last_edit, urgency);
+        if let Some(sweep) = self.state.sweeps.get_mut(path) {
+            sweep.last_edit = Some(due);
+        }
+        self.show_check(&marker, &sweep);
     }
 }
 
 /// What marks the comment of the sweep file at `path`. A marker lies in an HTML comment, and a path may hold anything.
-fn marker_of(path: &str) -> String {
+pub(super) fn marker_of(path: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte);
     if path.len() <= 200 && path.bytes().all(plain) && !path.contains("--") {
         return format!("sweep/{path}");

@@ -13,9 +13,6 @@ use crate::domain::version::BuiltVersion;
 const LOG_LINES: usize = 30;
 const LOG_BYTES: usize = 4_000;
 
-/// What stands beside a commit whose build nobody wants any more.
-pub const SUPERSEDED: &str = "stopped: a newer commit took its place";
-
 /// What stands beside a commit that somebody else builds.
 #[must_use]
 pub fn waits_for(by: BuildBy) -> &'static str {
@@ -107,7 +104,7 @@ fn outcome(progress: &BuildProgress<'_>) -> String {
     }
 }
 
-fn failure_text(model: &ModelName, failure: &BuildFailure) -> String {
+pub(super) fn failure_text(model: &ModelName, failure: &BuildFailure) -> String {
     let mut body = format!(
         "**{} failed in {}:** {}\n\n",
         value(&model.to_string()),

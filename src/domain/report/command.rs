@@ -1,9 +1,10 @@
 //! Answers to commands.
 
 use super::escape::{COMMENT_LIMIT, clip, code, fit, text};
+use super::numbers::duration;
 use super::{Align, command_block, table, value};
 use crate::domain::command::{Command, PREFIX};
-use crate::domain::ids::SweepName;
+use crate::domain::ids::{CommitSha, SweepName};
 
 /// Every command with what it does.
 #[must_use]
@@ -41,9 +42,21 @@ impl HelpLine {
             Command::Retry { .. } => {
                 ("retry [sweep]", "runs again what failed or is missing", Some(Command::Compare { sweep: None }))
             }
-            Command::Compare { .. } => {
-                ("compare [sweep]", "says what the changed models do to results", Some(Command::Status))
-            }
+            Command::Compare { .. } => (
+                "compare [sweep]",
+                "says what the changed models do to results",
+                Some(Command::Logs { run: String::new() }),
+            ),
+            Command::Logs { .. } => (
+                "logs RUN",
+                "shows the end of what a run printed",
+                CommitSha::parse("0".repeat(40)).ok().map(|commit| Command::Approve { commit }),
+            ),
+            Command::Approve { .. } => (
+                "approve COMMIT",
+                "lets this commit of a fork be built and run; look at the change first",
+                Some(Command::Status),
+            ),
             Command::Status => ("status", "tells how everything stands", Some(Command::Help)),
             Command::Help | Command::Unknown { .. } => ("help", "shows this", None),
         };
@@ -59,6 +72,46 @@ pub fn command_denied(command: &Command, author: &str, reason: &str) -> String {
         value(&format!("{PREFIX} {command}")),
         value(author),
         text(&clip(reason, 1_000))
+    )
+}
+
+/// Why an approval approves nothing.
+#[derive(Debug, Clone, Copy)]
+pub enum ApprovalNote<'a> {
+    /// The pull request comes from the repository itself.
+    NotNeeded,
+    /// The head is another commit.
+    OtherHead {
+        /// The head.
+        head: &'a CommitSha,
+    },
+    /// It is approved already.
+    Known,
+}
+
+/// The answer to an approval that approves nothing.
+#[must_use]
+pub fn approval_note(approved: &CommitSha, note: ApprovalNote<'_>) -> String {
+    match note {
+        ApprovalNote::NotNeeded => {
+            "This pull request does not come from a fork, so there is nothing to approve.\n".to_owned()
+        }
+        ApprovalNote::Known => format!("{} is approved already.\n", value(approved.short())),
+        ApprovalNote::OtherHead { head } => format!(
+            "{} is not the head of this pull request, so it was not approved. Look at the change as it is now, then comment:\n\n{}",
+            value(approved.short()),
+            command_block(&Command::Approve { commit: head.clone() })
+        ),
+    }
+}
+
+/// That answers are left out for a while, about `wait` milliseconds.
+#[must_use]
+pub fn answers_left_out(wait: u64) -> String {
+    format!(
+        "There were so many answers in this pull request that I leave some out for about {}. Commands are still obeyed, \
+         and results still come.\n",
+        duration(wait)
     )
 }
 
@@ -138,7 +191,9 @@ fn for_sweep(command: &Command, name: &SweepName) -> Command {
         Command::Cancel { .. } => Command::Cancel { sweep },
         Command::Retry { .. } => Command::Retry { sweep },
         Command::Compare { .. } => Command::Compare { sweep },
-        Command::Status | Command::Help | Command::Unknown { .. } => command.clone(),
+        Command::Approve { .. } | Command::Logs { .. } | Command::Status | Command::Help | Command::Unknown { .. } => {
+            command.clone()
+        }
     }
 }
 
@@ -159,6 +214,8 @@ mod tests {
         | `/modelship cancel [sweep]` | stops what runs; results so far are kept |
         | `/modelship retry [sweep]` | runs again what failed or is missing |
         | `/modelship compare [sweep]` | says what the changed models do to results |
+        | `/modelship logs RUN` | shows the end of what a run printed |
+        | `/modelship approve COMMIT` | lets this commit of a fork be built and run; look at the change first |
         | `/modelship status` | tells how everything stands |
         | `/modelship help` | shows this |
 
@@ -170,9 +227,9 @@ mod tests {
     fn what_help_lists_is_understood() {
         let text = help();
         let usages: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
-        assert_eq!(usages.len(), 7);
+        assert_eq!(usages.len(), 9);
         for usage in usages {
-            let plain = usage.replace(" [sweep]", "");
+            let plain = usage.replace(" [sweep]", "").replace("RUN", "abcd1234").replace("COMMIT", &"a".repeat(40));
             let parsed = Command::parse_comment(&plain);
             assert_eq!(format!("{PREFIX} {}", parsed[0]), plain);
             assert!(!matches!(parsed[0], Command::Unknown { .. }), "{usage}");

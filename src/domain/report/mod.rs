@@ -10,9 +10,11 @@ pub mod stop;
 
 mod build;
 mod chart;
+mod check;
 mod command;
 mod comparison;
 mod faults;
+mod log;
 mod plan;
 mod progress;
 mod results;
@@ -21,15 +23,19 @@ mod thread;
 mod versions;
 mod warning;
 
-pub use build::{BuildLine, BuildProgress, SUPERSEDED, build_comment, other_version, waits_for};
-pub use command::{NothingToRun, command_denied, help, nothing_to_run, unknown_command};
+pub use build::{BuildLine, BuildProgress, build_comment, other_version, waits_for};
+pub use check::{BuildStanding, build_check, ended_check, manifest_check, sweep_check};
+pub use command::{
+    ApprovalNote, NothingToRun, answers_left_out, approval_note, command_denied, help, nothing_to_run, unknown_command,
+};
 pub use comparison::{comparison_text, percent};
 pub use faults::{excerpt, faults_comment};
-pub use plan::{budget_note, plan_comment, waiting_comment};
+pub use log::{log_of_run, no_such_run, several_runs};
+pub use plan::{MayStart, budget_note, plan_comment, waiting_comment};
 pub use progress::progress_comment;
 pub use results::{Links, directory_url, final_comment};
 pub use status::{SweepLine, SweepProgress, status_comment};
-pub use thread::{from_a_fork, models_comment, nothing_to_do, pull_status, sweep_comment, withdrawn_comment};
+pub use thread::{models_comment, needs_approval, nothing_to_do, pull_status, sweep_comment, withdrawn_comment};
 pub use versions::versions_comment;
 pub use warning::warning_text;
 

@@ -10,9 +10,23 @@ use crate::domain::sweep::plan::{MaxFailures, PlanSummary, RunLimits, Verdict};
 /// How many values that differ from their defaults are shown.
 const MOST_FIXED: usize = 20;
 
+/// What it takes to start a planned sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MayStart<'a> {
+    /// Somebody who may write has to say so.
+    OnCommand,
+    /// It comes from a fork: first somebody who may write has to approve this commit.
+    OnceApproved {
+        /// The head.
+        head: &'a CommitSha,
+    },
+    /// Nothing: it was started.
+    Started,
+}
+
 /// The comment that shows a plan and how to start it.
 #[must_use]
-pub fn plan_comment(plan: &PlanSummary) -> String {
+pub fn plan_comment(plan: &PlanSummary, may_start: &MayStart<'_>) -> String {
     let mut body = format!("### Sweep {}\n\n{}\n\n", value(plan.name.as_str()), headline(plan));
     if !plan.moved.is_empty() {
         let rows: Vec<Vec<String>> = plan
@@ -42,7 +56,7 @@ pub fn plan_comment(plan: &PlanSummary) -> String {
     if !plan.notes.is_empty() {
         body.push('\n');
     }
-    body.push_str(&next_step(plan));
+    body.push_str(&next_step(plan, may_start));
     body.push_str(&details(plan));
     fit(&body, COMMENT_LIMIT)
 }
@@ -86,13 +100,19 @@ fn headline(plan: &PlanSummary) -> String {
     }
 }
 
-fn next_step(plan: &PlanSummary) -> String {
-    match &plan.verdict {
-        Verdict::NeedsCommand => {
+fn next_step(plan: &PlanSummary, may_start: &MayStart<'_>) -> String {
+    match (&plan.verdict, may_start) {
+        (_, MayStart::Started) => String::new(),
+        (Verdict::NeedsCommand, MayStart::OnceApproved { head }) => format!(
+            "**To start it**, somebody who may push to this repository looks at the change, since it comes from a fork, and \
+             comments:\n\n{}\n",
+            command_block(&Command::Approve { commit: (*head).clone() })
+        ),
+        (Verdict::NeedsCommand, MayStart::OnCommand) => {
             let run = Command::Run { sweep: Some(plan.name.clone()) };
             format!("**To start it**, somebody who may push to this repository comments:\n\n{}\n", command_block(&run))
         }
-        Verdict::Refused { reasons } => {
+        (Verdict::Refused { reasons }, _) => {
             let mut lines = "❌ **It may not run as it is:**\n\n".to_owned();
             for reason in reasons {
                 lines.push_str(&format!("- {}\n", text(reason)));
@@ -185,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_plan_says_what_runs_and_how_to_start_it() {
-        insta::assert_snapshot!(plan_comment(&plan()), @r"
+        insta::assert_snapshot!(plan_comment(&plan(), &MayStart::OnCommand), @r"
         ### Sweep `standard-deduction`
 
         **21 runs** of `urban/simple-tax@production`: 19 new, 2 known already. About **12 s**.
@@ -237,7 +257,7 @@ mod tests {
         plan.notes = vec!["`where` rejects 3 of 20 points".to_owned()];
         plan.baseline.clear();
         plan.fixed = vec![("A".to_owned(), "1".to_owned()); 22];
-        insta::assert_snapshot!(plan_comment(&plan), @r"
+        insta::assert_snapshot!(plan_comment(&plan, &MayStart::OnCommand), @r"
         ### Sweep `standard-deduction`
 
         **21 runs** of `urban/simple-tax@production`: all new. No earlier run tells how long it takes.
@@ -279,7 +299,8 @@ mod tests {
         let mut plan = plan();
         plan.counts.reused = 21;
         assert!(
-            plan_comment(&plan).contains("**21 runs** of `urban/simple-tax@production`, and every result is known")
+            plan_comment(&plan, &MayStart::OnCommand)
+                .contains("**21 runs** of `urban/simple-tax@production`, and every result is known")
         );
     }
 
@@ -294,7 +315,7 @@ mod tests {
         }];
         plan.fixed = pairs(&[("TEXT", "```\n# title")]);
         plan.sample = vec![vec!["x|y".to_owned()], vec!["z".repeat(500)]];
-        insta::assert_snapshot!(with_breaks(&plan_comment(&plan)), @r"
+        insta::assert_snapshot!(with_breaks(&plan_comment(&plan, &MayStart::OnCommand)), @r"
         ### Sweep `standard-deduction`
 
         **21 runs** of `urban/simple-tax@production`: 19 new, 2 known already. About **12 s**.

@@ -362,45 +362,45 @@ mod tests {
             failure(FailureClass::OutOfMemory, "needed more than its 512 MiB", ""),
         ];
         insta::assert_snapshot!(final_comment(&report, &Links::default()).unwrap(), @r"
-        ### Sweep `standard-deduction` ⚠️ 18 of 21 runs done
+    ### Sweep `standard-deduction` ⚠️ 18 of 21 runs done
 
-        `urban/simple-tax` version `9c31fe20a4b7d815`, in **12 s**, 2 results known before, started by ada.
+    `urban/simple-tax` version `9c31fe20a4b7d815`, in **12 s**, 2 results known before, started by ada.
 
-        Failed: **1 out of memory, 1 model error**. 1 run has no result (`missing` in the column `status`). To run these again:
+    Failed: **1 out of memory, 1 model error**. 1 run was not run: `missing` in the column `status`. To run these again:
 
-        ```
-        /modelship retry standard-deduction
-        ```
+    ```
+    /modelship retry standard-deduction
+    ```
 
-        | Output | Unit | Min | Mean | Max | Std. dev. |
-        |:--|:--|--:|--:|--:|--:|
-        | `revenue` | USD | 355,280,000,000 | 374,113,000,000 | 393,020,000,000 |  |
+    | Output | Unit | Min | Mean | Max | Std. dev. |
+    |:--|:--|--:|--:|--:|--:|
+    | `revenue` | USD | 355,280,000,000 | 374,113,000,000 | 393,020,000,000 |  |
 
-        <details><summary>First 3 of 21 rows</summary>
+    <details><summary>First 3 of 21 rows</summary>
 
-        | `STANDARD` | `revenue` | `revenue_difference` |
-        |--:|--:|--:|
-        | 1,500 | 394,520,000,000 | 0 |
-        | 1,600 | 393,020,000,000 | -1,499,690,000 |
-        | 1,700 | 391,011,000,000 | -3,508,580,000 |
+    | `STANDARD` | `revenue` | `revenue_difference` |
+    |--:|--:|--:|
+    | 1,500 | 394,520,000,000 | 0 |
+    | 1,600 | 393,020,000,000 | -1,499,690,000 |
+    | 1,700 | 391,011,000,000 | -3,508,580,000 |
 
-        </details>
+    </details>
 
-        **Files:** `analysis.csv` at `sweeps/sd-01/analysis.csv` (3.1 KiB), `analysis.parquet` at `sweeps/sd-01/analysis.parquet` (5.3 KiB)
+    **Files:** `analysis.csv` at `sweeps/sd-01/analysis.csv` (3.1 KiB), `analysis.parquet` at `sweeps/sd-01/analysis.parquet` (5.3 KiB)
 
-        <details><summary>2 failed runs</summary>
+    <details><summary>2 failed runs</summary>
 
-        **model error** at `STANDARD` = `1700`, run `b5b5b5b5b5b5`: ended with status 3
+    **model error** at `STANDARD` = `1700`, run `b5b5b5b5b5b5`: ended with status 3
 
-        ```text
-        reading data
-        STOP bad row
-        ```
+    ```text
+    reading data
+    STOP bad row
+    ```
 
-        **out of memory** at `STANDARD` = `1700`, run `b5b5b5b5b5b5`: needed more than its 512 MiB
+    **out of memory** at `STANDARD` = `1700`, run `b5b5b5b5b5b5`: needed more than its 512 MiB
 
-        </details>
-        ");
+    </details>
+    ");
     }
 
     #[test]
@@ -445,26 +445,26 @@ mod tests {
         spent.cost_usd = Some(2.034);
         spent.raised = vec![Raised { memory: 1 << 30, runs: 3 }, Raised { memory: 2 << 30, runs: 0 }];
         insta::assert_snapshot!(final_comment(&spent, &links()).unwrap(), @r"
-        ### Sweep `standard-deduction` ⚠️ 7 of 21 runs done
+### Sweep `standard-deduction` ⚠️ 7 of 21 runs done
 
-        `urban/simple-tax` version `9c31fe20a4b7d815`, in **12 s**, 2 results known before, cost **2.03 USD**, started by ada.
+`urban/simple-tax` version `9c31fe20a4b7d815`, in **12 s**, 2 results known before, cost **2.03 USD**, started by ada.
 
-        3 runs needed 1 GiB of memory.
+3 runs needed 1 GiB of memory.
 
-        **Why:** the budget of 2 USD is used up: finished runs cost 2.03 USD
+**Why:** the budget of 2 USD is used up: finished runs cost 2.03 USD
 
-        14 runs have no result (`missing` in the column `status`). To run these again:
+14 runs were not run: `missing` in the column `status`. To run these again:
 
-        ```
-        /modelship retry standard-deduction
-        ```
+```
+/modelship retry standard-deduction
+```
 
-        | Output | Unit | Min | Mean | Max | Std. dev. | Baseline |
-        |:--|:--|--:|--:|--:|--:|--:|
-        | `revenue` | USD | 355,280,000,000 | 374,113,000,000 | 393,020,000,000 | 12,201,600,000 | 394,520,000,000 |
+| Output | Unit | Min | Mean | Max | Std. dev. | Baseline |
+|:--|:--|--:|--:|--:|--:|--:|
+| `revenue` | USD | 355,280,000,000 | 374,113,000,000 | 393,020,000,000 | 12,201,600,000 | 394,520,000,000 |
 
-        **Files:** [`analysis.csv`](http://127.0.0.1:8080/artifacts/sweeps/sd-01/analysis.csv) (3.1 KiB), [`analysis.parquet`](http://127.0.0.1:8080/artifacts/sweeps/sd-01/analysis.parquet) (5.3 KiB)
-        ");
+**Files:** [`analysis.csv`](http://127.0.0.1:8080/artifacts/sweeps/sd-01/analysis.csv) (3.1 KiB), [`analysis.parquet`](http://127.0.0.1:8080/artifacts/sweeps/sd-01/analysis.parquet) (5.3 KiB)
+");
         let phase = SweepPhase::Cancelled { by: "ada".to_owned(), analysis: Some(analysis) };
         let body = final_comment(&report(phase, 7, &[]), &links()).unwrap();
         for words in ["/modelship run standard-deduction", "| `revenue` | USD |", "analysis.csv"] {

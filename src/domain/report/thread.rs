@@ -5,20 +5,25 @@ use std::collections::BTreeMap;
 use super::build::{BuildLine, BuildProgress, build_comment};
 use super::command::{NothingToRun, nothing_to_run};
 use super::faults::{fault_list, faults_comment};
-use super::plan::{plan_comment, waiting_comment};
+use super::plan::{MayStart, plan_comment, waiting_comment};
 use super::progress::progress_comment;
 use super::status::{SweepLine, SweepProgress, status_comment};
 use super::{escape, value};
 use crate::domain::command::Command;
 use crate::domain::forge::PullStatus;
-use crate::domain::ids::{ChannelName, ModelName, SweepName, Time};
+use crate::domain::ids::{ChannelName, CommitSha, ModelName, SweepName, Time};
 use crate::domain::pull::{ComparedStage, ComparisonPhase, PullBuild, PullModel, PullState, PullSweep, PullSweepPhase};
 use crate::domain::sweep::plan::Verdict;
 use crate::domain::sweep::state::SweepPhase;
 
 /// The one comment on a sweep file, as it stands now.
 #[must_use]
-pub fn sweep_comment(sweep: &PullSweep, models: &BTreeMap<ModelName, PullModel>, now: Time) -> String {
+pub fn sweep_comment(
+    sweep: &PullSweep,
+    models: &BTreeMap<ModelName, PullModel>,
+    may_start: &MayStart<'_>,
+    now: Time,
+) -> String {
     match &sweep.phase {
         PullSweepPhase::Invalid { faults } => faults_comment(&sweep.name, faults),
         PullSweepPhase::WaitingForBuild => match waiting(sweep, models) {
@@ -29,7 +34,7 @@ pub fn sweep_comment(sweep: &PullSweep, models: &BTreeMap<ModelName, PullModel>,
             format!("### Sweep {}\n\n❌ {}\n", value(&sweep.name), escape::text(reason))
         }
         PullSweepPhase::Planning => planning(&sweep.name),
-        PullSweepPhase::Planned { plan, .. } => plan_comment(plan),
+        PullSweepPhase::Planned { plan, .. } => plan_comment(plan, may_start),
         // How it ended is told in a comment of its own, which notifies people.
         PullSweepPhase::Started { report } => progress_comment(report, now),
     }
@@ -66,11 +71,14 @@ pub fn pull_status(pull: &PullState, now: Time) -> String {
     status_comment(&build_lines(pull, &channel), &lines, now)
 }
 
-/// Why nothing of a fork is started.
+/// Why nothing of a fork is started yet.
 #[must_use]
-pub fn from_a_fork() -> &'static str {
-    "This pull request comes from a fork, so its sweeps are planned and not run. Somebody who may push to this repository can \
-     push the branch here and open a pull request for it."
+pub fn needs_approval(head: &CommitSha) -> String {
+    format!(
+        "This pull request comes from a fork, so nothing of it is built or run before somebody who may push to this repository \
+         has looked at the change and approved this commit of it:\n\n{}",
+        super::command_block(&Command::Approve { commit: head.clone() })
+    )
 }
 
 /// Why `command` found nothing to do.
@@ -81,7 +89,9 @@ pub fn nothing_to_do(command: &Command, pull: &PullState) -> String {
         Command::Run { sweep } | Command::Plan { sweep } | Command::Cancel { sweep } | Command::Retry { sweep } => {
             sweep.as_ref()
         }
-        Command::Status | Command::Help | Command::Unknown { .. } => None,
+        Command::Approve { .. } | Command::Logs { .. } | Command::Status | Command::Help | Command::Unknown { .. } => {
+            None
+        }
     };
     if pull.snapshot.status == PullStatus::Closed {
         return "This pull request is closed, and nothing is run for it. Reopen it first.\n".to_owned();

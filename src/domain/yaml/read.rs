@@ -12,7 +12,7 @@ use super::{Exact, Place, Source, did_you_mean, exact, shown};
 use crate::domain::diagnostic::{Diagnostic, Faults};
 
 /// Most faults that one reading reports.
-const MAX_FAULTS: usize = 50;
+const MAX_FAULTS: usize = 200;
 
 /// Collects the faults of one file while it is read.
 #[derive(Debug)]

@@ -11,7 +11,8 @@ use anyhow::Context as _;
 
 use self::github::GitHub;
 use self::local::LocalForge;
-use crate::domain::forge::{CommentRef, CommitState, Permission, PullSnapshot, User};
+use crate::domain::check::Check;
+use crate::domain::forge::{CommentRef, Permission, PullSnapshot, Reaction, User};
 use crate::domain::ids::{CommitSha, PullRef, Repository};
 
 /// A forge.
@@ -58,17 +59,6 @@ pub struct Comment {
     pub is_ours: bool,
     /// Whether it was changed since, perhaps by somebody else.
     pub is_edited: bool,
-}
-
-/// How a commit fares in one respect.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
-    /// In which respect: `modelship/build urban/simple-tax`.
-    pub context: String,
-    /// How.
-    pub state: CommitState,
-    /// One line; cut after 140 characters.
-    pub description: String,
 }
 
 impl Forge {
@@ -222,20 +212,32 @@ impl Forge {
         }
     }
 
-    /// Shows beside the commit how it fares; replaces what was said before in the same respect.
+    /// Shows beside the commit how it fares; takes the place of an earlier check of the same name. A forge that knows no
+    /// checks, and GitHub for whoever has a token only, show state and title as a commit status.
     ///
     /// # Errors
     /// [`ForgeError::Never`] when the commit is not there.
-    pub async fn set_status(&self, repository: &Repository, commit: &CommitSha, status: Status) -> Result<()> {
+    pub async fn show_check(&self, repository: &Repository, commit: &CommitSha, check: &Check) -> Result<()> {
         match self {
             Self::Local(forge) => {
-                let (repository, commit) = (repository.clone(), commit.clone());
+                let (repository, commit, check) = (repository.clone(), commit.clone(), check.clone());
                 local(forge, move |forge| {
-                    forge.set_status(&repository, &commit, &status.context, status.state, &status.description)
+                    forge.set_status(&repository, &commit, &check.name, check.state.into(), &check.title)
                 })
                 .await
             }
-            Self::GitHub(github) => github.set_status(repository, commit, &status).await,
+            Self::GitHub(github) => github.show_check(repository, commit, check).await,
+        }
+    }
+
+    /// Answers a comment without words. The local forge has no reactions.
+    ///
+    /// # Errors
+    /// [`ForgeError::Never`] when the comment is not there any more.
+    pub async fn react(&self, pull: &PullRef, comment: i64, reaction: Reaction) -> Result<()> {
+        match self {
+            Self::Local(_) => Ok(()),
+            Self::GitHub(github) => github.react(pull, comment, reaction).await,
         }
     }
 }

@@ -7,8 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::sources::{self, Located};
 use super::{Reports, blocking};
+use crate::domain::build::BuildRequest;
 use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::event::{BuildFailure, BuildOutcome, Event, Key, Keyed};
+use crate::domain::forge::{HeadOrigin, Permission, User};
 use crate::domain::ids::{Digest, ModelName, VersionId};
 use crate::domain::manifest::{BuildBy, Manifest};
 use crate::domain::version::{PassedTest, SourceRef, Tree, Version};
@@ -23,10 +25,10 @@ pub(super) async fn model(
     engine: &Engine,
     model: &ModelName,
     source: &SourceRef,
-    tree: Tree,
+    built: (Tree, HeadOrigin),
     cancel: &CancellationToken,
 ) -> Reports {
-    let outcome = match build(engine, model, source, tree, cancel).await {
+    let outcome = match build(engine, model, source, built, cancel).await {
         Err(Ended::Left(by)) => return left(engine, model, source, by).await,
         Ok(version) => BuildOutcome::Passed(Box::new(version)),
         Err(Ended::Failed(failure)) => BuildOutcome::Failed(failure),
@@ -67,6 +69,35 @@ pub(super) fn is_of(version: &Version, source: &SourceRef) -> bool {
     repository.id == source.repository.id
         && (commit, manifest) == (&source.commit, &source.manifest)
         && version.tree == Tree::Committed
+}
+
+/// A build that failed and that somebody wants done again.
+pub(super) struct Again<'a> {
+    pub(super) model: &'a ModelName,
+    pub(super) source: &'a SourceRef,
+    pub(super) tree: Tree,
+    pub(super) requests: &'a [BuildRequest],
+    pub(super) author: &'a User,
+}
+
+/// Asks for the build once more, when its author may write in the repository now.
+pub(super) async fn again(engine: &Engine, again: &Again<'_>) -> Reports {
+    let Again { model, source, tree, requests, author } = *again;
+    let permission = super::talk::forge(engine)?.permission(&source.repository, author).await?;
+    if permission < Permission::Write {
+        tracing::info!(model.name = %model, user.id = author.id, "{} may not have {model} built again", author.login);
+        return Ok(Vec::new());
+    }
+    let event = |request: &BuildRequest| Keyed {
+        key: Key::Model(model.clone()),
+        event: Event::BuildRequested {
+            source: source.clone(),
+            tree,
+            origin: request.origin.clone(),
+            waiter: request.waiter.clone(),
+        },
+    };
+    Ok(requests.iter().map(event).collect())
 }
 
 /// Stops the build of that commit, here or wherever it is under way or waits. The build itself tells that it ended.
@@ -112,14 +143,14 @@ async fn build(
     engine: &Engine,
     model: &ModelName,
     source: &SourceRef,
-    tree: Tree,
+    (tree, code): (Tree, HeadOrigin),
     cancel: &CancellationToken,
 ) -> Result<Version, Ended> {
     if cancel.is_cancelled() {
         return Err(Ended::Cancelled);
     }
     let outside = engine.outside();
-    let Prepared { manifest, manifest_text, located, recipe } = prepare(engine, model, source, cancel).await?;
+    let Prepared { manifest, manifest_text, located, recipe } = prepare(engine, model, (source, code), cancel).await?;
     let manifest_hash = Manifest::hash(&manifest_text);
     let known = engine.store().version_of_build(model, &recipe.digest, &manifest_hash).await;
     let known = match known.map_err(|error| Ended::Ours(error.into()))? {
@@ -167,7 +198,7 @@ pub(in crate::engine) struct Prepared {
 pub(in crate::engine) async fn prepare(
     engine: &Engine,
     model: &ModelName,
-    source: &SourceRef,
+    (source, code): (&SourceRef, HeadOrigin),
     cancel: &CancellationToken,
 ) -> Result<Prepared, Ended> {
     let outside = engine.outside();
@@ -182,6 +213,11 @@ pub(in crate::engine) async fn prepare(
     // On a laptop, and so within a workflow, whoever asks is who builds.
     if manifest.build_by != BuildBy::Server && outside.forge().is_some() {
         return Err(Ended::Left(manifest.build_by));
+    }
+    if matches!(outside.builder, Builder::Process(_)) && code == HeadOrigin::Fork {
+        return Err(Ended::manifest(
+            "a fork's code is never built or run as processes of this server; its owner can set `executor: docker`",
+        ));
     }
     let trusted = match outside.builder {
         Builder::Process(_) => outside.trusted.includes(&source.repository.name),

@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use super::{Engine, Failure};
 use crate::domain::effect::Effect;
 use crate::domain::event::Keyed;
-use crate::edge::forge::Status;
 
 /// What an effect reports.
 type Reports = Result<Vec<Keyed>, Failure>;
@@ -30,7 +29,12 @@ pub(super) async fn perform(engine: &Engine, effect: &Effect, cancel: &Cancellat
             inspect::push(engine, push).await
         }
         Effect::InspectPull { pull, then } => inspect::pull(engine, pull, then.as_deref()).await,
-        Effect::BuildModel { model, source, tree } => build::model(engine, model, source, *tree, cancel).await,
+        Effect::BuildModel { model, source, tree, code } => {
+            build::model(engine, model, source, (*tree, *code), cancel).await
+        }
+        Effect::BuildAgain { model, source, tree, requests, author } => {
+            build::again(engine, &build::Again { model, source, tree: *tree, requests, author }).await
+        }
         Effect::CancelBuild { model, source } => build::cancel(engine, model, source).await,
         Effect::CheckOffer { offer } => offer::check(engine, offer, cancel).await,
         Effect::LookAtImage { image, reference, id } => offer::look(engine, image, reference, id).await,
@@ -38,15 +42,13 @@ pub(super) async fn perform(engine: &Engine, effect: &Effect, cancel: &Cancellat
         Effect::MoveChannel { request, model, channel, target, reason } => {
             registry::move_channel(engine, registry::Move { request, model, channel, target, reason }).await
         }
-        Effect::SetCommitStatus { repository, commit, context, state, description } => {
-            let status = Status { context: context.clone(), state: *state, description: description.clone() };
-            talk::set_status(engine, repository, commit, status).await
-        }
+        Effect::ShowCheck { repository, commit, check } => talk::show_check(engine, repository, commit, check).await,
+        Effect::React { pull, comment, reaction } => talk::react(engine, pull, *comment, *reaction).await,
+        Effect::QuoteLog { pull, marker, run } => talk::quote_log(engine, pull, marker, run).await,
         Effect::UpsertComment { pull, marker, body } => talk::upsert_comment(engine, pull, marker, body).await,
         Effect::PostComment { pull, marker, body } => talk::post_comment(engine, pull, marker, body).await,
-        Effect::CheckCommand { comment, nth, pull, command, author } => {
-            let given = talk::Given { comment: *comment, nth: *nth, pull, command, author };
-            talk::check_command(engine, &given).await
+        Effect::CheckCommand { given, nth, pull, command, author } => {
+            talk::check_command(engine, &talk::Order { given, nth: *nth, pull, command, author }).await
         }
         Effect::PlanSweep { pull, head, path, request, own_version } => {
             let order = inspect::SweepOrder { pull, head, path, request, own_version: own_version.as_ref() };

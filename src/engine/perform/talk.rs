@@ -3,22 +3,51 @@
 use anyhow::anyhow;
 
 use super::Reports;
+use crate::domain::check::Check;
 use crate::domain::command::Command;
 use crate::domain::event::{Event, Key, Keyed};
-use crate::domain::forge::{CommentRef, Permission, User};
+use crate::domain::forge::{Given, Permission, Reaction, User};
 use crate::domain::ids::{CommitSha, PullRef, Repository};
-use crate::edge::forge::{Forge, Status};
+use crate::domain::report;
+use crate::edge::forge::{Forge, ForgeError};
+use crate::engine::logs::Sought;
 use crate::engine::{Engine, Failure};
 
 /// Shows beside a commit how it fares. On a laptop there is nobody to show it to.
-pub(super) async fn set_status(
-    engine: &Engine,
-    repository: &Repository,
-    commit: &CommitSha,
-    status: Status,
-) -> Reports {
+pub(super) async fn show_check(engine: &Engine, repository: &Repository, commit: &CommitSha, check: &Check) -> Reports {
     let Some(forge) = engine.outside().forge() else { return Ok(Vec::new()) };
-    forge.set_status(repository, commit, status).await?;
+    forge.show_check(repository, commit, check).await?;
+    Ok(Vec::new())
+}
+
+/// Answers a comment without words. Nothing depends on it: where it cannot be done, it is left.
+pub(super) async fn react(engine: &Engine, pull: &PullRef, comment: i64, reaction: Reaction) -> Reports {
+    match forge(engine)?.react(pull, comment, reaction).await {
+        Err(ForgeError::Never(error)) => tracing::info!("comment {comment} in {pull} gets no reaction: {error:#}"),
+        done => done?,
+    }
+    Ok(Vec::new())
+}
+
+/// Shows what a run printed. Whoever may write in a repository may see what its own models print, and no others.
+pub(super) async fn quote_log(engine: &Engine, pull: &PullRef, marker: &str, run: &str) -> Reports {
+    let body = match engine.seek_run(run).await? {
+        Sought::Several(runs) => report::several_runs(run, &runs),
+        Sought::Recorded(found) => {
+            let planned = engine.plan_of(&found.known.sweep).await?;
+            if planned.version.source.repository.id == pull.repository.id {
+                let log = engine.log_of(&found).await?;
+                report::log_of_run(&found.known.run, Some(&found.record), log.as_deref())
+            } else {
+                report::no_such_run(run)
+            }
+        }
+        Sought::UnderWay(found) if found.planned.version.source.repository.id == pull.repository.id => {
+            report::log_of_run(&found.run, None, engine.log_so_far(&found).await?.as_deref())
+        }
+        Sought::UnderWay(_) | Sought::Nothing => report::no_such_run(run),
+    };
+    forge(engine)?.post_comment_once(pull, marker, &body).await?;
     Ok(Vec::new())
 }
 
@@ -35,8 +64,8 @@ pub(super) async fn post_comment(engine: &Engine, pull: &PullRef, marker: &str, 
 }
 
 /// A command that somebody gave.
-pub(super) struct Given<'a> {
-    pub(super) comment: CommentRef,
+pub(super) struct Order<'a> {
+    pub(super) given: &'a Given,
     pub(super) nth: u32,
     pub(super) pull: &'a PullRef,
     pub(super) command: &'a Command,
@@ -44,8 +73,8 @@ pub(super) struct Given<'a> {
 }
 
 /// Looks up, now and by number, what the author may do.
-pub(super) async fn check_command(engine: &Engine, given: &Given<'_>) -> Reports {
-    let Given { comment, nth, pull, command, author } = *given;
+pub(super) async fn check_command(engine: &Engine, order: &Order<'_>) -> Reports {
+    let Order { given, nth, pull, command, author } = *order;
     let forge = forge(engine)?;
     let permission = forge.permission(&pull.repository, author).await?;
     // The policy that holds is the one of this moment.
@@ -58,7 +87,8 @@ pub(super) async fn check_command(engine: &Engine, given: &Given<'_>) -> Reports
         Ok(_) => Some("`config/policy.yaml` allows it to administrators only".to_owned()),
         Err(faults) => Some(format!("the policy on the default branch cannot be read: {faults}")),
     };
-    let event = Event::CommandChecked { comment, nth, command: command.clone(), author: author.clone(), denied };
+    let event =
+        Event::CommandChecked { given: given.clone(), nth, command: command.clone(), author: author.clone(), denied };
     Ok(vec![Keyed { key: Key::Pull(pull.clone()), event }])
 }
 

@@ -12,15 +12,10 @@ pub(super) fn reason(event: &str, body: &[u8]) -> Result<String> {
     let name = shown(event);
     Ok(match event {
         "check_run" => {
-            let CheckRunBody { action, check_run, requested_action, repository } = parsed(event, body)?;
-            let button = requested_action.map_or_else(String::new, |it| format!(" `{}`", shown(&it.identifier)));
+            let CheckRunBody { action, check_run, repository } = parsed(event, body)?;
             let (id, commit) = (check_run.id, shown(&check_run.head_sha));
             let repository = repository.check()?;
-            format!(
-                "nothing follows from `{name}` `{}`{button}: {id} of {commit} in {}",
-                shown(&action),
-                repository.name
-            )
+            format!("nothing follows from `{name}` `{}`: {id} of {commit} in {}", shown(&action), repository.name)
         }
         "installation" => {
             let InstallationBody { action, installation } = parsed(event, body)?;
@@ -48,7 +43,6 @@ pub(super) fn reason(event: &str, body: &[u8]) -> Result<String> {
 struct CheckRunBody {
     action: String,
     check_run: CheckRun,
-    requested_action: Option<RequestedAction>,
     repository: RepositoryBody,
 }
 
@@ -56,11 +50,6 @@ struct CheckRunBody {
 struct CheckRun {
     id: i64,
     head_sha: String,
-}
-
-#[derive(Deserialize)]
-struct RequestedAction {
-    identifier: String,
 }
 
 #[derive(Deserialize)]

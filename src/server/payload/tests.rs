@@ -205,14 +205,20 @@ fn what_nothing_follows_from_is_told_with_what_it_is_about() {
     for (event, body, told) in [
         (
             "check_run",
-            json!({ "action": "rerequested", "check_run": { "id": 4, "head_sha": sha }, "repository": repository() }),
-            format!("nothing follows from `check_run` `rerequested`: 4 of {sha} in Codertocat/Hello-World"),
+            json!({ "action": "completed", "check_run": { "id": 4, "head_sha": sha }, "repository": repository() }),
+            format!("nothing follows from `check_run` `completed`: 4 of {sha} in Codertocat/Hello-World"),
         ),
         (
             "check_run",
             json!({ "action": "requested_action", "requested_action": { "identifier": "run" },
                 "check_run": { "id": 4, "head_sha": sha }, "repository": repository() }),
-            format!("nothing follows from `check_run` `requested_action` `run`: 4 of {sha} in Codertocat/Hello-World"),
+            "there is no button `run`".to_owned(),
+        ),
+        (
+            "check_run",
+            json!({ "action": "rerequested", "check_run": { "id": 4, "head_sha": sha, "external_id": "theirs" },
+                "repository": repository(), "sender": { "id": 1, "login": "ada" } }),
+            "the check is none of ours".to_owned(),
         ),
         (
             "installation",

@@ -530,37 +530,19 @@ fn what_a_sweep_file_may_not_say_is_refused_by_name() {
     insta::assert_snapshot!(
         told("sweep: s\nmodel: urban/tax\nrun: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}\n"),
         @r"
-    sweeps/s.yaml:3:7: `executor` is not part of this release (hint: the instance's settings choose the executor)
-    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
-    |       ^^^^^^^^
-    sweeps/s.yaml:3:22: `timeout` is not part of this release (hint: the manifest's `run.timeout` decides)
-    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
-    |                      ^^^^^^^
-    sweeps/s.yaml:3:41: `4` is not a duration (hint: write how long a job should last: `4m`)
-    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
-    |                                         ^
-    sweeps/s.yaml:3:65: `oom` is 11; it must be at most 10
-    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
-    |                                                                 ^^
-    sweeps/s.yaml:3:77: `2` is no factor (hint: write what it is multiplied with: `x2`)
-    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
-    |                                                                             ^
-    sweeps/s.yaml:3:88: `error` is 99; it must be at most 10
-    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
-    |                                                                                        ^^
-    sweeps/s.yaml:3:101: `canary` is 101; it must be at most 100
-    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
-    |                                                                                                     ^^^
-    sweeps/s.yaml:3:106: unknown key `max_paralel` (hint: did you mean `max_parallel`?)
-    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
-    |                                                                                                          ^^^^^^^^^^^
-    sweeps/s.yaml:3:130: `2` is not an amount of money (hint: write the amount and its currency: `2 USD`)
-    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
-    |                                                                                                                                  ^
-    sweeps/s.yaml:3:147: `many` is not a limit on failures (hint: write a number of runs (`3`) or a share of them (`5%`))
-    | run: {executor: aws, timeout: 3m, pack: 4, retry: {oom: {times: 11, memory: 2}, error: 99}, canary: 101, max_paralel: 0, budget: 2, max_failures: many}
-    |                                                                                                                                                   ^^^^
-    "
+        sweeps/s.yaml:3:7: `executor` is not part of this release (hint: the instance's settings choose the executor)
+        | run: {executor: aws, timeout: 3m, pack: 4m, retry: 1, max_paralel: 0, budget: 2, max_failures: many}
+        |       ^^^^^^^^
+        sweeps/s.yaml:3:22: `timeout` is not part of this release (hint: the manifest's `run.timeout` decides)
+        | run: {executor: aws, timeout: 3m, pack: 4m, retry: 1, max_paralel: 0, budget: 2, max_failures: many}
+        |                      ^^^^^^^
+        sweeps/s.yaml:3:52: expected a mapping, found `1` (hint: its keys are `interruption`, `oom`, `timeout`, `error`)
+        | run: {executor: aws, timeout: 3m, pack: 4m, retry: 1, max_paralel: 0, budget: 2, max_failures: many}
+        |                                                    ^
+        sweeps/s.yaml:3:55: unknown key `max_paralel` (hint: did you mean `max_parallel`?)
+        | run: {executor: aws, timeout: 3m, pack: 4m, retry: 1, max_paralel: 0, budget: 2, max_failures: many}
+        |                                                       ^^^^^^^^^^^
+        "
     );
     insta::assert_snapshot!(told("sweep: s\nmodel: urban/tax\nrun: {max_parallel: 0, budget: 2, max_failures: 150%}\n"), @r"
     sweeps/s.yaml:3:21: `max_parallel` must be at least 1 and fit into 32 bits

@@ -166,3 +166,38 @@ impl Attempt {
         (200..300).contains(&self.status_code)
     }
 }
+
+#[derive(Debug, Deserialize)]
+pub(super) struct CheckRuns {
+    pub(super) check_runs: Vec<CheckRun>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct CheckRun {
+    pub(super) id: u64,
+    pub(super) name: String,
+    pub(super) status: String,
+    pub(super) conclusion: Option<String>,
+    external_id: Option<String>,
+    pub(super) output: CheckOutput,
+    pub(super) app: Option<App>,
+}
+
+impl CheckRun {
+    pub(super) fn is_about(&self, subject: &str) -> bool {
+        self.external_id.as_deref() == Some(subject)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct CheckOutput {
+    pub(super) title: Option<String>,
+    pub(super) summary: Option<String>,
+    #[serde(default)]
+    pub(super) annotations_count: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct CheckRunId {
+    pub(super) id: u64,
+}

@@ -5,6 +5,7 @@
 //! a mirror of our own; the API tells what git does not know: pull requests, people, comments.
 
 mod answers;
+mod checks;
 mod client;
 mod comments;
 mod deliveries;
@@ -19,9 +20,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use http::Method;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::json;
 use tokio::time::Instant;
 
 use self::answers::{Account, OwnApp, PermissionAnswer, Pull, RepositoryAnswer};
@@ -29,9 +28,9 @@ use self::client::{Client, is_gone};
 use self::comments::Written;
 use self::reach::Holder;
 use self::tokens::Tokens;
-use super::{ForgeError, References, Status};
-use crate::domain::forge::{CommitState, Permission, PullSnapshot, User};
-use crate::domain::ids::{CommitSha, InvalidId, PullRef, Repository};
+use super::{ForgeError, References};
+use crate::domain::forge::{Permission, PullSnapshot, User};
+use crate::domain::ids::{InvalidId, PullRef, Repository};
 use crate::edge::source::Source;
 use crate::edge::source::remote::Remotes;
 use crate::runner::supervise::Stop;
@@ -40,14 +39,11 @@ pub use self::tokens::{Login, PERMISSIONS};
 
 type Result<T> = std::result::Result<T, ForgeError>;
 
-/// Longest description of a status, in characters.
-const MOST_DESCRIPTION: usize = 140;
-
 /// How many things one page of a list has.
 const PAGE: usize = 100;
 
 /// The events that a delivery is asked for again for.
-const EVENTS: &[&str] = &["push", "pull_request", "issue_comment"];
+const EVENTS: &[&str] = &["push", "pull_request", "issue_comment", "check_run", "check_suite"];
 
 /// How GitHub is reached.
 #[derive(Debug, Clone)]
@@ -220,23 +216,6 @@ impl GitHub {
         })
     }
 
-    /// Shows beside the commit how it fares.
-    ///
-    /// # Errors
-    /// [`ForgeError::Never`] when the commit is not there.
-    pub async fn set_status(&self, repository: &Repository, commit: &CommitSha, status: &Status) -> Result<()> {
-        let state = match status.state {
-            CommitState::Pending => "pending",
-            CommitState::Success => "success",
-            CommitState::Failure => "failure",
-            CommitState::Error => "error",
-        };
-        let description = cut(&status.description);
-        let route = format!("/statuses/{commit}");
-        let body = json!({ "state": state, "context": status.context, "description": description });
-        self.write(repository, Method::POST, &route, &body).await.map(drop)
-    }
-
     /// Who we are on GitHub, and what we lack there. For whoever sets this instance up.
     ///
     /// # Errors
@@ -266,15 +245,6 @@ pub struct Standing {
     pub name: String,
     /// Permissions that the App needs and does not ask for, as `issues: write`.
     pub missing: Vec<String>,
-}
-
-fn cut(description: &str) -> String {
-    if description.chars().count() <= MOST_DESCRIPTION {
-        return description.to_owned();
-    }
-    let mut text: String = description.chars().take(MOST_DESCRIPTION - 1).collect();
-    text.push('…');
-    text
 }
 
 /// What `git` says of us to GitHub, as a header.

@@ -22,13 +22,8 @@ use super::client::Client;
 use crate::edge::forge::ForgeError;
 
 /// What an App needs to be allowed, as GitHub calls it.
-pub const PERMISSIONS: &[(&str, &str)] = &[
-    ("contents", "read"),
-    ("issues", "write"),
-    ("metadata", "read"),
-    ("pull_requests", "write"),
-    ("statuses", "write"),
-];
+pub const PERMISSIONS: &[(&str, &str)] =
+    &[("checks", "write"), ("contents", "read"), ("issues", "write"), ("metadata", "read"), ("pull_requests", "write")];
 
 /// How long is an installation's token used? GitHub lets it live for an hour; both clocks may be off a little.
 const USED_FOR: Duration = Duration::from_secs(50 * 60);

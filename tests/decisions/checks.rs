@@ -1,0 +1,171 @@
+//! Checks with their buttons, approval of a fork's commit, and how much is said.
+
+use modelship::domain::check::{Button, CheckState, Press};
+use modelship::domain::event::{Event, Key};
+use modelship::domain::forge::{HeadOrigin, PullStatus, Reaction};
+use modelship::domain::ids::{CommitSha, Time};
+use modelship::domain::pull::PullSweepPhase;
+use modelship::domain::version::Tree;
+
+use crate::driver::*;
+use crate::things::*;
+
+const CHECK: &str = "modelship/sweep deduction";
+
+fn press(world: &World, at: CommitSha, press: Press) -> Event {
+    let marker = format!("sweep/{SWEEP_FILE}");
+    assert!(world.edited.contains(&marker));
+    Event::SweepPressed { marker, commit: at, check: 77, press, author: ada() }
+}
+
+#[test]
+fn a_check_offers_what_can_be_done_next() {
+    let mut world = World::planned();
+    let planned = world.shown(CHECK).clone();
+    assert_eq!((planned.state, planned.buttons.len()), (CheckState::Neutral, 1), "it holds up nobody");
+    let run = planned.buttons[0].clone();
+
+    let pressed = press(&world, commit(2), Press::Button { button: run });
+    world.tell_pull(pressed).answer(0, Luck::Good);
+    assert_eq!(world.names(), ["SubmitJobs"]);
+    assert_eq!((world.shown(CHECK).state, &*world.shown(CHECK).buttons), (CheckState::Pending, &[Button::Cancel][..]));
+    assert_eq!(world.posted, [""; 0], "a button shows by itself that it was pressed");
+    world.drain();
+    assert_eq!((world.shown(CHECK).state, world.shown(CHECK).buttons.len()), (CheckState::Success, 0));
+}
+
+#[test]
+fn a_button_starts_the_plan_that_it_was_shown_with_and_no_other() {
+    let mut world = World::planned();
+    let run = world.shown(CHECK).buttons[0].clone();
+    world.push_head(5);
+    world.drain();
+    assert!(matches!(world.file(), PullSweepPhase::Planned { .. }));
+    let of_old_commit = press(&world, commit(2), Press::Button { button: run });
+    world.tell_pull(of_old_commit);
+    let of_other_plan = press(&world, commit(5), Press::Button { button: Button::run(&plan(7, 5)) });
+    world.tell_pull(of_other_plan);
+    assert_eq!(world.names(), [""; 0], "nobody is even asked for permission");
+}
+
+#[test]
+fn a_button_that_somebody_may_not_press_starts_nothing() {
+    let mut world = World::planned();
+    let run = world.shown(CHECK).buttons[0].clone();
+    let pressed = press(&world, commit(2), Press::Button { button: run });
+    world.tell_pull(pressed).answer(0, Luck::Bad);
+    assert_eq!(world.names(), [""; 0]);
+    assert_eq!(world.posted, [format!("reply/check-77-{}/0", ada().id)]);
+}
+
+#[test]
+fn the_check_of_an_older_commit_ends_when_a_newer_one_takes_its_place() {
+    let mut world = World::running();
+    assert_eq!(world.shown(CHECK).state, CheckState::Pending);
+    world.push_head(3);
+    world.drain();
+    let old = &world.checks[&(commit(2), CHECK.to_owned())];
+    assert_eq!(old.state, CheckState::Cancelled, "{old:?}");
+}
+
+#[test]
+fn a_build_that_failed_is_done_again_for_whoever_asked() {
+    let mut world = World::new();
+    world.tell_model(request(2, of_pull(), None)).answer(0, Luck::Bad);
+    world.tell_model(Event::BuildPressed { model: model(), commit: commit(3), author: ada() });
+    assert_eq!(world.names(), [""; 0], "that one has not failed");
+    world.tell_model(Event::BuildPressed { model: model(), commit: commit(2), author: ada() });
+    let modelship::domain::effect::Effect::BuildAgain { requests, source, .. } = world.take("BuildAgain") else {
+        panic!()
+    };
+    let again = &requests[0];
+    world.tell_model(Event::BuildRequested {
+        source,
+        tree: Tree::Committed,
+        origin: again.origin.clone(),
+        waiter: again.waiter.clone(),
+    });
+    world.answer(0, Luck::Good);
+    assert_eq!(world.channels(2), ["pr-1", "staging"]);
+}
+
+#[test]
+fn a_fork_is_built_and_run_once_its_commit_is_approved() {
+    let mut world = World { origin: HeadOrigin::Fork, ..World::new() };
+    world.set_status(PullStatus::Open).drain();
+    assert_eq!(world.model_state().builds.len(), 0, "nothing of a fork is built");
+    world.comment("/modelship run").drain();
+    assert_eq!(world.posted.len(), 1);
+    assert_eq!(world.sweeps().len(), 0);
+
+    world.comment(&format!("/modelship approve {}", commit(9))).drain();
+    assert_eq!(world.pull_state().approved, None, "that is not its head");
+    world.comment(&format!("/modelship approve {}", commit(2)));
+    world.answer(0, Luck::Good);
+    assert_eq!(world.asked("BuildModel").len(), 1);
+    world.answer(0, Luck::Good);
+    assert_eq!(world.channels(2), ["pr-1"], "a fork never becomes `staging`");
+    world.drain();
+    world.comment("/modelship run").drain();
+    assert!(matches!(world.file(), PullSweepPhase::Started { .. }));
+    assert!(world.reactions.contains(&Reaction::Done) && world.reactions.contains(&Reaction::Refused));
+
+    // Whoever pushes after that asked nobody.
+    world.push_head(3);
+    world.drain();
+    assert_eq!(world.asked("BuildModel").len(), 0);
+    world.comment("/modelship run").drain();
+    assert!(!matches!(&world.file(), PullSweepPhase::Started { report } if !report.phase.is_terminal()));
+}
+
+#[test]
+fn an_approval_without_permission_approves_nothing() {
+    let mut world = World { origin: HeadOrigin::Fork, ..World::new() };
+    world.set_status(PullStatus::Open).drain();
+    world.comment(&format!("/modelship approve {}", commit(2))).answer(0, Luck::Bad);
+    assert_eq!((world.names(), world.pull_state().approved), (Vec::new(), None));
+}
+
+#[test]
+fn a_flood_of_commands_is_answered_so_often_and_no_more() {
+    let mut world = World::planned();
+    world.rules.comments_per_hour = Some(60);
+    for _ in 0..150 {
+        world.comment("/modelship help");
+    }
+    let (answers, notices): (Vec<_>, Vec<_>) = world.posted.iter().partition(|marker| marker.starts_with("reply/"));
+    assert_eq!((answers.len(), notices.len()), (20, 1), "{notices:?}");
+    // Minutes later there is room again, and the work was never in the way.
+    world.now = Time(world.now.0 + 10 * 60_000);
+    world.posted.clear();
+    world.comment("/modelship run").drain();
+    assert!(world.posted.iter().any(|marker| marker.starts_with("result/")), "{:?}", world.posted);
+}
+
+#[test]
+fn a_result_comes_later_and_always_comes() {
+    let mut world = World::running();
+    world.rules.comments_per_hour = Some(60);
+    for _ in 0..40 {
+        world.comment("/modelship help");
+    }
+    world.due.clear();
+    world.drain();
+    assert_eq!(world.posted.iter().filter(|marker| marker.starts_with("result/")).count(), 1);
+    assert!(world.due[0] > world.now, "in its turn");
+}
+
+#[test]
+fn a_key_of_another_pull_request_hears_nothing() {
+    let mut world = World::planned();
+    let before = world.pull_state();
+    let pressed = Event::SweepPressed {
+        marker: "sweep/sweeps/other.yaml".to_owned(),
+        commit: commit(2),
+        check: 1,
+        press: Press::Again,
+        author: ada(),
+    };
+    world.tell(Key::Pull(pull()), pressed);
+    assert_eq!((world.names(), world.pull_state()), (Vec::new(), before));
+}

@@ -1,0 +1,85 @@
+//! Checks beside commits: what they say, and their buttons.
+
+use serde_json::Value;
+
+use crate::github::{Opened, Permission};
+use crate::hub::{HUB, Hub};
+
+/// The check of that name beside the commit once `so` holds of it. There is one, or the newest counts.
+fn check(hub: &Hub, commit: &str, name: &str, so: impl Fn(&Value) -> bool) -> Value {
+    let found = |hub: &Hub| hub.github.checks(HUB, commit).into_iter().rfind(|check| check["name"] == name);
+    hub.world.until(&format!("the check `{name}`: {:#?}", found(hub)), |_| found(hub).filter(&so))
+}
+
+#[test]
+fn a_sweep_is_started_and_followed_by_the_buttons_beside_its_commit() {
+    let hub = Hub::as_app();
+    let number = hub.ask_for("sizes", "[1, 2, 4]");
+    let (head, name) = (hub.commit("sizes"), "modelship/sweep sizes");
+    let planned = check(&hub, &head, name, |check| check["conclusion"] == "neutral");
+    let button = &planned["actions"][0];
+    assert_eq!(button["label"], "Run sweep", "{planned:#}");
+    let (id, run) = (planned["id"].as_u64().unwrap(), button["identifier"].as_str().unwrap());
+
+    hub.github.user("eve", Permission::Read);
+    hub.github.press("eve", HUB, id, run);
+    hub.until_said(number, &["was not done for", "eve"]);
+    hub.github.press("ada", HUB, id, run);
+    hub.until_said(number, &["3 runs done"]);
+    let done = check(&hub, &head, name, |check| check["conclusion"] == "success");
+    assert!(done["output"]["summary"].as_str().unwrap().contains("3 runs done"), "{done:#}");
+    hub.world.until_idle();
+    let all = hub.github.checks(HUB, &head);
+    let ours: Vec<_> = all.iter().filter(|check| check["name"] == name).collect();
+    assert_eq!(ours.len(), 2, "the one of the plan, and the one of the runs: {ours:#?}");
+}
+
+#[test]
+fn faults_stand_in_the_file_beside_their_lines_each_once() {
+    let hub = Hub::as_app();
+    hub.world.checkout("main");
+    let mut text = String::from("sweep: faulty\nmodel: examples/identity-matrix\nparameters:\n");
+    for number in 0..120 {
+        text.push_str(&format!("  UNKNOWN_{number}: 1\n"));
+    }
+    hub.world.write("sweeps/faulty.yaml", &text);
+    hub.world.push_branch("faulty", "Ask with faults");
+    let opened = Opened { author: "ada", title: "Faults", head: "faulty", base: "main", draft: false };
+    hub.github.open_pull(HUB, &opened);
+    let head = hub.commit("faulty");
+    let shown = check(&hub, &head, "modelship/sweep faulty", |check| check["conclusion"] == "failure");
+    hub.world.until_idle();
+    let annotations = hub.github.annotations(HUB, shown["id"].as_u64().unwrap());
+    assert_eq!(annotations.len(), 120, "three requests of at most fifty");
+    let lines: Vec<u64> = annotations.iter().map(|it| it["start_line"].as_u64().unwrap()).collect();
+    assert_eq!((lines[0], lines[119]), (4, 123));
+    assert!(annotations.iter().all(|it| it["path"] == "sweeps/faulty.yaml" && it["annotation_level"] == "failure"));
+}
+
+#[test]
+fn a_build_that_failed_is_built_again_by_the_button_of_the_forge() {
+    let hub = Hub::as_app();
+    hub.world.checkout("main");
+    let path = "config/examples/identity-matrix.yaml";
+    let manifest = std::fs::read_to_string(hub.world.clone.join(path)).unwrap();
+    // It builds once a file is there that lies on this machine only: as when a mirror was out.
+    let sign = hub.world.clone.with_file_name("mirror-is-up");
+    let build = format!("build:\n  process: [[test, -e, {}]]\n", sign.display());
+    let start = manifest.find("build:").unwrap();
+    let end = start + manifest[start..].find("\nrun:").unwrap() + 1;
+    hub.world.write(path, &format!("{}{build}{}", &manifest[..start], &manifest[end..]));
+    hub.world.push_branch("broken", "Depend on a mirror");
+    let head = hub.commit("broken");
+    let name = "modelship/build examples/identity-matrix";
+    let failed = check(&hub, &head, name, |check| check["conclusion"] == "failure");
+    hub.world.until_idle();
+
+    std::fs::write(&sign, "").unwrap();
+    hub.github.user("eve", Permission::Read);
+    hub.github.rerequest("eve", HUB, failed["id"].as_u64().unwrap());
+    hub.github.until_delivered();
+    hub.world.until_idle();
+    assert_eq!(check(&hub, &head, name, |_| true)["id"], failed["id"], "she may not");
+    hub.github.rerequest("ada", HUB, failed["id"].as_u64().unwrap());
+    check(&hub, &head, name, |check| check["conclusion"] == "success");
+}
