@@ -599,6 +599,7 @@ async fn serve(secret: SecretString, kept: Arc<Kept>) -> String {
         inbox: kept.clone(),
         registry: kept,
         access: Arc::new(server::Access::new(Public::All, server::Others::Everybody)),
+        offers: None,
         limits: server::Limits::default(),
     };
     tokio::spawn(server::serve(listener, context, std::future::pending()));

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -63,6 +64,8 @@ pub(crate) enum Verb {
     Test(Test),
     /// Push the images of models that were built here to a registry
     Push(Push),
+    /// Offer an image that a workflow built and pushed to the server
+    Register(Register),
     /// List the models in the registry
     Models,
     /// List the versions of a model, or show one
@@ -252,6 +255,23 @@ pub(crate) struct Push {
     /// Where to, for instance `registry.example.org/models` [default: `docker.registry` of the settings]
     #[arg(long, value_name = "REGISTRY")]
     pub(crate) to: Option<String>,
+}
+
+/// `modelship register`.
+#[derive(Debug, Args)]
+pub(crate) struct Register {
+    /// The model
+    #[arg(value_name = "OWNER/TITLE")]
+    pub(crate) model: ModelName,
+    /// What was pushed, as `push` says: `registry.example.org/models/urban/simple-tax@sha256:...`
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) image: String,
+    /// The server, spelled as its own `server.url`: `https://models.example.org`
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: String,
+    /// How long to wait for the server's word
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
 }
 
 /// `modelship build`.

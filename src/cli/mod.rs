@@ -73,6 +73,7 @@ async fn run(arguments: Arguments, output: &Output) -> Result<(), CliError> {
         Verb::Validate(validate) => validate::validate(&validate, &cwd, output),
         Verb::Changed(changed) => actions::changed::changed(settings()?, &changed, output),
         Verb::Push(push) => actions::push::push(settings()?, &push, output).await,
+        Verb::Register(register) => actions::register::register(settings()?, &register, output).await,
         Verb::Build(build) => build::build(settings()?, &build, &cwd, output).await,
         Verb::Test(build) => build::test(settings()?, &build, &cwd, output).await,
         Verb::GithubApp { verb: GithubAppVerb::Create(create) } => github_app::create(&create, &cwd, output).await,

@@ -12,7 +12,8 @@ use super::session::InstanceLock;
 use crate::edge::forge::local::LocalForge;
 use crate::engine::{Clock, Engine, Outside, new_id};
 use crate::server::{
-    self, Access, AllowedRepositories, Instance, Limits, Others, ServerContext, SessionKey, SignIn, WebhookSecrets,
+    self, Access, AllowedRepositories, Instance, Limits, OfferDoors, Others, ServerContext, SessionKey, SignIn,
+    WebhookSecrets,
 };
 use crate::settings::{self, ForgeSettings, GitHubSettings, Settings};
 use crate::store::Store;
@@ -66,7 +67,8 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), CliError> {
         },
         inbox: Arc::clone(&instance) as _,
         access: Arc::new(access(&settings, &engine, &instance).await?),
-        registry: instance,
+        registry: Arc::clone(&instance) as _,
+        offers: Some(OfferDoors { offers: instance, registry_secrets: settings.server.registry_secrets.clone() }),
         limits: Limits::default(),
     };
     // Neither goes on without the other: a server whose engine is gone would take deliveries for nobody.

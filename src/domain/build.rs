@@ -1,5 +1,6 @@
 //! A model's builds: who asked for which commit, and what happens when a build ends.
 
+mod offers;
 mod promotion;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,9 @@ use super::deployment::Asker;
 use super::effect::Effect;
 use super::event::{BuildFailure, BuildOrigin, BuildOutcome, Event, Key};
 use super::forge::{HeadOrigin, User};
-use super::ids::{ChannelName, CommitSha, ModelName, Time, VersionId};
+use super::ids::{ChannelName, CommitSha, ModelName, Repository, Time, VersionId};
+use super::manifest::BuildBy;
+use super::offer::OfferState;
 use super::report::{self, BuildStanding};
 use super::version::{BuiltVersion, SourceRef, Tree, Version};
 use promotion::Wish;
@@ -38,6 +41,9 @@ pub struct ModelState {
     pub deployed: BTreeMap<ChannelName, i64>,
     /// How the last build of each commit that failed ended; the newest 20.
     pub failures: Vec<FailedBuild>,
+    /// Versions that somebody else built and offered; the newest 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offers: Vec<OfferState>,
 }
 
 /// One build under way.
@@ -70,6 +76,13 @@ pub enum BuildPhase {
     Building,
     /// It was told to stop.
     Stopping,
+    /// Somebody else builds it, and will offer what came of it.
+    Waiting {
+        /// Who.
+        by: BuildBy,
+        /// The order in which commits began to wait.
+        turn: u64,
+    },
     /// It passed and waits its turn: one version of a model is registered at a time, so that channels move in order.
     Passed {
         /// The version.
@@ -84,6 +97,13 @@ pub enum BuildPhase {
         /// The channels that it moves.
         channels: Vec<ChannelName>,
     },
+}
+
+impl BuildPhase {
+    /// Whether an effect builds it.
+    fn is_at_work(&self) -> bool {
+        matches!(self, Self::Building | Self::Stopping)
+    }
 }
 
 /// The answer to a promotion.
@@ -135,6 +155,9 @@ pub(super) fn decide(
             None
         }
         Event::BuildFinished { source, outcome } => build.finished(source, outcome),
+        Event::BuildLeft { source, by, .. } => build.left(source, *by),
+        Event::VersionOffered { offer } => build.offered(offer),
+        Event::OfferChecked { offer, result } => build.offer_checked(offer, result),
         Event::BuildPressed { commit, author, .. } => build.pressed(commit, author),
         Event::VersionRegistered { source, version, moves, is_new } => {
             build.tell_of_version(version, moves, *is_new);
@@ -175,6 +198,10 @@ impl Builds<'_> {
         self.supersede(source, &request.origin);
         self.state.failures.retain(|failed| failed.source.commit != source.commit);
         if let Some(build) = self.state.builds.get_mut(&source.commit) {
+            if let (BuildPhase::Waiting { by, .. }, Some(waiter)) = (&build.phase, &request.waiter) {
+                let left = Event::BuildLeft { model: self.model.clone(), source: source.clone(), by: *by };
+                self.decision.tell(waiter.clone(), left);
+            }
             if !build.requests.contains(&request) {
                 build.requests.push(request);
             }
@@ -188,17 +215,20 @@ impl Builds<'_> {
 
     /// Why a source may not be built as this model: its name belongs to another repository or to another manifest.
     fn foreign(&self, source: &SourceRef) -> Option<String> {
-        let known = self.state.repository.is_some_and(|id| id != source.repository.id);
-        let under_way = self.state.builds.values().any(|build| build.source.repository.id != source.repository.id);
-        if known || under_way {
-            return Some(format!(
-                "model `{}` belongs to another repository; choose another owner or title",
-                self.model
-            ));
+        if let Some(reason) = self.belongs_elsewhere(&source.repository) {
+            return Some(reason);
         }
         let other = &self.state.builds.get(&source.commit)?.source.manifest;
         (*other != source.manifest)
             .then(|| format!("`{other}` and `{}` both are manifests of `{}`", source.manifest, self.model))
+    }
+
+    /// Why the model's name is not this repository's.
+    fn belongs_elsewhere(&self, repository: &Repository) -> Option<String> {
+        let known = self.state.repository.is_some_and(|id| id != repository.id);
+        let under_way = self.state.builds.values().any(|build| build.source.repository.id != repository.id);
+        (known || under_way)
+            .then(|| format!("model `{}` belongs to another repository; choose another owner or title", self.model))
     }
 
     fn start(&mut self, source: &SourceRef, tree: Tree, code: HeadOrigin) {
@@ -224,15 +254,24 @@ impl Builds<'_> {
     /// A newer commit of the same branch or pull request, and a newer merge, take the place of older ones that nobody
     /// else waits for.
     fn supersede(&mut self, source: &SourceRef, origin: &BuildOrigin) {
+        let mut unwanted = Vec::new();
         for (commit, build) in &mut self.state.builds {
             if *commit == source.commit {
                 continue;
             }
             build.requests.retain(|request| !takes_the_place_of(origin, &request.origin));
-            if build.requests.is_empty() && build.phase == BuildPhase::Building {
-                build.phase = BuildPhase::Stopping;
-                self.decision.ask(Effect::CancelBuild { model: self.model.clone(), source: build.source.clone() });
+            match build.phase {
+                BuildPhase::Building if build.requests.is_empty() => {
+                    build.phase = BuildPhase::Stopping;
+                    self.decision.ask(Effect::CancelBuild { model: self.model.clone(), source: build.source.clone() });
+                }
+                BuildPhase::Waiting { .. } if build.requests.is_empty() => unwanted.push(build.source.clone()),
+                _ => {}
             }
+        }
+        for source in unwanted {
+            self.state.builds.remove(&source.commit);
+            self.show(&source, BuildStanding::Superseded);
         }
     }
 
@@ -240,7 +279,7 @@ impl Builds<'_> {
         let Some(build) = self.state.builds.get_mut(&source.commit) else {
             return Some(format!("no build of {} is under way", source.commit.short()));
         };
-        let at_work = matches!(build.phase, BuildPhase::Building | BuildPhase::Stopping);
+        let at_work = build.phase.is_at_work();
         match outcome {
             BuildOutcome::Passed(_) | BuildOutcome::Cancelled if !at_work => {
                 return Some(format!("the build of {} has ended already", source.commit.short()));
@@ -271,7 +310,10 @@ impl Builds<'_> {
         }
         let next = self.state.builds.iter().find_map(|(commit, build)| match &build.phase {
             BuildPhase::Passed { version } => Some((commit.clone(), version.clone())),
-            BuildPhase::Building | BuildPhase::Stopping | BuildPhase::Registering { .. } => None,
+            BuildPhase::Building
+            | BuildPhase::Stopping
+            | BuildPhase::Waiting { .. }
+            | BuildPhase::Registering { .. } => None,
         });
         let Some((commit, version)) = next else { return };
         let covered = self.state.builds.get_mut(&commit).map(|build| std::mem::take(&mut build.requests));
@@ -349,6 +391,7 @@ impl Builds<'_> {
             // Whoever asked meanwhile wants channels of their own moved.
             build.phase = BuildPhase::Passed { version: Box::new(version.clone()) };
         }
+        self.settle_offers(&source.commit, Ok(&version.id));
         for request in &covered {
             self.settle(request, source, Ok(version.into()));
         }
@@ -361,9 +404,12 @@ impl Builds<'_> {
         let Some(build) = self.state.builds.remove(&source.commit) else { return };
         let mut requests = match build.phase {
             BuildPhase::Registering { covered, .. } => covered,
-            BuildPhase::Building | BuildPhase::Stopping | BuildPhase::Passed { .. } => Vec::new(),
+            BuildPhase::Building | BuildPhase::Stopping | BuildPhase::Waiting { .. } | BuildPhase::Passed { .. } => {
+                Vec::new()
+            }
         };
         requests.extend(build.requests);
+        self.settle_offers(&source.commit, Err(&failure));
         for request in &requests {
             self.settle(request, source, Err(failure.clone()));
         }
@@ -385,11 +431,14 @@ impl Builds<'_> {
             self.promotion_failed(subject, reason);
             return None;
         }
+        if effect == "CheckOffer" {
+            return self.offer_failed(subject, reason);
+        }
         let awaited = self.state.builds.values().find(|build| {
             let waits = match &build.phase {
                 BuildPhase::Building | BuildPhase::Stopping => effect == "BuildModel",
                 BuildPhase::Registering { .. } => effect == "RegisterVersion",
-                BuildPhase::Passed { .. } => false,
+                BuildPhase::Waiting { .. } | BuildPhase::Passed { .. } => false,
             };
             waits && build.source.commit.as_str() == subject
         });

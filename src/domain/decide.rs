@@ -82,10 +82,15 @@ fn boxed_sweep(state: SweepState) -> State {
 /// The instance has no state of its own: time passing asks for a comparison with what is.
 fn decide_instance(event: &Event) -> Decision<State> {
     let mut decision = Decision::default();
-    if matches!(event, Event::Ticked) {
-        decision.ask(Due { effect: Effect::Reconcile, not_before: None, coalesce: Some("reconcile".to_owned()) });
-    } else {
-        decision.ignored = Some(format!("`{}` is not about the instance", event.name()));
+    match event {
+        Event::Ticked => {
+            decision.ask(Due { effect: Effect::Reconcile, not_before: None, coalesce: Some("reconcile".to_owned()) });
+        }
+        Event::ImagePushed { image, reference, id } => {
+            let (image, reference, id) = (image.clone(), reference.clone(), id.clone());
+            decision.ask(Effect::LookAtImage { image, reference, id });
+        }
+        other => decision.ignored = Some(format!("`{}` is not about the instance", other.name())),
     }
     decision
 }

@@ -12,7 +12,9 @@ use super::deployment::{Asker, DeploymentNotice, DeploymentState};
 use super::event::{Event, Key, PromotionTarget, SweepRequest};
 use super::forge::{Given, HeadOrigin, Reaction, User};
 use super::ids::{ChannelName, CommitSha, ModelName, PullRef, Repository, SweepId, VersionId};
+use super::image::ImageName;
 use super::notice::Notice;
+use super::offer::{Offer, OfferedBy};
 use super::sweep::plan::PlanSummary;
 use super::sweep::state::{Beginning, JobHandle, Scope, SweepReport};
 use super::version::{ChannelMove, SourceRef, Tree, Version};
@@ -72,6 +74,20 @@ pub enum Effect {
         model: ModelName,
         /// What is being built.
         source: SourceRef,
+    },
+    /// Find out whether what somebody offers is what it claims to be; test it where nobody did.
+    CheckOffer {
+        /// The offer.
+        offer: Box<Offer>,
+    },
+    /// Find out which model's image was pushed to a registry.
+    LookAtImage {
+        /// Where it lies.
+        image: ImageName,
+        /// Its tag or digest.
+        reference: String,
+        /// Tells this push from all others.
+        id: String,
     },
     /// Write the version into the registry and move its channels.
     RegisterVersion {
@@ -273,6 +289,8 @@ impl Effect {
             Self::BuildModel { .. } => "BuildModel",
             Self::BuildAgain { .. } => "BuildAgain",
             Self::CancelBuild { .. } => "CancelBuild",
+            Self::CheckOffer { .. } => "CheckOffer",
+            Self::LookAtImage { .. } => "LookAtImage",
             Self::RegisterVersion { .. } => "RegisterVersion",
             Self::MoveChannel { .. } => "MoveChannel",
             Self::ShowCheck { .. } => "ShowCheck",
@@ -305,6 +323,8 @@ impl Effect {
             Self::BuildModel { model, source, .. }
             | Self::BuildAgain { model, source, .. }
             | Self::CancelBuild { model, source } => (Key::Model(model.clone()), source.commit.to_string()),
+            Self::CheckOffer { offer } => (Key::Model(offer.model.clone()), offer.id.clone()),
+            Self::LookAtImage { id, .. } => (Key::Instance, id.clone()),
             Self::RegisterVersion { version, .. } => {
                 (Key::Model(version.model.clone()), version.source.commit.to_string())
             }
@@ -345,6 +365,10 @@ impl Effect {
         match self {
             Self::BuildModel { .. } => Lane::Build,
             Self::Notify { .. } => Lane::Notify,
+            Self::CheckOffer { offer } => match offer.by {
+                OfferedBy::Actions { .. } => Lane::Quick,
+                OfferedBy::Registry => Lane::Build,
+            },
             Self::WatchJobs { .. } => Lane::Watch,
             Self::PlanSweep { .. }
             | Self::PlanComparison { .. }
@@ -355,6 +379,7 @@ impl Effect {
             | Self::InspectPull { .. }
             | Self::BuildAgain { .. }
             | Self::CancelBuild { .. }
+            | Self::LookAtImage { .. }
             | Self::RegisterVersion { .. }
             | Self::MoveChannel { .. }
             | Self::ShowCheck { .. }

@@ -14,6 +14,9 @@ use super::deployment::{Asker, DeploymentNotice, Promotion};
 use super::diagnostic::{Diagnostic, Faults};
 use super::forge::{CommentRef, Given, PullSnapshot, User};
 use super::ids::{ChannelName, CommitSha, ModelName, ObjectId, PullNumber, PullRef, Repository, SweepId, VersionId};
+use super::image::ImageName;
+use super::manifest::BuildBy;
+use super::offer::Offer;
 use super::pull::ComparisonPlan;
 use super::sweep::analysis::{AnalysisSummary, Comparison};
 use super::sweep::plan::PlanSummary;
@@ -239,6 +242,27 @@ pub enum Event {
         source: SourceRef,
         /// How it ended.
         outcome: BuildOutcome,
+    },
+    /// The manifest leaves the build to somebody else. Also told to pull requests that wait for it.
+    BuildLeft {
+        /// The model.
+        model: ModelName,
+        /// What was to be built.
+        source: SourceRef,
+        /// Who builds it.
+        by: BuildBy,
+    },
+    /// Somebody else built a version and asks for it to be registered.
+    VersionOffered {
+        /// The offer.
+        offer: Box<Offer>,
+    },
+    /// An offer was looked at.
+    OfferChecked {
+        /// Which one.
+        offer: String,
+        /// The version, or why it is none.
+        result: Result<Box<Version>, BuildFailure>,
     },
     /// The registry holds the version now and its channels point to it.
     VersionRegistered {
@@ -469,6 +493,15 @@ pub enum Event {
     // --- the instance -------------------------------------------------------------------------------------------
     /// Time passed: compare what we know with what is.
     Ticked,
+    /// A registry told that an image was pushed to it.
+    ImagePushed {
+        /// Where.
+        image: ImageName,
+        /// Its tag or digest, as the registry told.
+        reference: String,
+        /// Tells this push from all others.
+        id: String,
+    },
 
     // --- any key ------------------------------------------------------------------------------------------------
     /// An effect failed for good, by our fault; the key must not wait for its answer.
@@ -503,6 +536,10 @@ impl Event {
             Self::DeploymentCreated { .. } => "DeploymentCreated",
             Self::BuildRequested { .. } => "BuildRequested",
             Self::BuildFinished { .. } => "BuildFinished",
+            Self::BuildLeft { .. } => "BuildLeft",
+            Self::VersionOffered { .. } => "VersionOffered",
+            Self::OfferChecked { .. } => "OfferChecked",
+            Self::ImagePushed { .. } => "ImagePushed",
             Self::VersionRegistered { .. } => "VersionRegistered",
             Self::BuildPressed { .. } => "BuildPressed",
             Self::PromotionRequested { .. } => "PromotionRequested",

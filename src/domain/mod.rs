@@ -23,9 +23,11 @@ pub mod event;
 #[cfg(feature = "server")]
 pub mod forge;
 pub mod ids;
+pub mod image;
 pub mod manifest;
 #[cfg(feature = "server")]
 pub mod notice;
+pub mod offer;
 pub mod parameters;
 #[cfg(feature = "server")]
 pub mod policy;

@@ -536,6 +536,8 @@ fn attempts_of(effect: &Effect) -> u32 {
         Effect::Notify { .. } => NOTICE_ATTEMPTS,
         Effect::BuildModel { .. }
         | Effect::CancelBuild { .. }
+        | Effect::CheckOffer { .. }
+        | Effect::LookAtImage { .. }
         | Effect::RegisterVersion { .. }
         | Effect::MoveChannel { .. }
         | Effect::PlanSweep { .. }

@@ -48,6 +48,10 @@ impl Engine {
                 return Ok(Outlook::Refused(Faults::from(fault)));
             }
             Err(Ended::Failed(failure)) => return Ok(Outlook::Refused(Faults(failure.faults))),
+            Err(Ended::Left(_)) => {
+                let message = "`build_by` leaves this model to others, so this instance does not build it";
+                return Ok(Outlook::Refused(Faults::from(Diagnostic::of_file(&source.manifest, message, None))));
+            }
             Err(Ended::Cancelled) => anyhow::bail!("looking at `{model}` was cancelled"),
             Err(Ended::Ours(Failure::Later(error) | Failure::Never(error))) => return Err(error),
         };

@@ -23,7 +23,9 @@ use crate::edge::forge::Forge;
 use crate::edge::forge::github::signin::SignInApp;
 use crate::edge::forge::github::{GitHub, GitHubSettings, Login};
 use crate::edge::forge::local::LocalForge;
+use crate::edge::images::{Images, ImagesSettings};
 use crate::edge::notify::{Notifier, Target};
+use crate::edge::oidc::Verifier;
 use crate::edge::source::remote::{RemoteSettings, Remotes};
 use crate::runner::SlotsSpec;
 use crate::runner::memory::machine_memory;
@@ -63,6 +65,10 @@ pub struct Outside {
     pub artifacts: Artifacts,
     /// Makes models out of sources.
     pub builder: Builder,
+    /// Images that were built elsewhere.
+    pub images: Images,
+    /// Says which workflow somebody is; none where this instance has no address of its own.
+    pub verifier: Option<Verifier>,
     /// Repositories that models' sources are fetched from.
     pub remotes: Remotes,
     /// Runs jobs.
@@ -121,6 +127,11 @@ impl Outside {
         Ok(Self {
             hosting,
             builder: builder(settings, &state)?,
+            images: images(settings),
+            verifier: match &settings.server.url {
+                Some(url) => Some(Verifier::new(&settings.server.token_issuer, url)?),
+                None => None,
+            },
             remotes: remotes(settings, &state),
             executor: executor(settings, artifacts.root(), &state)?,
             artifacts,
@@ -236,6 +247,18 @@ fn notifier(settings: &Settings) -> Result<Notifier> {
         secret: webhook.secret.clone(),
     };
     Notifier::new(settings.webhooks.iter().map(target).collect())
+}
+
+/// Where images are looked up that were built elsewhere.
+fn images(settings: &Settings) -> Images {
+    let docker = &settings.docker;
+    // The login is for the registry that images are pushed to, and for no other.
+    let registry = docker.registry.as_ref().and_then(|registry| registry.split('/').next());
+    let login = docker.registry_login.clone().zip(registry.map(str::to_owned));
+    Images::new(ImagesSettings {
+        accepted: docker.accept.clone(),
+        login: login.map(|((user, password), registry)| (registry, user, password)),
+    })
 }
 
 /// What fetches repositories.

@@ -1,7 +1,7 @@
 //! The server's needs, met by an engine: deliveries go into its queue, answers come out of its database and its artifact
 //! store, and its forge knows the people.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -9,19 +9,22 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::inbox::GroupedInbox;
 use super::{
-    Accepted, Arrival, Delivery, Departure, Figures, Inbox, ModelEntry, People, Registry, RunEntry, SweepEntry,
-    Unavailable, Unreachable,
+    Accepted, Arrival, Delivery, Departure, Figures, Inbox, ModelEntry, Offers, People, Registry, RunEntry, Sender,
+    SweepEntry, Unavailable, Unreachable,
 };
 use crate::domain::decide::State;
 use crate::domain::event::{Key, Keyed};
 use crate::domain::forge::{Permission, User};
 use crate::domain::ids::{ModelName, Repository, RunId, SweepId, Time};
+use crate::domain::image::{DOCKER_HUB, ImageName};
+use crate::domain::offer::{Identity, OfferState};
 use crate::domain::sweep::state::SweepState;
 use crate::domain::version::Version;
 use crate::edge::artifacts::content::Content;
 use crate::edge::forge::github::GitHub;
 use crate::edge::forge::github::signin::{SignInRequest, SignedIn};
 use crate::edge::forge::{Forge, ForgeError};
+use crate::edge::oidc::TokenError;
 use crate::engine::{Engine, SweepFile, new_id};
 use crate::store::deliveries::{self, NewDelivery};
 use crate::store::registry::Found;
@@ -213,6 +216,43 @@ fn entry(state: &SweepState, repository: Option<&Repository>) -> SweepEntry {
     let mut repositories: Vec<Repository> = asked_in.into_iter().chain(repository).cloned().collect();
     repositories.dedup_by_key(|repository| repository.id);
     SweepEntry { id: state.plan.id.clone(), repositories, report: state.report() }
+}
+
+impl Offers for Instance {
+    fn identify(&self, token: String) -> BoxFuture<'_, Option<Result<(Identity, Time), TokenError>>> {
+        Box::pin(async move {
+            let verifier = self.engine.outside().verifier.as_ref()?;
+            let now = self.engine.now();
+            Some(verifier.identify(&token, now).await.map(|who| (who, now)))
+        })
+    }
+
+    fn offer(&self, model: ModelName, id: String) -> BoxFuture<'_, Result<Option<OfferState>, Unavailable>> {
+        Box::pin(async move {
+            let Some(json) = self.engine.store().state(&Key::Model(model).to_string()).await.map_err(unavailable)?
+            else {
+                return Ok(None);
+            };
+            match serde_json::from_str(&json).map_err(unavailable)? {
+                State::Model(state) => Ok(state.offers.into_iter().find(|offer| offer.id == id)),
+                _ => Ok(None),
+            }
+        })
+    }
+
+    fn accepted(&self, sender: Sender, repository: &str) -> Vec<ImageName> {
+        let images = &self.engine.outside().images;
+        let registries: BTreeSet<&str> = match sender {
+            Sender::DockerHub => BTreeSet::from([DOCKER_HUB]),
+            // What a registry calls itself may be known to nobody else; the settings say where it is.
+            Sender::Registry => {
+                let all = images.accepted().iter().filter_map(|prefix| prefix.split('/').next());
+                all.filter(|registry| *registry != DOCKER_HUB).collect()
+            }
+        };
+        let named = |registry: &str| ImageName::parse(&format!("{registry}/{repository}")).ok();
+        registries.into_iter().filter_map(named).filter(|image| images.accepts(image)).collect()
+    }
 }
 
 fn unavailable(error: impl Into<anyhow::Error>) -> Unavailable {

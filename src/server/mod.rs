@@ -12,9 +12,11 @@ mod html;
 mod inbox;
 mod instance;
 mod metrics;
+mod offers;
 mod pages;
 pub mod payload;
 mod readers;
+mod registry;
 mod session;
 mod sign_in;
 mod signature;
@@ -42,6 +44,7 @@ pub use api::{ModelEntry, RunEntry, SweepEntry};
 pub use app_form::AppForm;
 pub use instance::Instance;
 pub use metrics::Figures;
+pub use offers::{OfferDoors, Offers, Sender};
 pub use readers::{Access, Arrival, Departure, Others, People, SignIn, Unreachable};
 pub use session::SessionKey;
 pub use signature::{NoSecret, WebhookSecrets};
@@ -162,6 +165,8 @@ pub struct ServerContext {
     pub registry: Arc<dyn Registry>,
     /// Who may read them.
     pub access: Arc<Access>,
+    /// Who may offer versions that were built elsewhere; none where nobody may.
+    pub offers: Option<OfferDoors>,
     /// How much a client may take.
     pub limits: Limits,
 }
@@ -183,6 +188,10 @@ struct App {
 
 fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
     webhook::route(app)
+        .or(offers::routes(app))
+        .unify()
+        .or(registry::routes(app))
+        .unify()
         .or(api::routes(app))
         .unify()
         .or(pages::routes(app))

@@ -74,11 +74,7 @@ async fn receive<B: Buf>(
     body: impl Stream<Item = Result<B, warp::Error>> + Send,
 ) -> Result<(Response, Counted), Refusal> {
     check_form(headers)?;
-    let limits = &app.context.limits;
-    let read = Body::read(headers, body, limits.body_bytes, &app.memory);
-    let body = tokio::time::timeout(limits.body, read)
-        .await
-        .unwrap_or_else(|_| Err(Refusal(StatusCode::REQUEST_TIMEOUT, "the body took too long")))?;
+    let body = read_body(app, headers, body, app.context.limits.body_bytes).await?;
     if !app.context.secrets.verify(headers, &body.bytes) {
         tracing::warn!("a webhook without a valid signature was refused");
         return Err(Refusal(StatusCode::UNAUTHORIZED, "the signature is missing or wrong"));
@@ -124,7 +120,7 @@ fn ignored(id: &str, event: &str, reason: &str) -> (Response, Counted) {
 }
 
 /// Plain JSON and nothing else.
-fn check_form(headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn check_form(headers: &HeaderMap) -> Result<(), Refusal> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let kind = text(CONTENT_TYPE).unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let plain = text(CONTENT_ENCODING).is_none_or(|encoding| encoding.eq_ignore_ascii_case("identity"))
@@ -158,9 +154,21 @@ fn names(headers: &HeaderMap) -> Result<(String, String), Refusal> {
     Ok((id.to_ascii_lowercase(), event.to_owned()))
 }
 
+/// Reads a body of at most `most` bytes, and not for ever.
+pub(super) async fn read_body<B: Buf>(
+    app: &App,
+    headers: &HeaderMap,
+    stream: impl Stream<Item = Result<B, warp::Error>> + Send,
+    most: usize,
+) -> Result<Body, Refusal> {
+    let read = Body::read(headers, stream, most, &app.memory);
+    let read = tokio::time::timeout(app.context.limits.body, read).await;
+    read.unwrap_or_else(|_| Err(Refusal(StatusCode::REQUEST_TIMEOUT, "the body took too long")))
+}
+
 /// A request's body, with its share of the memory that bodies may take.
-struct Body {
-    bytes: Vec<u8>,
+pub(super) struct Body {
+    pub(super) bytes: Vec<u8>,
     held: Option<OwnedSemaphorePermit>,
 }
 

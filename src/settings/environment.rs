@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
+use secrecy::SecretString;
 
 /// Variables of this program that builds see too: how package managers reach their registries. None holds a secret of
 /// ours.
@@ -45,6 +46,13 @@ pub fn user_name() -> String {
 #[must_use]
 pub fn step_file(variable_name: &str) -> Option<PathBuf> {
     variable(variable_name).map(PathBuf::from)
+}
+
+/// Where a workflow of GitHub Actions asks for a token that says which workflow it is, and what it shows there.
+#[must_use]
+pub fn workflow_identity() -> Option<(String, SecretString)> {
+    let token = variable("ACTIONS_ID_TOKEN_REQUEST_TOKEN").map(SecretString::from);
+    variable("ACTIONS_ID_TOKEN_REQUEST_URL").zip(token)
 }
 
 /// The running program, for hooks that call it again.

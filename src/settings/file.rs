@@ -69,6 +69,8 @@ pub(super) struct ServerFile {
     pub(super) repositories: Vec<i64>,
     pub(super) public_repositories: Option<PublicFile>,
     pub(super) webhook_secret: Option<PathBuf>,
+    pub(super) registry_secret: Option<PathBuf>,
+    pub(super) token_issuer: Option<String>,
 }
 
 /// Repositories that everybody may read: the word `all`, or a list of names and numbers.
@@ -102,6 +104,7 @@ pub(super) struct ProcessFile {
 pub(super) struct DockerFile {
     pub(super) host: Option<String>,
     pub(super) registry: Option<String>,
+    pub(super) accept: Option<Vec<String>>,
     pub(super) runner: Option<PathBuf>,
     pub(super) network: Option<String>,
     pub(super) processes: Option<u32>,

@@ -20,7 +20,7 @@ use anyhow::{Context as _, Result};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
-pub use environment::{current_directory, log_filter, program, step_file, user_name};
+pub use environment::{current_directory, log_filter, program, step_file, user_name, workflow_identity};
 pub use readers::Public;
 pub use webhooks::WebhookSettings;
 
@@ -28,7 +28,7 @@ use address::server_url;
 use environment::{build_environment, git_environment, runner_path, variable};
 use file::{DockerFile, File, ForgeFile};
 use readers::public_repositories;
-use secrets::{github_settings, webhook_secrets};
+use secrets::{github_settings, registry_secrets, secrets_of};
 
 use crate::domain::decision::Rules;
 use crate::domain::ids::RepositoryName;
@@ -141,6 +141,10 @@ pub struct ServerSettings {
     pub url: Option<String>,
     /// Secrets that sign deliveries; any of them is good, so that one can be replaced without a gap.
     pub webhook_secrets: Vec<SecretString>,
+    /// Secrets that registries show when they tell of pushed images; none takes no word of them.
+    pub registry_secrets: Vec<SecretString>,
+    /// Who signs the tokens of workflows.
+    pub token_issuer: String,
     /// Repositories whose deliveries count, by the forge's number; empty means all.
     pub repositories: Vec<i64>,
     /// Repositories whose models, sweeps and files everybody may read.
@@ -174,6 +178,8 @@ pub struct DockerSettings {
     pub host: String,
     /// Where images are pushed, for instance `registry.example.org/models`; none keeps them on the engine that built them.
     pub registry: Option<String>,
+    /// Where images may lie that were built elsewhere: they become versions when they are offered.
+    pub accept: Vec<String>,
     /// Who pushes and pulls; none when the registry asks nobody.
     pub registry_login: Option<(String, SecretString)>,
     /// The runner that goes into images. It must be a static program.
@@ -243,6 +249,9 @@ pub struct Flags {
     pub listen: Option<SocketAddr>,
 }
 
+/// Who signs the tokens of GitHub's workflows. An Enterprise Server signs its own.
+const TOKEN_ISSUER: &str = "https://token.actions.githubusercontent.com";
+
 /// The name of the state directory within a repository, and of the settings file within that.
 const STATE_DIRECTORY: &str = ".modelship";
 const SETTINGS_FILE: &str = "settings.yaml";
@@ -303,7 +312,9 @@ impl Settings {
             server: ServerSettings {
                 listen,
                 url: variable("MODELSHIP_URL").or(file.server.url).map(|text| server_url(&text)).transpose()?,
-                webhook_secrets: webhook_secrets(file.server.webhook_secret.map(at))?,
+                webhook_secrets: secrets_of("MODELSHIP_WEBHOOK_SECRET", file.server.webhook_secret.map(at))?,
+                registry_secrets: registry_secrets(file.server.registry_secret.map(at))?,
+                token_issuer: file.server.token_issuer.unwrap_or_else(|| TOKEN_ISSUER.to_owned()),
                 repositories: file.server.repositories,
                 public: public_repositories(file.server.public_repositories)?,
             },
@@ -383,6 +394,7 @@ fn docker_settings(file: DockerFile, base: &Path) -> Result<DockerSettings> {
     };
     Ok(DockerSettings {
         host: file.host.or_else(|| variable("DOCKER_HOST")).unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned()),
+        accept: file.accept.unwrap_or_else(|| file.registry.clone().into_iter().collect()),
         registry: file.registry,
         registry_login: login.map(|(user, password)| (user, SecretString::from(password))),
         runner,

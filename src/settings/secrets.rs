@@ -10,15 +10,34 @@ use super::environment::variable;
 use super::file::GitHubFile;
 use super::{GitHubLogin, GitHubSettings, SignInSettings, duration};
 
-/// The secrets of `MODELSHIP_WEBHOOK_SECRET` and of the file that settings name, one a line.
-pub(super) fn webhook_secrets(file: Option<PathBuf>) -> Result<Vec<SecretString>> {
+/// The shortest secret that may stand in an address.
+const SHORTEST_IN_ADDRESS: usize = 16;
+
+/// What registries show. Docker Hub shows it in the address that it calls, so it has to fit there.
+pub(super) fn registry_secrets(file: Option<PathBuf>) -> Result<Vec<SecretString>> {
+    let secrets = secrets_of("MODELSHIP_REGISTRY_SECRET", file)?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let fits = |secret: &SecretString| {
+        let text = secret.expose_secret();
+        text.len() >= SHORTEST_IN_ADDRESS && text.bytes().all(plain)
+    };
+    anyhow::ensure!(
+        secrets.iter().all(fits),
+        "a secret of `server.registry_secret` must have at least {SHORTEST_IN_ADDRESS} letters and digits; make one with \
+         `openssl rand -hex 32`"
+    );
+    Ok(secrets)
+}
+
+/// The secrets of an environment variable and of the file that settings name, one a line.
+pub(super) fn secrets_of(name: &str, file: Option<PathBuf>) -> Result<Vec<SecretString>> {
     let lines = |text: &str| -> Vec<SecretString> {
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(SecretString::from).collect()
     };
     let mut secrets = Vec::new();
-    if let Ok(text) = std::env::var("MODELSHIP_WEBHOOK_SECRET") {
+    if let Ok(text) = std::env::var(name) {
         secrets = lines(&text);
-        anyhow::ensure!(!secrets.is_empty(), "MODELSHIP_WEBHOOK_SECRET is set but empty; set a secret or unset it");
+        anyhow::ensure!(!secrets.is_empty(), "{name} is set but empty; set a secret or unset it");
     }
     if let Some(path) = file {
         let found = lines(secret_file(&path)?.expose_secret());

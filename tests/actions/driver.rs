@@ -18,6 +18,8 @@ pub(crate) struct Runner {
     temp: TempDir,
     /// What stands before `PATH`.
     pub(crate) path: Vec<PathBuf>,
+    /// More variables of every script.
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 /// What an action did.
@@ -41,8 +43,12 @@ impl Runner {
     /// A machine with an empty repository; the built program is first on `PATH`.
     pub(crate) fn new() -> Self {
         let program = Path::new(env!("CARGO_BIN_EXE_modelship")).parent().unwrap().to_path_buf();
-        let runner =
-            Self { workspace: tempfile::tempdir().unwrap(), temp: tempfile::tempdir().unwrap(), path: vec![program] };
+        let runner = Self {
+            workspace: tempfile::tempdir().unwrap(),
+            temp: tempfile::tempdir().unwrap(),
+            path: vec![program],
+            environment: Vec::new(),
+        };
         runner.git(&["init", "--quiet", "--initial-branch", "main"]);
         runner
     }
@@ -132,6 +138,7 @@ impl Runner {
         for (name, value) in step["env"].as_object().cloned().unwrap_or_default() {
             command.env(name, scope.fill(value.as_str().unwrap()));
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         let done = command.output().unwrap();
         did.passed &= done.status.success();
         let log = String::from_utf8_lossy(&done.stdout).into_owned();

@@ -482,6 +482,7 @@ impl World {
             let awaited = match build.phase {
                 BuildPhase::Building | BuildPhase::Stopping => "BuildModel",
                 BuildPhase::Registering { .. } => "RegisterVersion",
+                BuildPhase::Waiting { .. } => continue,
                 BuildPhase::Passed { .. } => {
                     assert!(!self.asked("RegisterVersion").is_empty(), "{commit} waits for nobody's turn to end");
                     continue;

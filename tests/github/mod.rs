@@ -22,7 +22,7 @@ mod faults;
 mod front;
 mod git;
 mod hooks;
-mod http;
+pub(crate) mod http;
 mod oauth;
 mod prism;
 mod references;

@@ -14,7 +14,8 @@ pub(crate) struct Hub {
     pub(crate) world: World,
     /// Goes last: the server has ended then.
     pub(crate) github: GitHub,
-    repository: u64,
+    /// The hub's number.
+    pub(crate) repository: u64,
 }
 
 impl Hub {

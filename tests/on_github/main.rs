@@ -12,9 +12,19 @@ mod deploy;
 #[expect(dead_code, reason = "the fake can do more than these stories need")]
 mod github;
 mod hub;
+#[path = "../offers/issuer.rs"]
+#[expect(dead_code, reason = "the attacks on tokens use the rest of it")]
+mod issuer;
 mod lost;
 mod pull;
+mod register;
+#[path = "../offers/registry.rs"]
+#[expect(dead_code, reason = "the other offers use the rest of it")]
+mod registry;
 mod signin;
 #[path = "../world/mod.rs"]
 #[expect(dead_code, reason = "the other stories use the rest of it")]
 mod world;
+
+// Where the issuer of tokens looks for it.
+use github::http;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::world::{World, numbers, texts};
 
 /// What `scripts/with-docker` says.
-fn given(name: &str) -> String {
+pub(crate) fn given(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run this through scripts/with-docker"))
 }
 

@@ -10,6 +10,7 @@ mod containers;
 mod control;
 mod crash;
 mod database;
+mod elsewhere;
 #[path = "../github/http.rs"]
 #[expect(dead_code, reason = "the fake of GitHub uses the rest of it")]
 mod http;

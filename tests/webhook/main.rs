@@ -146,6 +146,7 @@ impl Server {
             inbox: world.clone(),
             registry: world.clone(),
             access: Arc::new(Access::new(Public::All, Others::Everybody)),
+            offers: None,
             limits,
         };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

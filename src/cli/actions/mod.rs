@@ -7,6 +7,7 @@ pub(super) mod changed;
 mod command;
 mod files;
 pub(super) mod push;
+pub(super) mod register;
 pub(super) mod summary;
 
 use std::io::Write as _;

@@ -5,6 +5,7 @@
 mod docker;
 mod machine;
 mod models;
+mod offers;
 mod outside;
 
 use std::path::Path;
@@ -67,6 +68,7 @@ pub(crate) async fn doctor(settings: Settings, cwd: &Path, output: &Output) -> R
     checks.extend(outside::forge(&settings).await);
     checks.extend(outside::secrets(&settings));
     checks.extend(outside::webhooks(&settings));
+    checks.extend(offers::workflows(&settings).await);
     if settings.executor == ExecutorKind::Docker {
         checks.extend(docker::engine(&settings).await);
     }

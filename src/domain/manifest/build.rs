@@ -3,14 +3,16 @@
 use super::paths::{Allowed, Whole, command, relative};
 use super::raw::RawBuild;
 use super::{BUILD_LIMIT, Build, DockerBuild, Environment, quantities};
+use crate::domain::image::ImageName;
 use crate::domain::yaml::{Place, Placed, Reader, shown};
 
 /// Most Debian packages of one model.
 const MAX_PACKAGES: usize = 200;
 
 pub(super) fn build(raw: &Placed<RawBuild>, reader: &mut Reader) -> Option<Build> {
-    let RawBuild { dockerfile, context: _, args: _, platforms: _, python, debian, process, timeout } = &raw.value;
-    if dockerfile.is_none() && process.is_none() && python.is_none() && debian.is_none() {
+    let RawBuild { dockerfile, context: _, args: _, platforms: _, python, debian, process, image, timeout } =
+        &raw.value;
+    if dockerfile.is_none() && process.is_none() && python.is_none() && debian.is_none() && image.is_none() {
         let hint = "write `dockerfile: Dockerfile`, `process: [[make]]`, or both; or name an environment, such as \
                     `python: requirements.txt` or `debian: [gfortran, make]`";
         let message = "`build` says neither `dockerfile` nor `process`, and names no environment";
@@ -33,11 +35,23 @@ pub(super) fn build(raw: &Placed<RawBuild>, reader: &mut Reader) -> Option<Build
         }
         None => None,
     };
+    let image = match image {
+        Some(name) => match ImageName::parse(&name.value) {
+            Ok(image) => Some(image),
+            Err(error) => {
+                let hint =
+                    Some("write it with its registry and without a tag: `docker.io/urban/simple-tax`".to_owned());
+                reader.fault(name.place, error.to_string(), hint);
+                return None;
+            }
+        },
+        None => None,
+    };
     let timeout = match timeout {
         Some(text) => quantities::duration(text, reader),
         None => Some(BUILD_LIMIT),
     };
-    Some(Build { process, docker, environment: environment?, timeout: timeout? })
+    Some(Build { process, docker, environment: environment?, image, timeout: timeout? })
 }
 
 fn docker(raw: &RawBuild, dockerfile: &Placed<String>, reader: &mut Reader) -> Option<DockerBuild> {

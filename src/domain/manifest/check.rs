@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::paths::{Allowed, Whole, command, relative};
 use super::raw::{CheckedFile, RawColumn, RawFile, RawManifest, RawOutputs, RawResources, RawRows, RawRun, RowLimits};
-use super::{Column, FileCheck, KEPT_LIMIT, Manifest, Outputs, ParamsFormat, Part, Resources, Rows, Run, Summary};
+use super::{
+    Build, BuildBy, Column, FileCheck, KEPT_LIMIT, Manifest, Outputs, ParamsFormat, Part, Resources, Rows, Run, Summary,
+};
 use super::{build, expectations, parameters, quantities, source};
 use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::ids::ModelName;
@@ -56,6 +58,7 @@ fn checked(raw: &RawManifest, reader: &mut Reader, files: &dyn Files) -> Option<
     let model = model(raw, reader);
     let source = source::source(raw, reader);
     let build = build::build(&raw.build, reader);
+    let build_by = build_by(raw, build.as_ref(), reader);
     let run = run(&raw.run, reader);
     let format = run.as_ref().map_or(ParamsFormat::Csv, |run| run.params);
     let parameters = parameters::parameters(raw, source.as_ref(), format, reader, files);
@@ -74,7 +77,7 @@ fn checked(raw: &RawManifest, reader: &mut Reader, files: &dyn Files) -> Option<
         description: raw.description.clone().unwrap_or_default(),
         source: source?,
         build: build?,
-        build_by: raw.build_by.unwrap_or_default(),
+        build_by: build_by?,
         run: run?,
         parameters: parameters?,
         sets: sets?,
@@ -82,6 +85,18 @@ fn checked(raw: &RawManifest, reader: &mut Reader, files: &dyn Files) -> Option<
         outputs: outputs?,
         tests: tests?,
     })
+}
+
+/// Who builds the model. Whoever waits for an image must know where.
+fn build_by(raw: &RawManifest, build: Option<&Build>, reader: &mut Reader) -> Option<BuildBy> {
+    let Some(by) = &raw.build_by else { return Some(BuildBy::default()) };
+    if by.value == BuildBy::Registry && build.is_some_and(|build| build.image.is_none()) {
+        let hint = "write `image` below `build`, for instance `image: docker.io/urban/simple-tax`";
+        let message = "`build_by: registry` takes images from a registry, and `build` does not say from where";
+        reader.fault(by.place, message, Some(hint.to_owned()));
+        return None;
+    }
+    Some(by.value)
 }
 
 fn model(raw: &RawManifest, reader: &mut Reader) -> Option<ModelName> {

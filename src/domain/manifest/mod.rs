@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::diagnostic::Faults;
 use super::ids::{Digest, ModelName};
+use super::image::ImageName;
 use super::parameters::{Parameter, Value};
 use super::yaml::Files;
 
@@ -157,6 +158,9 @@ pub struct Build {
     /// The environment of a model without a Dockerfile; `process` runs in it.
     #[serde(default)]
     pub environment: Option<Environment>,
+    /// Where images of it lie that are built elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageName>,
     /// How long the build may take.
     #[serde(default = "build_limit")]
     pub timeout: Duration,
@@ -168,7 +172,7 @@ fn build_limit() -> Duration {
 
 impl Default for Build {
     fn default() -> Self {
-        Self { process: None, docker: None, environment: None, timeout: BUILD_LIMIT }
+        Self { process: None, docker: None, environment: None, image: None, timeout: BUILD_LIMIT }
     }
 }
 
@@ -215,6 +219,8 @@ pub enum BuildBy {
     Server,
     /// GitHub Actions, which registers what it built.
     Actions,
+    /// Whoever pushes images to the registry; the server tests and registers those.
+    Registry,
 }
 
 /// How one run runs.

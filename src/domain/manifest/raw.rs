@@ -20,8 +20,8 @@ record! {
         source: Option<Placed<RawSource>>,
         /// How the model is built.
         build: Placed<RawBuild>,
-        /// Who builds the model's commits: the server (default) or GitHub Actions.
-        build_by: Option<BuildBy>,
+        /// Who builds the model's commits: the server (default), GitHub Actions, or whoever pushes `build.image`.
+        build_by: Option<Placed<BuildBy>>,
         /// How one run runs.
         run: Placed<RawRun>,
         /// The parameters by name.
@@ -70,6 +70,8 @@ record! {
         /// Commands, each a list of words, run in a clean copy of the source; `[]` when there is nothing to build. With
         /// `python` or `debian` they run in that environment.
         process: Option<Vec<Placed<Vec<Placed<String>>>>>,
+        /// The repository of images, with its registry, that images built elsewhere are pushed to.
+        image: Option<Placed<String>>,
         /// How long the build may take: `10m`, `2h`. 1 hour by default.
         timeout: Option<Placed<String>>,
     }
@@ -304,10 +306,10 @@ impl Read for RawExpectation {
 }
 
 impl Read for BuildBy {
-    const EXPECTED: &'static str = "`server` or `actions`";
+    const EXPECTED: &'static str = "`server`, `actions` or `registry`";
 
     fn read(node: &Node, reader: &mut Reader) -> Option<Self> {
-        read_word(node, reader, &[("server", Self::Server), ("actions", Self::Actions)])
+        read_word(node, reader, &[("server", Self::Server), ("actions", Self::Actions), ("registry", Self::Registry)])
     }
 }
 

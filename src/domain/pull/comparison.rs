@@ -54,7 +54,7 @@ impl Thread<'_> {
                     .or_insert(PullComparison { last_edit: None, phase: ComparisonPhase::Waiting });
             }
             PullBuild::Failed { .. } => self.end_comparison(model, "the model no longer builds"),
-            PullBuild::Building | PullBuild::Untrusted => {}
+            PullBuild::Building | PullBuild::Left { .. } | PullBuild::Untrusted => {}
         }
     }
 

@@ -29,6 +29,7 @@ use crate::domain::effect::Effect;
 use crate::domain::event::{BuildFailure, ChangedSweep, Event, SweepRequest, TouchedModel};
 use crate::domain::forge::{PullSnapshot, PullStatus, Reaction};
 use crate::domain::ids::{CommitSha, Digest, ModelName, PullRef, Time};
+use crate::domain::manifest::BuildBy;
 use crate::domain::report;
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::state::SweepReport;
@@ -78,6 +79,11 @@ pub struct PullModel {
 pub enum PullBuild {
     /// It builds and tests.
     Building,
+    /// Somebody else builds it.
+    Left {
+        /// Who.
+        by: BuildBy,
+    },
     /// It is registered.
     Ready {
         /// The version.
@@ -269,6 +275,7 @@ impl Thread<'_> {
     fn apply(&mut self, event: &Event) -> Option<String> {
         match event {
             Event::BuildSettled { model, commit, result } => self.build_settled(model, commit, result),
+            Event::BuildLeft { model, source, by } => self.build_left(model, &source.commit, *by),
             Event::CommentCreated { comment, author, body } => self.comment(*comment, author, body),
             Event::SweepPressed { marker, commit, check, press, author } => {
                 self.pressed(&Pressed { marker, commit, check: *check, press, author })

@@ -5,6 +5,7 @@ use super::{PullBuild, PullModel, Thread};
 use crate::domain::event::{BuildFailure, BuildOrigin, Event, Key, TouchedModel};
 use crate::domain::forge::HeadOrigin;
 use crate::domain::ids::{CommitSha, ModelName};
+use crate::domain::manifest::BuildBy;
 use crate::domain::report;
 use crate::domain::version::{BuiltVersion, Tree};
 
@@ -68,6 +69,17 @@ impl Thread<'_> {
             self.plan(&path);
         }
         self.plan_comparison(model);
+        None
+    }
+
+    /// Somebody else builds a model of this pull request.
+    pub(super) fn build_left(&mut self, model: &ModelName, commit: &CommitSha, by: BuildBy) -> Option<String> {
+        let awaited = |entry: &&mut PullModel| entry.source.commit == *commit && entry.build == PullBuild::Building;
+        let Some(entry) = self.state.models.get_mut(model).filter(awaited) else {
+            return Some(format!("the pull request does not wait for {model} at {}", commit.short()));
+        };
+        entry.build = PullBuild::Left { by };
+        self.show_builds();
         None
     }
 

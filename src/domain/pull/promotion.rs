@@ -45,7 +45,7 @@ impl Thread<'_> {
         let entry = self.state.models.get(model).ok_or_else(unknown)?;
         match &entry.build {
             PullBuild::Ready { version } => Ok(PromotionTarget::Version(version.id.clone())),
-            PullBuild::Building => Err(NotPromoted::Building { commit: &entry.source.commit }),
+            PullBuild::Building | PullBuild::Left { .. } => Err(NotPromoted::Building { commit: &entry.source.commit }),
             PullBuild::Failed { failure } => Err(NotPromoted::Failed { stage: &failure.stage }),
             PullBuild::Untrusted => Err(NotPromoted::Fork),
         }

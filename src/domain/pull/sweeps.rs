@@ -64,7 +64,7 @@ impl Thread<'_> {
         let own_version = match own.map(|model| &model.build) {
             None => None,
             Some(PullBuild::Ready { version }) => Some(version.id.clone()),
-            Some(PullBuild::Building) => {
+            Some(PullBuild::Building | PullBuild::Left { .. }) => {
                 if !started {
                     self.set_phase(path, PullSweepPhase::WaitingForBuild);
                 }

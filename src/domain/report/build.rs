@@ -5,12 +5,33 @@ use super::faults::fault_list;
 use super::numbers::{duration, plural};
 use super::{Align, table, value};
 use crate::domain::event::BuildFailure;
-use crate::domain::ids::{ChannelName, CommitSha, ModelName};
+use crate::domain::ids::{ChannelName, CommitSha, ModelName, VersionId};
+use crate::domain::manifest::BuildBy;
 use crate::domain::version::BuiltVersion;
 
 /// How much of a failed build's log the comment shows.
 const LOG_LINES: usize = 30;
 const LOG_BYTES: usize = 4_000;
+
+/// What stands beside a commit that somebody else builds.
+#[must_use]
+pub fn waits_for(by: BuildBy) -> &'static str {
+    match by {
+        BuildBy::Server => "waits for the server to build it",
+        BuildBy::Actions => "waits for the workflow to register it",
+        BuildBy::Registry => "waits for its image in the registry",
+    }
+}
+
+/// Why a commit that is a version already takes no other image.
+#[must_use]
+pub fn other_version(commit: &CommitSha, version: &VersionId) -> String {
+    format!(
+        "commit {} is version {} already, made of another image; a version never changes, so push a new commit",
+        commit.short(),
+        value(version.as_str())
+    )
+}
 
 /// One model that a pull request builds.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +49,8 @@ pub struct BuildLine<'a> {
 pub enum BuildProgress<'a> {
     /// Waiting or building.
     Building,
+    /// Somebody else builds it.
+    Left(BuildBy),
     /// It is a version now.
     Passed {
         /// The version.
@@ -61,6 +84,7 @@ pub fn build_comment(lines: &[BuildLine<'_>]) -> String {
 fn outcome(progress: &BuildProgress<'_>) -> String {
     match progress {
         BuildProgress::Building => "⏳ building".to_owned(),
+        BuildProgress::Left(by) => format!("⏳ {}", waits_for(*by)),
         BuildProgress::Passed { version, channel } => {
             let tests: u64 = version.tests.iter().map(|test| test.duration_ms).sum();
             let number = u64::try_from(version.tests.len()).unwrap_or(u64::MAX);
@@ -124,6 +148,7 @@ mod tests {
         let line = |progress| BuildLine { model: &name, commit: &at, progress };
         let lines = [
             line(BuildProgress::Building),
+            line(BuildProgress::Left(BuildBy::Actions)),
             line(BuildProgress::Passed { version: &version, channel: &channel }),
             line(BuildProgress::Untrusted),
         ];
@@ -133,6 +158,7 @@ mod tests {
         | Model | Commit | Build |
         |:--|:--|:--|
         | `urban/simple-tax` | `aaaaaaaaaa` | ⏳ building |
+        | `urban/simple-tax` | `aaaaaaaaaa` | ⏳ waits for the workflow to register it |
         | `urban/simple-tax` | `aaaaaaaaaa` | ✅ version `9c31fe20a4b7d815`, built in 4.2 s, 2 tests passed in 1.3 s; channel `pr-3` |
         | `urban/simple-tax` | `aaaaaaaaaa` | 🔒 not built: the change comes from a fork |
         ");

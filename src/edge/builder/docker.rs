@@ -15,6 +15,7 @@ use super::image_tests;
 use super::process::{BuildError, Checkout, TestError};
 use super::{Provenance, PublishError, Published, Recipe, RecipeError, SourceFiles, Way, required};
 use crate::domain::ids::Digest;
+use crate::domain::image::ImageRef;
 use crate::domain::manifest::{DockerBuild, Environment, Manifest, Part, Requirements, declared_arguments};
 use crate::domain::version::{Image, PassedTest, Version};
 use crate::edge::docker::{Docker, DockerfileOrder, ImageError, ImageFacts, ImageOrder, PushError};
@@ -283,6 +284,29 @@ impl DockerBuilder {
         let labels = labels(&provenance, &digest);
         let id = self.docker.add_runner(&own, &labels, log).await.map_err(failed)?;
         Ok(BuiltImage { id, own, provenance, build_ms: 0 })
+    }
+
+    /// Makes an image that was built elsewhere one that can be tested and run here: the runner is added, unless it is
+    /// there. `digest` tells the image from all others.
+    ///
+    /// # Errors
+    /// As [`BuildError`] says.
+    pub async fn adopt(&self, image: &ImageRef, provenance: Provenance) -> Result<BuiltImage, BuildError> {
+        let start = Instant::now();
+        let reference = image.to_string();
+        self.docker.ensure_present(&reference).await?;
+        let lost = || format!("the Docker engine lost `{reference}`, which it has just pulled");
+        let facts = self.docker.image(&reference).await?.with_context(lost)?;
+        let (id, own) = match facts.own_entrypoint() {
+            Some(entrypoint) => (facts.id.clone(), ImageFacts { entrypoint, ..facts }),
+            None => {
+                let mut log = Log::new(Log::BUILD);
+                let labels = labels(&provenance, &image.digest);
+                (self.docker.add_runner(&facts, &labels, &mut log).await.map_err(failed)?, facts)
+            }
+        };
+        let build_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(BuiltImage { id, own, provenance, build_ms })
     }
 
     async fn checked_out(&self, digest: &Digest, checkout: Checkout) -> anyhow::Result<Room> {

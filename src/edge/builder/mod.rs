@@ -21,6 +21,7 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::ids::{CommitSha, Digest, ModelName, ObjectId};
+use crate::domain::image::ImageRef;
 use crate::domain::manifest::{Build, Manifest, Part};
 use crate::domain::version::{Image, PassedTest, Version};
 use crate::domain::yaml::Files;
@@ -206,6 +207,17 @@ impl Builder {
             (Self::Process(_), Way::Docker(_)) | (Self::Docker(_), Way::Process(..)) => {
                 Err(anyhow::anyhow!("a recipe of one builder was given to the other").into())
             }
+        }
+    }
+
+    /// Makes an image that was built elsewhere one that can be tested, published and run here.
+    ///
+    /// # Errors
+    /// As [`BuildError`] says.
+    pub async fn adopt(&self, image: &ImageRef, provenance: Provenance) -> Result<BuiltModel, BuildError> {
+        match self {
+            Self::Process(_) => Err(anyhow::anyhow!("an image was given to the builder of processes").into()),
+            Self::Docker(builder) => Ok(BuiltModel::Docker(Box::new(builder.adopt(image, provenance).await?))),
         }
     }
 

@@ -71,6 +71,22 @@ pub struct ImageFacts {
     pub labels: BTreeMap<String, String>,
 }
 
+impl ImageFacts {
+    /// The model's own entrypoint, when the runner is in the image already.
+    #[must_use]
+    pub fn own_entrypoint(&self) -> Option<Vec<String>> {
+        own_entrypoint(&self.entrypoint, &self.labels)
+    }
+}
+
+/// The entrypoint that an image had before the runner took its place; none where no runner did.
+#[must_use]
+pub fn own_entrypoint(entrypoint: &[String], labels: &BTreeMap<String, String>) -> Option<Vec<String>> {
+    let kept = labels.get(ENTRYPOINT_LABEL).filter(|_| *entrypoint == [RUNNER])?;
+    // An image that has none says `null`.
+    serde_json::from_str::<Option<Vec<String>>>(kept).ok().map(Option::unwrap_or_default)
+}
+
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {

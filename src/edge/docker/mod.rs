@@ -21,7 +21,7 @@ use secrecy::SecretString;
 
 use crate::domain::manifest::Bases;
 
-pub use build::{DockerfileOrder, ENTRYPOINT_LABEL, ImageError, ImageFacts, ImageOrder, RUNNER};
+pub use build::{DockerfileOrder, ENTRYPOINT_LABEL, ImageError, ImageFacts, ImageOrder, RUNNER, own_entrypoint};
 pub use container::{ContainerEnd, ContainerError, ContainerOrder};
 pub use registry::PushError;
 

@@ -77,7 +77,7 @@ impl Docker {
     /// # Errors
     /// As [`Docker::push`].
     pub async fn digest_in_registry(&self, reference: &str) -> Result<Option<Digest>, PushError> {
-        match self.api().inspect_registry_image(reference, self.credentials()).await {
+        match self.api().inspect_registry_image(reference, self.credentials_for(reference)).await {
             Ok(found) => {
                 let digest = found.descriptor.digest.unwrap_or_default();
                 let digest = Digest::parse(&digest).with_context(|| format!("the registry names `{digest}`"))?;
@@ -122,11 +122,18 @@ impl Docker {
         );
         let options = CreateImageOptions { from_image: Some(reference.to_owned()), ..CreateImageOptions::default() };
         let api = self.api().clone().with_timeout(super::LONG_PATIENCE);
-        let mut news = api.create_image(Some(options), None, self.credentials());
+        let mut news = api.create_image(Some(options), None, self.credentials_for(reference));
         while let Some(item) = news.next().await {
             item.map_err(|error| self.explain(error, "pull", reference))?;
         }
         Ok(())
+    }
+
+    /// What to say of us to the registry of `reference`. The login is for one registry and for no other.
+    fn credentials_for(&self, reference: &str) -> Option<DockerCredentials> {
+        let credentials = self.credentials()?;
+        let registry = reference.split('/').next();
+        (credentials.serveraddress.as_deref() == registry).then_some(credentials)
     }
 
     pub(super) fn credentials(&self) -> Option<DockerCredentials> {

@@ -29,6 +29,7 @@ pub(super) async fn model(
     cancel: &CancellationToken,
 ) -> Reports {
     let outcome = match build(engine, model, source, built, cancel).await {
+        Err(Ended::Left(by)) => return left(engine, model, source, by).await,
         Ok(version) => BuildOutcome::Passed(Box::new(version)),
         Err(Ended::Failed(failure)) => BuildOutcome::Failed(failure),
         Err(Ended::Cancelled) => BuildOutcome::Cancelled,
@@ -47,6 +48,27 @@ pub(super) async fn model(
     }
     let event = Event::BuildFinished { source: source.clone(), outcome };
     Ok(vec![Keyed { key: Key::Model(model.clone()), event }])
+}
+
+/// The build is somebody else's. What they registered already is the answer; otherwise it is waited for.
+async fn left(engine: &Engine, model: &ModelName, source: &SourceRef, by: BuildBy) -> Reports {
+    let versions = engine.store().versions(model).await?;
+    let event = match versions.into_iter().find(|version| is_of(version, source)) {
+        Some(version) => {
+            let outcome = BuildOutcome::Passed(Box::new(version));
+            Event::BuildFinished { source: source.clone(), outcome }
+        }
+        None => Event::BuildLeft { model: model.clone(), source: source.clone(), by },
+    };
+    Ok(vec![Keyed { key: Key::Model(model.clone()), event }])
+}
+
+/// Whether the version is of that commit, whatever its repository was called then.
+pub(super) fn is_of(version: &Version, source: &SourceRef) -> bool {
+    let SourceRef { repository, commit, manifest } = &version.source;
+    repository.id == source.repository.id
+        && (commit, manifest) == (&source.commit, &source.manifest)
+        && version.tree == Tree::Committed
 }
 
 /// A build that failed and that somebody wants done again.
@@ -89,6 +111,8 @@ pub(super) async fn cancel(engine: &Engine, model: &ModelName, source: &SourceRe
 /// How a build ended without a version.
 pub(in crate::engine) enum Ended {
     Failed(BuildFailure),
+    /// It is somebody else's to build.
+    Left(BuildBy),
     Cancelled,
     Ours(Failure),
 }
@@ -187,10 +211,8 @@ pub(in crate::engine) async fn prepare(
         )));
     }
     // On a laptop, and so within a workflow, whoever asks is who builds.
-    if manifest.build_by == BuildBy::Actions && outside.forge().is_some() {
-        return Err(Ended::manifest(
-            "`build_by: actions` leaves this model to workflows; this server builds by itself, so write `build_by: server`",
-        ));
+    if manifest.build_by != BuildBy::Server && outside.forge().is_some() {
+        return Err(Ended::Left(manifest.build_by));
     }
     if matches!(outside.builder, Builder::Process(_)) && code == HeadOrigin::Fork {
         return Err(Ended::manifest(
@@ -304,7 +326,10 @@ async fn make(engine: &Engine, work: Work<'_>, cancel: &CancellationToken) -> Re
     Ok(Made { published, inputs, tests, build_ms })
 }
 
-async fn read_manifest(git_dir: &Path, source: &SourceRef) -> anyhow::Result<Result<(Manifest, String), Faults>> {
+pub(super) async fn read_manifest(
+    git_dir: &Path,
+    source: &SourceRef,
+) -> anyhow::Result<Result<(Manifest, String), Faults>> {
     let (git_dir, source) = (git_dir.to_path_buf(), source.clone());
     blocking(move || {
         let repository = Repository::open(&git_dir)?;

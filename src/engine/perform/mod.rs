@@ -8,6 +8,7 @@ pub(super) mod inspect;
 mod jobs;
 pub(super) mod members;
 mod notify;
+mod offer;
 pub(super) mod reconcile;
 mod registry;
 pub(super) mod sources;
@@ -37,6 +38,8 @@ pub(super) async fn perform(engine: &Engine, effect: &Effect, cancel: &Cancellat
             build::again(engine, &build::Again { model, source, tree: *tree, requests, author }).await
         }
         Effect::CancelBuild { model, source } => build::cancel(engine, model, source).await,
+        Effect::CheckOffer { offer } => offer::check(engine, offer, cancel).await,
+        Effect::LookAtImage { image, reference, id } => offer::look(engine, image, reference, id).await,
         Effect::RegisterVersion { version, channels } => registry::register(engine, version, channels).await,
         Effect::MoveChannel { request, model, channel, target, reason, asker } => {
             registry::move_channel(engine, registry::Move { request, model, channel, target, reason, asker }).await
