@@ -338,7 +338,7 @@ impl Builds<'_> {
         if version.tree == Tree::Dirty {
             return Vec::new();
         }
-        let named = |name: &str| ChannelName::parse(name).ok();
+        let named = |name: &str| ChannelName::parse(name).ok().filter(|channel| !channel.is_reserved());
         let (channel, reason) = match origin {
             BuildOrigin::Branch { name } | BuildOrigin::DefaultBranch { name } => {
                 (named(name), format!("push to {name}"))

@@ -41,7 +41,7 @@ impl Environment {
     /// Whether the environment goes away with a pull request.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        follows_a_pull_request(&self.channel)
+        self.channel.follows_a_pull_request()
     }
 }
 
@@ -85,13 +85,6 @@ impl Payload {
             _ => Environment::parse(environment),
         }
     }
-}
-
-/// Whether the channel is that of a pull request: `pr-3`.
-#[must_use]
-pub fn follows_a_pull_request(channel: &ChannelName) -> bool {
-    let number = channel.as_str().strip_prefix("pr-");
-    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// A deployment that somebody made at the forge.

@@ -175,6 +175,20 @@ impl ChannelName {
         Self("staging".to_owned())
     }
 
+    /// Whether a branch or tag of that name leaves the channel alone: what is in production is not decided by how somebody
+    /// calls a branch.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        *self == Self::production() || *self == Self::staging() || self.follows_a_pull_request()
+    }
+
+    /// Whether it is the channel of one pull request: `pr-3`.
+    #[must_use]
+    pub fn follows_a_pull_request(&self) -> bool {
+        let number = self.0.strip_prefix("pr-");
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+
     /// The channel of one pull request.
     #[must_use]
     pub fn pull_request(number: PullNumber) -> Self {

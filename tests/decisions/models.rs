@@ -117,3 +117,14 @@ fn failed_builds_are_remembered_up_to_twenty_and_forgotten_when_asked_for_again(
     world.tell_model(request(29, BuildOrigin::Terminal, None));
     assert!(world.model_state().failures.iter().all(|failed| failed.source.commit != commit(29)));
 }
+
+#[test]
+fn a_branch_or_tag_with_the_name_of_a_channel_of_its_own_moves_nothing() {
+    for name in ["production", "staging", "pr-7"] {
+        for origin in [branch(name), BuildOrigin::Tag { name: name.to_owned() }] {
+            let mut world = World::new();
+            world.tell_model(request(2, origin, None)).answer(0, Luck::Good);
+            assert_eq!(world.channels(2), [""; 0], "{name}");
+        }
+    }
+}

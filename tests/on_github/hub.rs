@@ -27,6 +27,16 @@ impl Hub {
         hub
     }
 
+    /// The same App, whose server listens where it did whenever it is started again.
+    pub(crate) fn as_app_on_one_port() -> Self {
+        let mut hub = Self::empty();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        hub.world.add_settings(&format!("server: {{listen: \"127.0.0.1:{port}\"}}\n"));
+        let settings = hub.app_settings();
+        hub.begin(&settings);
+        hub
+    }
+
     /// The same App, by which people sign in; `more` is said of the server, and `models` are brought along.
     pub(crate) fn signing_in(more: &str, bring: impl FnOnce(&World)) -> Self {
         let mut hub = Self::empty();

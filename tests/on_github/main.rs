@@ -22,6 +22,7 @@ mod register;
 #[expect(dead_code, reason = "the other offers use the rest of it")]
 mod registry;
 mod signin;
+mod survives;
 #[path = "../world/mod.rs"]
 #[expect(dead_code, reason = "the other stories use the rest of it")]
 mod world;

@@ -71,10 +71,10 @@ impl Place {
         send(&self.hub.world.address(), &request, Duration::from_secs(20)).unwrap()
     }
 
-    fn until_status(&self, commit: &str, words: &str) {
-        self.hub.world.until(&format!("the status of {commit} says {words:?}"), |_| {
-            let statuses = self.hub.github.statuses(HUB, commit);
-            statuses.iter().any(|status| status["description"].to_string().contains(words)).then_some(())
+    fn until_check(&self, commit: &str, words: &str) {
+        self.hub.world.until(&format!("a check of {commit} says {words:?}"), |_| {
+            let checks = self.hub.github.checks(HUB, commit);
+            checks.iter().any(|check| check["output"]["title"].to_string().contains(words)).then_some(())
         });
     }
 }
@@ -83,9 +83,9 @@ impl Place {
 fn a_pull_request_waits_for_its_workflow_and_shows_what_that_registered() {
     let place = Place::new();
     let main = place.push("main");
-    place.until_status(&main, "waits for the workflow to register it");
+    place.until_check(&main, "waits for the workflow to register it");
     assert_eq!(place.offer(&place.claims("main", &main), &main).status, 202);
-    place.until_status(&main, "passed 0 tests");
+    place.until_check(&main, "passed 0 tests");
 
     place.hub.world.write("models/tiny/NEWS", "another");
     let head = place.push("topic");
@@ -101,7 +101,7 @@ fn a_pull_request_waits_for_its_workflow_and_shows_what_that_registered() {
 #[test]
 fn nothing_of_a_fork_registers() {
     let place = Place::new();
-    place.until_status(&place.push("main"), "waits for the workflow");
+    place.until_check(&place.push("main"), "waits for the workflow");
     place.hub.github.user("eve", Permission::Read);
     let fork_id = place.hub.github.fork(HUB, "eve/hub");
     let fork = place.hub.github.directory("eve/hub");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::talk::{denial, forge};
 use super::{Reports, reconcile};
 use crate::domain::decide::State;
-use crate::domain::deployment::{Asker, DeploymentNotice, DeploymentState, Environment, follows_a_pull_request};
+use crate::domain::deployment::{Asker, DeploymentNotice, DeploymentState, Environment};
 use crate::domain::event::{Event, Key, Keyed, PromotionTarget};
 use crate::domain::ids::{ChannelName, ModelName, Repository, Time};
 use crate::domain::policy::Act;
@@ -167,7 +167,7 @@ async fn channel_refusal(
     if [ChannelName::staging(), ChannelName::production()].contains(channel) {
         return Ok(None);
     }
-    if follows_a_pull_request(channel) {
+    if channel.follows_a_pull_request() {
         return Ok(Some(format!("`{channel}` follows its pull request")));
     }
     if let Some(State::Repository(state)) = reconcile::state(engine, &Key::Repository(repository.clone())).await? {
