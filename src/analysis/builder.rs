@@ -284,9 +284,8 @@ impl<C: Write, P: Write + Send> AnalysisBuilder<C, P> {
 
 /// The columns that the head shows: moved parameters, outputs, and the first output's difference.
 fn head_sources(columns: &[TableColumn], spec: &AnalysisSpec) -> Vec<Source> {
-    let moved = columns.iter().map(|column| column.source).filter(
-        |source| matches!(source, Source::Parameter(place) if spec.moved.contains(&spec.parameters[*place].name)),
-    );
+    let is_moved = |source: &Source| matches!(source, Source::Parameter(place) if spec.moves(*place));
+    let moved = columns.iter().map(|column| column.source).filter(is_moved);
     let mut head: Vec<Source> = moved.take(HEAD_COLUMNS - 2).collect();
     let difference = columns.iter().map(|column| column.source).find(|source| matches!(source, Source::Difference(_)));
     let room = HEAD_COLUMNS - head.len() - usize::from(difference.is_some());

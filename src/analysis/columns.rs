@@ -194,8 +194,7 @@ pub(super) fn table_columns(spec: &AnalysisSpec, outputs: &[OutputColumn], files
     for (name, source) in BEFORE.into_iter().zip(sources) {
         columns.push(TableColumn { name: name.to_owned(), kind: OutputKind::Text, unit: String::new(), source });
     }
-    let is_moved = |place: &usize| spec.moved.contains(&spec.parameters[*place].name);
-    let (moved, others): (Vec<usize>, Vec<usize>) = (0..spec.parameters.len()).partition(is_moved);
+    let (moved, others): (Vec<usize>, Vec<usize>) = (0..spec.parameters.len()).partition(|place| spec.moves(*place));
     for place in moved.into_iter().chain(others) {
         let parameter = &spec.parameters[place];
         columns.push(TableColumn {

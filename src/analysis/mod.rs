@@ -6,6 +6,7 @@
 //! brings rows and writers.
 
 mod builder;
+mod cloud;
 mod columns;
 mod compare;
 mod delimited;
@@ -45,6 +46,13 @@ pub struct AnalysisSpec {
     pub place: String,
     /// What the Parquet file says of its origin.
     pub origin: Origin,
+}
+
+impl AnalysisSpec {
+    /// Whether the sweep moves the parameter at that place.
+    fn moves(&self, place: usize) -> bool {
+        self.moved.contains(&self.parameters[place].name)
+    }
 }
 
 /// Where an analysis comes from; written into the Parquet file's metadata.

@@ -4,9 +4,9 @@
 use std::fmt::Write as _;
 
 use super::AnalysisSpec;
+use super::cloud::Cloud;
 use super::columns::{OutputColumn, Source, TableColumn};
 use super::plot::{Join, Plot};
-use super::summary::place_of;
 use crate::domain::parameters::Value;
 use crate::domain::report::{html, numbers, warning_text};
 use crate::domain::sweep::analysis::{AnalysisSummary, OutputStatistics};
@@ -37,26 +37,14 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;paddi
 pub(super) struct Report {
     sources: Vec<Source>,
     rows: Vec<Vec<String>>,
-    clouds: Vec<Cloud>,
-}
-
-/// Points of one output against one parameter, evenly thinned out.
-struct Cloud {
-    parameter: usize,
-    output: usize,
-    name: String,
-    points: Vec<(f64, f64)>,
-    stride: u64,
-    seen: u64,
+    clouds: Vec<(String, Cloud)>,
 }
 
 impl Report {
     pub(super) fn new(spec: &AnalysisSpec, columns: &[TableColumn], outputs: &[OutputColumn]) -> Self {
-        let is_moved =
-            |place: usize| spec.parameters.get(place).is_some_and(|parameter| spec.moved.contains(&parameter.name));
         let wanted = |source: &Source| match source {
             Source::RunId | Source::Output(_) | Source::Difference(_) => true,
-            Source::Parameter(place) => is_moved(*place),
+            Source::Parameter(place) => spec.moves(*place),
             Source::Role
             | Source::Status
             | Source::Failure
@@ -68,10 +56,9 @@ impl Report {
         let sources = columns.iter().map(|column| column.source).filter(wanted).take(MOST_COLUMNS).collect();
         let numeric = outputs.iter().enumerate().filter(|(_, column)| column.kind.is_numeric());
         let up: Vec<(usize, &OutputColumn)> = numeric.take(MOST_UP).collect();
-        let across = (0..spec.parameters.len()).filter(|place| is_moved(*place)).take(MOST_ACROSS);
+        let across = (0..spec.parameters.len()).filter(|place| spec.moves(*place)).take(MOST_ACROSS);
         let cloud = |parameter, (output, column): (usize, &OutputColumn)| {
-            let name = column.output.clone();
-            Cloud { parameter, output, name, points: Vec::new(), stride: 1, seen: 0 }
+            (column.output.clone(), Cloud::new(parameter, output, MOST_POINTS))
         };
         let clouds = across.flat_map(|parameter| up.iter().map(move |output| cloud(parameter, *output))).collect();
         Self { sources, rows: Vec::new(), clouds }
@@ -92,12 +79,8 @@ impl Report {
     }
 
     pub(super) fn push_points(&mut self, values: &[Value], outputs: &[Option<&OutputValue>]) {
-        for cloud in &mut self.clouds {
-            let x = values.get(cloud.parameter).and_then(place_of);
-            let y = outputs.get(cloud.output).copied().flatten().and_then(OutputValue::number);
-            if let Some(point) = x.zip(y).filter(|(x, y)| x.is_finite() && y.is_finite()) {
-                cloud.push(point);
-            }
+        for (_, cloud) in &mut self.clouds {
+            cloud.push(values, outputs);
         }
     }
 
@@ -137,7 +120,7 @@ impl Report {
 
     fn plots(&self, spec: &AnalysisSpec, summary: &AnalysisSummary) -> String {
         let mut figures = String::new();
-        for cloud in &self.clouds {
+        for (name, cloud) in &self.clouds {
             let mut points = cloud.points.clone();
             points.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
             // One place on the axis across shows nothing of what moves.
@@ -145,7 +128,7 @@ impl Report {
                 continue;
             }
             let parameter = &spec.parameters[cloud.parameter];
-            let output = summary.statistics.iter().find(|row| row.output == cloud.name);
+            let output = summary.statistics.iter().find(|row| row.output == *name);
             // Nor does an output that never moves.
             let Some(output) = output.filter(|row| row.min < row.max) else { continue };
             let alone = points.windows(2).any(|pair| pair[0].0 == pair[1].0) || spec.moved.len() > 1;
@@ -187,25 +170,6 @@ impl Report {
             );
         }
         table
-    }
-}
-
-impl Cloud {
-    fn push(&mut self, point: (f64, f64)) {
-        let wanted = self.seen.is_multiple_of(self.stride);
-        self.seen += 1;
-        if !wanted {
-            return;
-        }
-        if self.points.len() >= MOST_POINTS {
-            let mut place = 0_usize;
-            self.points.retain(|_| {
-                place += 1;
-                place % 2 == 1
-            });
-            self.stride *= 2;
-        }
-        self.points.push(point);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The analysis in short, gathered while the rows stream by: statistics, chart, head of the table.
 
 use super::AnalysisSpec;
+use super::cloud::Cloud;
 use super::columns::OutputColumn;
 use crate::domain::parameters::Value;
 use crate::domain::report::numbers;
@@ -120,13 +121,7 @@ pub(super) fn texts(outputs: &[OutputColumn]) -> Vec<String> {
 
 /// Points of one output against the one parameter that moves.
 #[derive(Debug)]
-pub(super) struct Curve {
-    parameter: usize,
-    output: usize,
-    points: Vec<(f64, f64)>,
-    stride: u64,
-    seen: u64,
-}
+pub(super) struct Curve(Cloud);
 
 impl Curve {
     /// A curve when exactly one parameter moves and an output is a number.
@@ -134,36 +129,21 @@ impl Curve {
         let [moved] = &spec.moved[..] else { return None };
         let parameter = spec.parameters.iter().position(|parameter| parameter.name == *moved)?;
         let output = outputs.iter().position(|column| column.kind.is_numeric())?;
-        Some(Self { parameter, output, points: Vec::new(), stride: 1, seen: 0 })
+        Some(Self(Cloud::new(parameter, output, MOST_KEPT_POINTS)))
     }
 
     pub(super) fn push(&mut self, values: &[Value], outputs: &[Option<&OutputValue>]) {
-        let Some(x) = values.get(self.parameter).and_then(place_of) else { return };
-        let Some(y) = outputs[self.output].and_then(OutputValue::number).filter(|y| y.is_finite()) else { return };
-        let wanted = self.seen.is_multiple_of(self.stride);
-        self.seen += 1;
-        if !wanted {
-            return;
-        }
-        if self.points.len() >= MOST_KEPT_POINTS {
-            let mut place = 0_usize;
-            self.points.retain(|_| {
-                place += 1;
-                place % 2 == 1
-            });
-            self.stride *= 2;
-        }
-        self.points.push((x, y));
+        self.0.push(values, outputs);
     }
 
     /// The chart; none with fewer than two different places on the x axis.
     pub(super) fn finish(self, spec: &AnalysisSpec, outputs: &[OutputColumn]) -> Option<Chart> {
-        let points = mean_by_place(self.points);
+        let points = mean_by_place(self.0.points);
         if points.len() < 2 {
             return None;
         }
-        let parameter = &spec.parameters[self.parameter];
-        let output = &outputs[self.output].output;
+        let parameter = &spec.parameters[self.0.parameter];
+        let output = &outputs[self.0.output].output;
         Some(Chart {
             parameter: parameter.name.clone(),
             parameter_unit: parameter.unit.clone(),

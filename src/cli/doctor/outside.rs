@@ -127,22 +127,15 @@ async fn on_github(settings: &Settings, github: &GitHubSettings) -> Vec<Check> {
         }
     };
     let mut checks = vec![Check::good(PART, format!("known as {}", standing.name))];
-    checks.push(match standing.missing.as_slice() {
-        [] => Check::good("permissions", "all that are needed"),
-        missing => Check::bad(
-            "permissions",
-            format!("the App lacks {}", missing.join(", ")),
-            "add them on the App's page under Permissions & events; each installation's owner then has to accept them",
-        ),
-    });
-    checks.push(match standing.unheard.as_slice() {
-        [] => Check::good("events", "all that are needed"),
-        unheard => Check::bad(
-            "events",
-            format!("the App is not told of {}", unheard.join(", ")),
-            "subscribe to them on the App's page under Permissions & events",
-        ),
-    });
+    let needed = |part, absent: &[String], lacking: &str, advice: &str| match absent {
+        [] => Check::good(part, "all that are needed"),
+        absent => Check::bad(part, format!("{lacking} {}", absent.join(", ")), advice),
+    };
+    let advice =
+        "add them on the App's page under Permissions & events; each installation's owner then has to accept them";
+    checks.push(needed("permissions", &standing.missing, "the App lacks", advice));
+    let advice = "subscribe to them on the App's page under Permissions & events";
+    checks.push(needed("events", &standing.unheard, "the App is not told of", advice));
     checks.push(sign_in(settings, github));
     checks.push(match forge.repositories().await {
         Err(error) => Check::bad("repositories", format!("{:#}", anyhow::Error::new(error)), "try again"),
