@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
-use crate::world::{Laptop, Said};
+use crate::world::Said;
+use crate::world::laptop::Laptop;
 
 /// A laptop's repository with one model, `<owner>/tiny`, and settings that build images.
 pub(crate) struct Place {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::trouble::{self, executed, sweep};
-use crate::world::{World, numbers};
+use crate::world::World;
+use crate::world::tables::numbers;
 
 /// A small file system of the test's own. Only root can mount one.
 struct Disk {

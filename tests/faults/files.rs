@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use crate::trouble::{self, MANIFEST, sweep};
-use crate::world::{Laptop, Said};
+use crate::world::Said;
+use crate::world::laptop::Laptop;
 
 /// How long a file may take that is only to be refused, on a busy machine.
 const AT_ONCE: Duration = Duration::from_secs(20);

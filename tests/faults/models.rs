@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::trouble::{self, executed, sweep};
-use crate::world::{World, texts};
+use crate::world::World;
+use crate::world::tables::texts;
 
 /// What a run does, and what its failure is called.
 const FAILURES: &[(&str, &str, &str)] = &[

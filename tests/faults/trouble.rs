@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::world::{Laptop, World};
+use crate::world::World;
+use crate::world::laptop::Laptop;
 
 /// The manifest: `MODE` says what happens, `N` makes runs differ, `MARK` asks to be counted.
 pub(crate) const MANIFEST: &str = r#"owner: examples

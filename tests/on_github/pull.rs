@@ -1,7 +1,7 @@
 //! A pull request from its plan to its result.
 
 use crate::hub::{HUB, Hub};
-use crate::world::numbers;
+use crate::world::tables::numbers;
 
 #[test]
 fn a_sweep_is_planned_run_and_answered_in_its_pull_request() {

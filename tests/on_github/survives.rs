@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::github::{GitHub, Opened};
 use crate::hub::{HUB, Hub};
-use crate::world::{World, numbers};
+use crate::world::World;
+use crate::world::tables::numbers;
 
 /// How often the server is killed.
 const KILLS: u32 = 30;

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::world::{World, numbers, texts};
+use crate::world::World;
+use crate::world::tables::{numbers, texts};
 
 /// What `scripts/with-docker` says.
 pub(crate) fn given(name: &str) -> String {

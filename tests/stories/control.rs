@@ -5,7 +5,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::world::{Laptop, World, read_csv, texts};
+use crate::world::World;
+use crate::world::laptop::Laptop;
+use crate::world::tables::{read_csv, texts};
 
 const MANIFEST: &str = "owner: control
 title: moody

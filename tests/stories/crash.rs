@@ -1,6 +1,7 @@
 //! The server is killed, and the story still ends right once it is started again.
 
-use crate::world::{World, numbers, texts};
+use crate::world::World;
+use crate::world::tables::{numbers, texts};
 
 #[test]
 fn a_server_killed_during_a_build_builds_it_after_its_next_start() {

@@ -1,7 +1,8 @@
 //! Beginning: an existing folder becomes a model, an empty one a hub. What is proposed works without an edit where the
 //! folder says enough.
 
-use crate::world::{Laptop, numbers, read_csv};
+use crate::world::laptop::Laptop;
+use crate::world::tables::{numbers, read_csv};
 
 /// Proposes a manifest for the files, builds the model and sweeps the parameter over the values; gives the table.
 #[track_caller]

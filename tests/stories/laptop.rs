@@ -1,6 +1,7 @@
 //! A laptop: no server, no forge, the same engine.
 
-use crate::world::{Laptop, numbers, read_csv};
+use crate::world::laptop::Laptop;
+use crate::world::tables::{numbers, read_csv};
 
 #[test]
 fn a_sweep_runs_from_the_terminal_alone_and_a_second_time_costs_nothing() {

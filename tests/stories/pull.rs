@@ -1,6 +1,7 @@
 //! A sweep pull request becomes a result.
 
-use crate::world::{World, git, numbers, texts};
+use crate::world::tables::{numbers, texts};
+use crate::world::{World, git};
 
 const SWEEP: &str = "sweep: standard-deduction
 model: urban/simple-tax-cpp

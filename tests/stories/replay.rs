@@ -3,7 +3,8 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
-use crate::world::{Laptop, read_csv, texts};
+use crate::world::laptop::Laptop;
+use crate::world::tables::{read_csv, texts};
 
 /// A model whose output depends on a file beside the repository, which nobody declared.
 fn fickle() -> Laptop {

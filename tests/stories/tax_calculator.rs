@@ -1,6 +1,7 @@
 //! A real model on real data: the published tax calculator on the microdata that it carries.
 
-use crate::world::{Laptop, numbers, read_csv};
+use crate::world::laptop::Laptop;
+use crate::world::tables::{numbers, read_csv};
 
 #[test]
 fn a_sweep_of_the_published_tax_calculator_moves_its_revenue() {

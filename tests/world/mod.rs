@@ -4,11 +4,17 @@
 //! luck: [`World::until`] asks again until the answer is there, and tells what it last saw when it is not there in time.
 //! When the world ends it complains about a server that logged an error or left processes behind.
 
+pub(crate) mod laptop;
+mod models;
+mod processes;
+mod programs;
+pub(crate) mod tables;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -16,98 +22,15 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use models::{copy_hub, files_below};
+use processes::{complain_of_processes, processes_below};
+pub(crate) use programs::{Said, git, git_said};
+use programs::{commit, modelship, write};
+use tables::read_csv;
+
 /// How long may something take before the story is over? Work of a killed server waits for 30 s when others share its
 /// database.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// The folder of this project.
-const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
-
-/// What a finished program said.
-#[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) status: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Said {
-    fn of(output: &Output) -> Self {
-        Self {
-            status: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
-    /// The program's answer as JSON.
-    #[track_caller]
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
-    }
-
-    /// Checks that the program ended with 0.
-    #[track_caller]
-    pub(crate) fn ok(self) -> Self {
-        assert_eq!(self.status, 0, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
-        self
-    }
-}
-
-/// A folder with a git repository in it, used through the laptop's verbs.
-pub(crate) struct Laptop {
-    pub(crate) directory: TempDir,
-}
-
-impl Laptop {
-    /// A repository with the project's own hub in it: the models that are named, and every sweep of them.
-    pub(crate) fn with_models(models: &[&str]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        git(directory.path(), &["init", "--quiet", "--initial-branch", "main"]);
-        copy_hub(directory.path(), models);
-        commit(directory.path(), "Begin");
-        Self { directory }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    pub(crate) fn write(&self, path: &str, text: &str) {
-        write(self.path(), path, text);
-    }
-
-    pub(crate) fn commit(&self, message: &str) {
-        commit(self.path(), message);
-    }
-
-    pub(crate) fn modelship(&self, arguments: &[&str]) -> Said {
-        self.modelship_in(self.path(), arguments)
-    }
-
-    /// A verb in another folder of the laptop.
-    pub(crate) fn modelship_in(&self, folder: &Path, arguments: &[&str]) -> Said {
-        Said::of(&modelship(folder).args(arguments).output().unwrap())
-    }
-}
-
-impl Laptop {
-    /// Starts a verb and leaves it running.
-    pub(crate) fn start(&self, arguments: &[&str]) -> Child {
-        modelship(self.path()).args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
-    }
-
-    /// Asks until there is an answer.
-    pub(crate) fn until<T>(&self, what: &str, look: impl FnMut(&Self) -> Option<T>) -> T {
-        ask_until(self, what, look, |_| String::new())
-    }
-}
-
-impl Drop for Laptop {
-    fn drop(&mut self) {
-        complain_of_processes(self.directory.path());
-    }
-}
 
 /// A forge with a hub, a clone of it, and a server.
 pub(crate) struct World {
@@ -489,143 +412,4 @@ fn ask_until<W, T>(world: &W, what: &str, mut look: impl FnMut(&W) -> Option<T>,
         assert!(Instant::now() < deadline, "waited in vain until {what}\n{}", so_far(world));
         std::thread::sleep(Duration::from_millis(30));
     }
-}
-
-/// The table of a CSV file, as (header, rows).
-pub(crate) fn read_csv(path: &Path) -> (Vec<String>, Vec<Vec<String>>) {
-    let mut reader = csv::Reader::from_path(path).unwrap();
-    let header = reader.headers().unwrap().iter().map(str::to_owned).collect();
-    let rows = reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect();
-    (header, rows)
-}
-
-/// The numbers of one column.
-pub(crate) fn numbers(table: &(Vec<String>, Vec<Vec<String>>), column: &str) -> Vec<f64> {
-    let at =
-        table.0.iter().position(|name| name == column).unwrap_or_else(|| panic!("no column {column}: {:?}", table.0));
-    table.1.iter().map(|row| row[at].parse().unwrap_or(f64::NAN)).collect()
-}
-
-/// The values of one column.
-pub(crate) fn texts(table: &(Vec<String>, Vec<Vec<String>>), column: &str) -> Vec<String> {
-    let at =
-        table.0.iter().position(|name| name == column).unwrap_or_else(|| panic!("no column {column}: {:?}", table.0));
-    table.1.iter().map(|row| row[at].clone()).collect()
-}
-
-fn modelship(directory: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_modelship"));
-    command
-        .current_dir(directory)
-        .env("MODELSHIP_RUNNER", env!("CARGO_BIN_EXE_modelship-runner"))
-        .env("MODELSHIP_USER", "ada")
-        .env_remove("MODELSHIP_SETTINGS")
-        .env_remove("MODELSHIP_STATE")
-        .env_remove("MODELSHIP_LOG")
-        .env_remove("MODELSHIP_WEBHOOK_SECRET");
-    command
-}
-
-/// Runs git, which has to succeed, and gives what it put out.
-pub(crate) fn git(directory: &Path, arguments: &[&str]) -> String {
-    git_said(directory, arguments).stdout
-}
-
-/// Runs git, which has to succeed.
-pub(crate) fn git_said(directory: &Path, arguments: &[&str]) -> Said {
-    let output = Command::new("git")
-        .current_dir(directory)
-        .env("MODELSHIP_USER", "ada")
-        .env("MODELSHIP_RUNNER", env!("CARGO_BIN_EXE_modelship-runner"))
-        .env_remove("MODELSHIP_SETTINGS")
-        .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "-c", "commit.gpgsign=false"])
-        .args(arguments)
-        .output()
-        .unwrap();
-    let said = Said::of(&output);
-    assert_eq!(said.status, 0, "git {arguments:?}: {said:?}");
-    said
-}
-
-fn commit(directory: &Path, message: &str) {
-    git(directory, &["add", "--all"]);
-    git(directory, &["commit", "--quiet", "--allow-empty", "-m", message]);
-}
-
-fn write(directory: &Path, path: &str, text: &str) {
-    let path = directory.join(path);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
-}
-
-/// Copies the named models with their manifests and sweeps out of this project's own hub, as git knows it.
-fn copy_hub(into: &Path, models: &[&str]) {
-    for manifest in files_below(&Path::new(PROJECT).join("config")) {
-        let text = fs::read_to_string(&manifest).unwrap();
-        let Some(model) = models.iter().find(|model| text.contains(&format!("path: models/{model}"))) else { continue };
-        copy(&manifest, into);
-        let listed = git(Path::new(PROJECT), &["ls-files", "-z", "--", &format!("models/{model}")]);
-        for file in listed.split('\0').filter(|file| !file.is_empty()) {
-            copy(&Path::new(PROJECT).join(file), into);
-        }
-    }
-    fs::write(into.join(".gitignore"), ".modelship/\n").unwrap();
-}
-
-fn copy(file: &Path, into: &Path) {
-    let target = into.join(file.strip_prefix(PROJECT).unwrap());
-    fs::create_dir_all(target.parent().unwrap()).unwrap();
-    fs::copy(file, target).unwrap();
-}
-
-fn files_below(directory: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(files_below(&path));
-        } else if path.extension().is_some_and(|end| end == "yaml") {
-            files.push(path);
-        }
-    }
-    files
-}
-
-/// Ends and complains about processes whose environment says that they work below `root`.
-fn complain_of_processes(root: &Path) {
-    let root = root.to_str().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        let left = processes_below(root);
-        if left.is_empty() {
-            return;
-        }
-        if Instant::now() > deadline {
-            for (pid, _) in &left {
-                let _ = Command::new("kill").args(["-9", pid]).status();
-            }
-            assert!(std::thread::panicking(), "processes were left behind: {left:?}");
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-fn processes_below(root: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
-        let pid = entry.file_name().to_string_lossy().into_owned();
-        if !pid.bytes().all(|byte| byte.is_ascii_digit()) {
-            continue;
-        }
-        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-        let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let marked = String::from_utf8_lossy(&environment)
-            .split('\0')
-            .any(|variable| variable.starts_with("MODELSHIP_") && variable.contains(root));
-        if marked || String::from_utf8_lossy(&command).contains(root) {
-            found.push((pid, String::from_utf8_lossy(&command).replace('\0', " ")));
-        }
-    }
-    found
 }
