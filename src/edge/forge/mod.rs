@@ -11,7 +11,7 @@ use anyhow::Context as _;
 
 use self::github::GitHub;
 use self::github::deployments::DeploymentStatus;
-use self::local::LocalForge;
+use self::local::{LocalForge, LocalForgeError};
 use crate::domain::check::Check;
 use crate::domain::deployment::{DeploymentNotice, Environment};
 use crate::domain::forge::{CommentRef, Permission, PullSnapshot, Reaction, User};
@@ -318,5 +318,12 @@ async fn local<T: Send + 'static>(
     let forge = forge.clone();
     let asked = tokio::task::spawn_blocking(move || work(&forge)).await;
     let answered = asked.context("asking the local forge panicked").map_err(ForgeError::Later)?;
-    answered.map_err(|error| ForgeError::Later(error.into()))
+    answered.map_err(|error| match error {
+        LocalForgeError::Unknown(_) | LocalForgeError::Refused(_) | LocalForgeError::Forbidden(_) => {
+            ForgeError::Never(error.into())
+        }
+        LocalForgeError::Merge(_) | LocalForgeError::Source(_) | LocalForgeError::Failed { .. } => {
+            ForgeError::Later(error.into())
+        }
+    })
 }
