@@ -6,6 +6,7 @@
 mod app;
 mod authority;
 mod browser;
+mod changes;
 mod checks;
 mod deploy;
 #[path = "../github/mod.rs"]
@@ -22,6 +23,7 @@ mod register;
 #[path = "../offers/registry.rs"]
 #[expect(dead_code, reason = "the other offers use the rest of it")]
 mod registry;
+mod rights;
 mod signin;
 mod survives;
 #[path = "../world/mod.rs"]
