@@ -72,6 +72,9 @@ const CLOCK_SLACK: Duration = Duration::from_secs(10);
 /// How often is an effect tried before it is given up? Half a minute in all.
 const ATTEMPTS: u32 = 6;
 
+/// How often is looked again for what the forge has announced and does not show? Half a minute in all.
+const MISSING_ATTEMPTS: u32 = 6;
+
 /// How often is something said to the forge, or asked of the executor, before it is given up? Waits grow to four minutes: some hours in all.
 const TALK_ATTEMPTS: u32 = 60;
 
@@ -104,6 +107,8 @@ pub struct Engine {
 enum Failure {
     /// It may work later.
     Later(anyhow::Error),
+    /// What it is about is not there, or not yet.
+    Missing(anyhow::Error),
     /// It never will.
     Never(anyhow::Error),
 }
@@ -117,7 +122,8 @@ impl From<anyhow::Error> for Failure {
 impl From<ForgeError> for Failure {
     fn from(error: ForgeError) -> Self {
         match error {
-            ForgeError::Later(error) => Self::Later(error),
+            ForgeError::Later(error) | ForgeError::OutOfReach(error) => Self::Later(error),
+            ForgeError::Missing(error) => Self::Missing(error),
             ForgeError::Never(error) => Self::Never(error),
         }
     }
@@ -411,13 +417,14 @@ impl Engine {
         now: Time,
     ) -> Result<(), StoreError> {
         let name = effect.name();
-        let (error, retry) = match failure {
-            Failure::Later(error) if attempts < attempts_of(effect) || is_full(&error) && attempts < TALK_ATTEMPTS => {
-                let wait = Duration::from_millis(500) * 2_u32.saturating_pow(attempts.min(most_doublings_of(effect)));
-                (error, Some(now.plus(wait)))
-            }
-            Failure::Later(error) | Failure::Never(error) => (error, None),
+        let (error, most) = match failure {
+            Failure::Later(error) if is_full(&error) => (error, attempts_of(effect).max(TALK_ATTEMPTS)),
+            Failure::Later(error) => (error, attempts_of(effect)),
+            Failure::Missing(error) => (error, attempts_of(effect).min(MISSING_ATTEMPTS)),
+            Failure::Never(error) => (error, 0),
         };
+        let wait = Duration::from_millis(500) * 2_u32.saturating_pow(attempts.min(most_doublings_of(effect)));
+        let retry = (attempts < most).then(|| now.plus(wait));
         let text = format!("{error:#}");
         match retry {
             Some(_) => tracing::warn!(effect = name, error = text, attempts, "failed; it will be tried again"),

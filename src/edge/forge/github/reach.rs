@@ -1,4 +1,8 @@
-//! How a repository is reached: by which name and with whose token.
+//! How a repository is reached: by its number, so that neither a new name nor who took its old one matters, and with the
+//! token of the installation that holds it.
+//!
+//! GitHub itself leads to addresses with the number in redirects and from page to page:
+//! <https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api>
 
 use std::sync::{Arc, PoisonError};
 
@@ -9,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::answers::{Installation, InstallationRepositories, RepositoryAnswer};
 use super::client::{Answer, status_of};
-use super::tokens::Login;
+use super::tokens::{Login, Scope};
 use super::{GitHub, PAGE, Result};
 use crate::domain::ids::Repository;
 use crate::edge::forge::ForgeError;
@@ -17,91 +21,90 @@ use crate::edge::forge::ForgeError;
 /// Most pages of a list that are read.
 const MOST_PAGES: usize = 100;
 
-/// How a repository is reached.
-#[derive(Debug, Clone)]
-pub(super) struct Holder {
-    /// The App's installation that holds it; none with a token.
-    installation: Option<i64>,
-    /// What it is called now.
-    name: String,
-}
-
 /// How a repository is reached at this moment.
 pub(super) struct Reach {
     pub(super) token: Arc<SecretString>,
     pub(super) base: String,
 }
 
-/// Whether a status means that a repository is not where it was.
-fn means_lost(status: StatusCode) -> bool {
-    status.is_redirection() || status == StatusCode::NOT_FOUND
-}
-
 impl GitHub {
     /// What we can reach: what all installations of the App hold, or what the token's owner may work on.
     pub(super) async fn held(&self) -> Result<Vec<RepositoryAnswer>> {
         if let Login::Token(token) = self.tokens.login() {
-            let all = self.pages(token, "/user/repos", |answer, route| answer.json(route)).await?;
-            self.note_holders(None, &all);
-            return Ok(all);
+            return self.pages(token, "/user/repos", |answer, route| answer.json(route)).await;
         }
         let app = self.tokens.app()?;
         let installations: Vec<Installation> =
             self.pages(&app, "/app/installations", |answer, route| answer.json(route)).await?;
         let mut all: Vec<RepositoryAnswer> = Vec::new();
         for installation in installations.into_iter().filter(|installation| installation.suspended_at.is_none()) {
-            let token = self.tokens.installation(&self.client, installation.id).await?;
+            let token = match self.tokens.installation(&self.client, installation.id, Scope::List).await {
+                // It ended since it was listed.
+                Err(ForgeError::OutOfReach(_) | ForgeError::Missing(_)) => continue,
+                token => token?,
+            };
             let list = |answer: &Answer, route: &str| {
                 answer.json::<InstallationRepositories>(route).map(|list| list.repositories)
             };
             let held = self.pages(&token, "/installation/repositories", list).await;
             let held = held.inspect_err(|error| self.learn_token(error))?;
-            self.note_holders(Some(installation.id), &held);
+            let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
+            holders.extend(held.iter().map(|repository| (repository.id, installation.id)));
+            drop(holders);
             all.extend(held);
         }
         Ok(all)
     }
 
-    fn note_holders(&self, installation: Option<i64>, held: &[RepositoryAnswer]) {
-        let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
-        for repository in held {
-            holders.insert(repository.id, Holder { installation, name: repository.full_name.clone() });
-        }
-    }
-
     /// How the repository is reached.
     pub(super) async fn reach(&self, repository: &Repository) -> Result<Reach> {
-        let known =
-            |github: &Self| github.holders.lock().unwrap_or_else(PoisonError::into_inner).get(&repository.id).cloned();
-        let holder = match known(self) {
+        let base = format!("/repositories/{}", repository.id);
+        if let Login::Token(token) = self.tokens.login() {
+            return Ok(Reach { token: Arc::new(token.clone()), base });
+        }
+        let known = || self.holders.lock().unwrap_or_else(PoisonError::into_inner).get(&repository.id).copied();
+        let holder = match known() {
             Some(holder) => holder,
             None => {
                 self.held().await?;
-                known(self).ok_or_else(|| {
-                    ForgeError::Never(anyhow!(
-                        "`{}` (number {}) is out of reach: the GitHub App is not installed there, its installation is \
-                         suspended, or the token's owner may not work on it",
+                known().ok_or_else(|| {
+                    ForgeError::OutOfReach(anyhow!(
+                        "`{}` (number {}) is out of reach: the GitHub App is not installed there, or its installation is \
+                         suspended",
                         repository.name,
                         repository.id
                     ))
                 })?
             }
         };
-        let token = match (self.tokens.login(), holder.installation) {
-            (Login::Token(token), _) => Arc::new(token.clone()),
-            (Login::App { .. }, installation) => {
-                self.tokens.installation(&self.client, installation.unwrap_or_default()).await?
+        let token = self.tokens.installation(&self.client, holder, Scope::Repository(repository.id)).await;
+        let token = token.map_err(|error| {
+            // The installation is gone or suspended, or holds the repository no longer.
+            let is_lost = matches!(error, ForgeError::OutOfReach(_) | ForgeError::Missing(_))
+                || status_of(&error) == Some(StatusCode::UNPROCESSABLE_ENTITY);
+            if is_lost {
+                self.forget_holder(repository);
+                return ForgeError::OutOfReach(error.into_cause());
             }
-        };
-        Ok(Reach { token, base: format!("/repos/{}", holder.name) })
+            error
+        })?;
+        Ok(Reach { token, base })
     }
 
     /// Forgets how the repository was reached when GitHub does not know it, or us, by that any more.
     fn learn(&self, repository: &Repository, error: &ForgeError) {
-        if status_of(error).is_some_and(means_lost) {
-            self.holders.lock().unwrap_or_else(PoisonError::into_inner).remove(&repository.id);
+        let status = status_of(error);
+        if matches!(error, ForgeError::OutOfReach(_) | ForgeError::Missing(_)) {
+            self.forget_holder(repository);
+        }
+        if status == Some(StatusCode::NOT_FOUND) {
+            self.tokens.forget_repository(repository.id);
         }
         self.learn_token(error);
+    }
+
+    fn forget_holder(&self, repository: &Repository) {
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner).remove(&repository.id);
     }
 
     /// Forgets our tokens when GitHub takes one of them no longer, before its time.
