@@ -22,6 +22,7 @@ mod register;
 #[path = "../offers/registry.rs"]
 #[expect(dead_code, reason = "the other offers use the rest of it")]
 mod registry;
+mod replicas;
 mod signin;
 mod survives;
 #[path = "../world/mod.rs"]
