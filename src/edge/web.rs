@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use http::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Url, redirect};
+use reqwest::{Client, Response, Url, redirect};
 
 /// How long may a connection take to be there?
 const CONNECT: Duration = Duration::from_secs(10);
@@ -71,17 +71,23 @@ impl Web {
             request = request.header(http::header::AUTHORIZATION, authorization);
         }
         let host = place.host_str().unwrap_or_default();
-        let mut answer = request.send().await.with_context(|| format!("`{host}` does not answer"))?;
+        let answer = request.send().await.with_context(|| format!("`{host}` does not answer"))?;
         let (status, headers) = (answer.status(), answer.headers().clone());
-        let mut body = Vec::new();
-        while let Some(piece) = answer.chunk().await.with_context(|| format!("the answer of `{host}` broke off"))? {
-            if body.len() + piece.len() > most {
-                bail!("the answer of `{host}` is longer than {most} bytes");
-            }
-            body.extend_from_slice(&piece);
-        }
+        let body = bounded(answer, most).await.with_context(|| format!("cannot read what `{host}` answers"))?;
         Ok(Answer { status, headers, body })
     }
+}
+
+/// The body of an answer of at most so many bytes. No error holds the address.
+pub(super) async fn bounded(mut answer: Response, most: usize) -> anyhow::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(piece) = answer.chunk().await.map_err(reqwest::Error::without_url).context("the answer broke off")? {
+        if body.len() + piece.len() > most {
+            bail!("the answer is longer than {most} bytes");
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
 }
 
 /// Whether the address is one of this machine.

@@ -20,6 +20,13 @@ const TALK_ATTEMPTS: u32 = 60;
 /// How often is another program told something before it is given up? Waits grow to an hour: three days in all.
 const NOTICE_ATTEMPTS: u32 = 80;
 
+/// How often is looked again for what the forge has announced and does not show? Half a minute in all.
+const MISSING_ATTEMPTS: u32 = 6;
+
+/// How often do we knock where the forge does not let us in? A week in all: an App that was suspended may come back, and one
+/// that was removed hardly ever.
+const BARRED_WAITS: u32 = 1200;
+
 /// The shortest pause, which doubles with each attempt.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -41,16 +48,20 @@ pub(super) struct Tries {
 /// What becomes of an effect that failed.
 pub(super) fn after(effect: &Effect, tries: Tries, failure: &Failure, now: Time) -> Failed {
     let pause = |times: u32, most: u32| now.plus(FIRST_PAUSE * 2_u32.saturating_pow(times.min(most)));
+    let again = |most_attempts: u32| {
+        let most = if matches!(effect, Effect::Notify { .. }) { NOTICE_DOUBLINGS } else { DOUBLINGS };
+        let at = pause(tries.attempts.saturating_sub(1), most);
+        if tries.attempts < most_attempts { Failed::Again(at) } else { Failed::ForGood }
+    };
     match failure {
         // The next tick compares again, with what is known by then.
-        Failure::Away(_) if !matches!(effect, Effect::Reconcile) => Failed::Waits(pause(tries.waits, AWAY_DOUBLINGS)),
-        Failure::Later(error) | Failure::Away(error)
-            if tries.attempts < attempts_of(effect) || is_full(error) && tries.attempts < TALK_ATTEMPTS =>
-        {
-            let most = if matches!(effect, Effect::Notify { .. }) { NOTICE_DOUBLINGS } else { DOUBLINGS };
-            Failed::Again(pause(tries.attempts.saturating_sub(1), most))
-        }
-        Failure::Later(_) | Failure::Away(_) | Failure::Never(_) => Failed::ForGood,
+        Failure::Away(_) | Failure::Barred(_) if matches!(effect, Effect::Reconcile) => again(attempts_of(effect)),
+        Failure::Barred(_) if tries.waits >= BARRED_WAITS => Failed::ForGood,
+        Failure::Away(_) | Failure::Barred(_) => Failed::Waits(pause(tries.waits, AWAY_DOUBLINGS)),
+        Failure::Later(error) if is_full(error) => again(attempts_of(effect).max(TALK_ATTEMPTS)),
+        Failure::Later(_) => again(attempts_of(effect)),
+        Failure::Missing(_) => again(attempts_of(effect).min(MISSING_ATTEMPTS)),
+        Failure::Never(_) => Failed::ForGood,
     }
 }
 
@@ -171,6 +182,15 @@ mod tests {
         let worked = Tries { attempts: ATTEMPTS, waits: 0 };
         assert!(matches!(after(&comparison(), worked, &away, BEGIN), Failed::Waits(_)));
         assert_eq!(after(&comparison(), worked, &broken, BEGIN), Failed::ForGood);
+    }
+
+    #[test]
+    fn who_is_not_let_in_knocks_for_a_week() {
+        let barred = Failure::from(ForgeError::OutOfReach(anyhow!("the App is suspended")));
+        let tried = tried(&result(), &barred, Duration::from_secs(30 * 24 * 3600));
+        let length = tried.last().unwrap().since(BEGIN);
+        let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+        assert!(days(6) < length && length < days(8), "{length:?}");
     }
 
     #[test]

@@ -21,6 +21,9 @@ use super::{App, Refusal, ask};
 use crate::domain::event::Key;
 use crate::domain::ids::Digest;
 
+/// How many bytes does a body have at most, mostly? That much room is made at once.
+const USUAL_BODY: usize = 32 * 1024;
+
 /// A webhook request that was signed by somebody who knows the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
@@ -184,7 +187,9 @@ impl Body {
         if announced.is_some_and(|length| length > limit) {
             return Err(too_large());
         }
-        let mut body = Self { bytes: Vec::new(), held: None };
+        // As much as it says, but no more than what most bodies have: anybody can say anything.
+        let expected = announced.unwrap_or_default().min(USUAL_BODY);
+        let mut body = Self { bytes: Vec::with_capacity(expected), held: None };
         let mut stream = pin!(stream);
         while let Some(chunk) = stream.next().await {
             let mut chunk = chunk.map_err(|_| Refusal(StatusCode::BAD_REQUEST, "the body broke off before its end"))?;

@@ -74,14 +74,16 @@ fn a_fork_runs_once_somebody_who_may_write_approved_that_commit() {
 }
 
 #[test]
-fn a_fork_that_is_deleted_after_its_approval_runs_from_what_was_approved() {
+fn a_fork_that_is_deleted_is_still_a_fork_and_runs_from_what_was_approved() {
     let hub = Hub::as_app();
     let number = ask_from_a_fork(&hub);
     hub.until_said(number, &["/modelship approve", &hub.commit("theirs")]);
-    hub.github.comment_as("ada", HUB, number, &format!("/modelship approve {}", hub.commit("theirs")));
-    hub.until_said(number, &["/modelship run theirs"]);
     hub.github.delete_repository("eve/hub");
     hub.until_asked(2, &format!("GET */issues/{number}/comments"));
+    hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.until_said(number, &["comes from a fork"]);
+    hub.github.comment_as("ada", HUB, number, &format!("/modelship approve {}", hub.commit("theirs")));
+    hub.until_said(number, &["/modelship run theirs"]);
     hub.github.comment_as("ada", HUB, number, "/modelship run");
     hub.until_said(number, &["2 runs done"]);
     hub.world.until_idle();

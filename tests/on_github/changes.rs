@@ -125,7 +125,7 @@ fn a_locked_thread_hears_no_result_and_the_check_tells_it() {
 fn an_archived_repository_is_left_and_others_go_on() {
     let mut hub = Hub::as_app();
     hub.world.expected_errors.push("failed for good");
-    hub.github.repository("urban/other");
+    let theirs = format!("GET /repositories/{}/pulls", hub.github.repository("urban/other"));
     let sweep = format!("sweep: quick\nmodel: {MODEL}\nparameters: {{N: [1, 2], SLEEP: 2}}\n");
     let number = hub.ask_with("quick", "Quick", &sweep);
     hub.github.comment_as("ada", HUB, number, "/modelship run");
@@ -146,10 +146,10 @@ fn an_archived_repository_is_left_and_others_go_on() {
         let said = hub.github.app_comments("urban/other", elsewhere);
         said.iter().any(|comment| comment.body.contains("NOTHING")).then_some(())
     });
-    hub.until_asked(2, "GET /repos/urban/other/pulls");
-    let asked = format!("GET /repos/{HUB}/pulls");
+    hub.until_asked(2, &theirs);
+    let asked = format!("GET /repositories/{}/pulls", hub.repository);
     let before = hub.github.count(&asked);
-    hub.until_asked(2, "GET /repos/urban/other/pulls");
+    hub.until_asked(2, &theirs);
     assert_eq!(hub.github.count(&asked), before, "nobody looks there any more");
     hub.until_nothing_runs();
     hub.world.until("nothing is left to do", |_| {
@@ -187,7 +187,7 @@ fn a_programs_draft_is_planned_once_and_follows_the_branch_that_it_is_for() {
     hub.until_said(number, &["2 runs done"]);
     git(&hub.world.clone, &["push", "--quiet", "origin", "--delete", "draft"]);
     hub.github.until_delivered();
-    hub.until_asked(2, "GET /repos/urban/hub/pulls");
+    hub.until_asked(2, &format!("GET /repositories/{}/pulls", hub.repository));
     hub.world.until_idle();
     assert_eq!(hub.ours(number).len(), 2);
 }
@@ -205,7 +205,7 @@ fn what_a_merge_queue_tries_out_is_nobodys_version() {
     let queued = format!("queued:refs/heads/gh-readonly-queue/main/pr-1-{}", hub.commit("main"));
     git(&hub.world.clone, &["push", "--quiet", "origin", &queued]);
     hub.github.until_delivered();
-    hub.until_asked(3, "GET /repos/urban/hub/pulls");
+    hub.until_asked(3, &format!("GET /repositories/{}/pulls", hub.repository));
     hub.world.until_idle();
     assert_eq!(versions(&hub), before);
     // What passed is pushed to its branch as it is.

@@ -16,6 +16,7 @@ mod hub;
 #[path = "../offers/issuer.rs"]
 #[expect(dead_code, reason = "the attacks on tokens use the rest of it")]
 mod issuer;
+mod limits;
 mod lost;
 mod pull;
 mod reconcile;
@@ -23,6 +24,7 @@ mod register;
 #[path = "../offers/registry.rs"]
 #[expect(dead_code, reason = "the other offers use the rest of it")]
 mod registry;
+mod replicas;
 mod rights;
 mod signin;
 mod survives;

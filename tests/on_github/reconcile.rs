@@ -1,5 +1,7 @@
 //! Comparing what we know with what is: nobody told of it, and it is found all the same.
 
+use sqlx::{Connection as _, Executor as _};
+
 use crate::github::{Fault, Opened, Permission};
 use crate::hub::{HUB, Hub};
 
@@ -9,8 +11,8 @@ fn a_repository_that_always_fails_is_in_nobodys_way() {
     let number = hub.ask_for("sizes", "[1, 2, 4]");
     hub.world.until_idle();
     hub.world.kill_server();
-    hub.github.repository("urban/broken");
-    hub.github.fail_next(10_000, "GET /repos/urban/broken*", Fault::BadGateway);
+    let broken = hub.github.repository("urban/broken");
+    hub.github.fail_next(10_000, &format!("GET /repositories/{broken}*"), Fault::BadGateway);
     hub.github.comment_as("ada", HUB, number, "/modelship run");
     crate::world::git(&hub.world.clone, &["push", "--quiet", "origin", "main:refs/tags/v1"]);
     hub.github.until_delivered();
@@ -61,4 +63,30 @@ fn a_pull_request_that_was_closed_before_a_hundred_others_is_not_left_running() 
     hub.start();
     hub.until_said(number, &["was cancelled"]);
     hub.until_nothing_runs();
+}
+
+#[test]
+fn a_job_that_no_sweep_waits_for_is_ended_and_that_is_said_once() {
+    let hub = Hub::as_app();
+    let sweep = "sweep: slow\nmodel: examples/identity-matrix\nparameters: {N: [1, 2], SLEEP: 60}\n";
+    let number = hub.ask_with("slow", "Slow", sweep);
+    hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.until_running();
+    forget_sweeps(&hub);
+    hub.until_nothing_runs();
+    hub.until_asked(2, &format!("GET */issues/{number}/comments"));
+    hub.world.until_idle();
+    assert_eq!(hub.world.server_log().matches("ending a job that no sweep waits for").count(), 1);
+}
+
+/// Takes the states of all sweeps out of the live server's database, as nothing of ours ever does.
+fn forget_sweeps(hub: &Hub) {
+    let file = hub.world.state().join("modelship.db");
+    let forget = async {
+        sqlx::any::install_default_drivers();
+        let mut database = sqlx::AnyConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+        let gone = database.execute("DELETE FROM states WHERE kind = 'sweep'").await.unwrap().rows_affected();
+        assert_eq!(gone, 1);
+    };
+    tokio::runtime::Runtime::new().unwrap().block_on(forget);
 }

@@ -34,7 +34,8 @@ pub(super) async fn compare(engine: &Engine) -> Reports {
         let mut keep = |found: Result<Vec<Keyed>, Failure>| match found {
             Ok(found) => events.extend(found),
             // What was found goes on, here and elsewhere; the next tick asks again.
-            Err(Failure::Later(error) | Failure::Away(error) | Failure::Never(error)) => {
+            Err(failure) => {
+                let error = failure.into_cause();
                 tracing::warn!("cannot compare all of `{}` with what we know: {error:#}", repository.name);
             }
         };
@@ -105,7 +106,9 @@ async fn pulls(engine: &Engine, forge: &Forge, repository: &Repository) -> Resul
             let pull = PullRef { repository: repository.clone(), number: known.snapshot.pull.number };
             match forge.pull(&pull).await {
                 Ok(snapshot) => pulls.push(snapshot),
-                Err(ForgeError::Never(error)) => tracing::info!("{pull} is open no longer, and gone: {error:#}"),
+                Err(ForgeError::Never(error) | ForgeError::Missing(error)) => {
+                    tracing::info!("{pull} is open no longer, and gone: {error:#}")
+                }
                 Err(error) => return Err(error.into()),
             }
         }
