@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use serde_json::Value;
+
 use crate::github::{Comment, GitHub, Opened, Permission};
 use crate::world::{World, git};
 
@@ -97,6 +99,11 @@ impl Hub {
     /// Starts the server, and lets GitHub tell it of everything from now on.
     pub(crate) fn start(&mut self) {
         self.world.start_server();
+        self.listen();
+    }
+
+    /// Lets GitHub tell the server of everything from now on.
+    pub(crate) fn listen(&self) {
         self.github.deliver_to(&format!("{}/webhooks/github", self.world.address()), SECRET);
     }
 
@@ -129,6 +136,38 @@ impl Hub {
     pub(crate) fn ours(&self, number: u64) -> Vec<Comment> {
         let marked = |comment: &Comment| comment.body.contains("<!-- modelship:");
         self.github.comments(HUB, number).into_iter().filter(marked).collect()
+    }
+
+    /// Waits until the server has asked so often anew for something, such as `GET */issues/1/comments`.
+    pub(crate) fn until_asked(&self, times: usize, pattern: &str) {
+        let before = self.github.count(pattern);
+        self.world.until(&format!("{pattern} is asked for {times} times more"), |_| {
+            (self.github.count(pattern) >= before + times).then_some(())
+        });
+    }
+
+    /// Waits until the newest check of that name beside the commit has come to this conclusion.
+    pub(crate) fn until_concluded(&self, commit: &str, name: &str, conclusion: &str) {
+        self.world.until(&format!("`{name}` beside {commit} is {conclusion}"), |_| {
+            let newest = self.github.checks(HUB, commit).into_iter().rfind(|check| check["name"] == name)?;
+            (newest["conclusion"] == conclusion).then_some(())
+        });
+    }
+
+    /// Waits until a run of a model is under way.
+    pub(crate) fn until_running(&self) {
+        self.world.until("a run is under way", |world| world.is_running("python3").then_some(()));
+    }
+
+    /// Waits until no run is under way.
+    pub(crate) fn until_nothing_runs(&self) {
+        self.world.until("no run is under way", |world| (!world.is_running("python3")).then_some(()));
+    }
+
+    /// The sweeps that were started, however they stand.
+    pub(crate) fn sweeps(&self) -> Vec<Value> {
+        let status = self.world.modelship(&["sweep", "status", "--output", "json"]).ok().json();
+        status.as_array().unwrap().clone()
     }
 
     fn said(&self, number: u64) -> Vec<String> {

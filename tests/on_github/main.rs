@@ -6,6 +6,7 @@
 mod app;
 mod authority;
 mod browser;
+mod changes;
 mod checks;
 mod deploy;
 #[path = "../github/mod.rs"]
@@ -17,11 +18,13 @@ mod hub;
 mod issuer;
 mod lost;
 mod pull;
+mod reconcile;
 mod register;
 #[path = "../offers/registry.rs"]
 #[expect(dead_code, reason = "the other offers use the rest of it")]
 mod registry;
 mod replicas;
+mod rights;
 mod signin;
 mod survives;
 #[path = "../world/mod.rs"]
