@@ -13,7 +13,7 @@ use modelship::domain::event::{
 };
 use modelship::domain::forge::{CommentRef, HeadOrigin, PullSnapshot, PullStatus, Reaction};
 use modelship::domain::ids::{ChannelName, CommitSha, ObjectId, SweepName, Time, VersionId};
-use modelship::domain::pull::{ComparedStage, ComparisonPhase, PullState, PullSweepPhase};
+use modelship::domain::pull::{ComparedStage, ComparisonPhase, PullBuild, PullState, PullSweepPhase};
 use modelship::domain::sweep::plan::{PlanSummary, RunLimits};
 use modelship::domain::sweep::record::FailureClass;
 use modelship::domain::sweep::state::{Retry, SweepPhase, SweepState};
@@ -216,6 +216,9 @@ impl World {
                     _ => BuildOutcome::Passed(Box::new(version(source, *tree))),
                 };
                 Event::BuildFinished { source: source.clone(), outcome }
+            }
+            Effect::BuildAgain { source, .. } if luck != Luck::Bad => {
+                Event::RebuildAllowed { commit: source.commit.clone() }
             }
             Effect::InspectPush { reference, after, default_branch, .. } => Event::PushInspected {
                 reference: reference.clone(),
@@ -560,6 +563,11 @@ impl World {
     /// What must hold once everything that was asked for is answered.
     pub(crate) fn check_rest(&self) {
         self.check_rest_of_builds();
+        if self.status == PullStatus::Open {
+            for (model, entry) in &self.pull_state().models {
+                assert_ne!(entry.build, PullBuild::Building, "nobody tells the pull request of {model}");
+            }
+        }
         for sweep in self.sweeps() {
             assert!(sweep.phase.is_terminal() && sweep.ended_at.is_some(), "{:?}", sweep.phase);
         }

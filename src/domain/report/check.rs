@@ -38,6 +38,8 @@ pub enum BuildStanding<'a> {
     Broken(&'a BuildFailure),
     /// A newer commit took its place.
     Superseded,
+    /// It is none, and is not built again: a newer commit took its place.
+    Outrun(&'a BuildFailure),
 }
 
 /// The check of a model's build.
@@ -53,10 +55,14 @@ pub fn build_check(model: &ModelName, standing: BuildStanding<'_>) -> Check {
         }
         BuildStanding::Failed(failure) => (CheckState::Failure, failed(failure)),
         BuildStanding::Broken(failure) => (CheckState::Error, failed(failure)),
+        BuildStanding::Outrun(failure) => {
+            let failed = failed(failure);
+            (CheckState::Failure, format!("not built again, as a newer commit took its place; it failed in {failed}"))
+        }
         BuildStanding::Superseded => (CheckState::Cancelled, "stopped: a newer commit took its place".to_owned()),
     };
     let (summary, annotations) = match standing {
-        BuildStanding::Failed(failure) | BuildStanding::Broken(failure) => {
+        BuildStanding::Failed(failure) | BuildStanding::Broken(failure) | BuildStanding::Outrun(failure) => {
             (failure_text(model, failure), failure.faults.as_slice())
         }
         BuildStanding::Passed(version) => (provenance(version), [].as_slice()),

@@ -7,7 +7,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::sources::{self, Located};
 use super::{Reports, blocking};
-use crate::domain::build::BuildRequest;
 use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::event::{BuildFailure, BuildOutcome, Event, Key, Keyed};
 use crate::domain::forge::{HeadOrigin, Permission, User};
@@ -71,33 +70,15 @@ pub(super) fn is_of(version: &Version, source: &SourceRef) -> bool {
         && version.tree == Tree::Committed
 }
 
-/// A build that failed and that somebody wants done again.
-pub(super) struct Again<'a> {
-    pub(super) model: &'a ModelName,
-    pub(super) source: &'a SourceRef,
-    pub(super) tree: Tree,
-    pub(super) requests: &'a [BuildRequest],
-    pub(super) author: &'a User,
-}
-
-/// Asks for the build once more, when its author may write in the repository now.
-pub(super) async fn again(engine: &Engine, again: &Again<'_>) -> Reports {
-    let Again { model, source, tree, requests, author } = *again;
+/// Whether the build shall be done again: when `author` may write in the repository now.
+pub(super) async fn again(engine: &Engine, model: &ModelName, source: &SourceRef, author: &User) -> Reports {
     let permission = super::talk::forge(engine)?.permission(&source.repository, author).await?;
     if permission < Permission::Write {
         tracing::info!(model.name = %model, user.id = author.id, "{} may not have {model} built again", author.login);
         return Ok(Vec::new());
     }
-    let event = |request: &BuildRequest| Keyed {
-        key: Key::Model(model.clone()),
-        event: Event::BuildRequested {
-            source: source.clone(),
-            tree,
-            origin: request.origin.clone(),
-            waiter: request.waiter.clone(),
-        },
-    };
-    Ok(requests.iter().map(event).collect())
+    let event = Event::RebuildAllowed { commit: source.commit.clone() };
+    Ok(vec![Keyed { key: Key::Model(model.clone()), event }])
 }
 
 /// Stops the build of that commit, here or wherever it is under way or waits. The build itself tells that it ended.
