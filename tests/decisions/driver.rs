@@ -55,6 +55,8 @@ pub(crate) struct World {
     pub(crate) due: Vec<Time>,
     /// What others were told: deployments, their answers, notices.
     pub(crate) told: Vec<Effect>,
+    /// Moves that the forge has not been told of, by what is one to it.
+    pub(crate) waiting: BTreeMap<String, ChannelMove>,
     /// Where channels point, and which request moved them.
     pub(crate) channels: BTreeMap<ChannelName, ChannelMove>,
     pub(crate) moves: BTreeMap<String, ChannelMove>,
@@ -91,6 +93,7 @@ impl World {
             due: Vec::new(),
             origin: HeadOrigin::SameRepository,
             told: Vec::new(),
+            waiting: BTreeMap::new(),
             channels: BTreeMap::new(),
             moves: BTreeMap::new(),
             newest: BTreeMap::new(),
@@ -161,7 +164,11 @@ impl World {
                 self.checks.insert((commit.clone(), check.name.clone()), (**check).clone());
             }
             Effect::React { reaction, .. } => self.reactions.push(*reaction),
-            Effect::RecordDeployment { .. } | Effect::AnswerDeployment { .. } | Effect::Notify { .. } => {
+            Effect::RecordDeployment { moved } => {
+                self.waiting.insert(coalesce.expect("each channel has one that waits"), moved.clone());
+                self.told.push(effect);
+            }
+            Effect::AnswerDeployment { .. } | Effect::Notify { .. } => {
                 self.told.push(effect);
             }
             _ => {

@@ -12,6 +12,7 @@ mod comparisons;
 mod driver;
 mod ended_badly;
 mod models;
+mod moves;
 mod promotions;
 mod properties;
 mod pulls;
