@@ -51,8 +51,7 @@ pub(super) async fn model(
 
 /// The build is somebody else's. What they registered already is the answer; otherwise it is waited for.
 async fn left(engine: &Engine, model: &ModelName, source: &SourceRef, by: BuildBy) -> Reports {
-    let versions = engine.store().versions(model).await?;
-    let event = match versions.into_iter().find(|version| is_of(version, source)) {
+    let event = match registered(engine, model, source).await? {
         Some(version) => {
             let outcome = BuildOutcome::Passed(Box::new(version));
             Event::BuildFinished { source: source.clone(), outcome }
@@ -62,12 +61,22 @@ async fn left(engine: &Engine, model: &ModelName, source: &SourceRef, by: BuildB
     Ok(vec![Keyed { key: Key::Model(model.clone()), event }])
 }
 
+/// The version that the commit is already, to be registered once more so that channels move. That is another moment than
+/// its first one, which nobody is told of again.
+pub(super) async fn registered(
+    engine: &Engine,
+    model: &ModelName,
+    source: &SourceRef,
+) -> anyhow::Result<Option<Version>> {
+    let version = engine.store().version_at(model, &source.commit).await?;
+    let version = version.filter(|version| is_of(version, source));
+    Ok(version.map(|version| Version { registered_at: engine.now(), ..version }))
+}
+
 /// Whether the version is of that commit, whatever its repository was called then.
-pub(super) fn is_of(version: &Version, source: &SourceRef) -> bool {
+fn is_of(version: &Version, source: &SourceRef) -> bool {
     let SourceRef { repository, commit, manifest } = &version.source;
-    repository.id == source.repository.id
-        && (commit, manifest) == (&source.commit, &source.manifest)
-        && version.tree == Tree::Committed
+    repository.id == source.repository.id && (commit, manifest) == (&source.commit, &source.manifest)
 }
 
 /// Whether the build shall be done again: when `author` may write in the repository now.
