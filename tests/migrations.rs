@@ -24,6 +24,7 @@ const RELEASED: &[(&str, &str)] = &[
     ("0004_recipes.sql", "906353d73a86d3bd0a4b8452ac32232c6a23871415a4ef76ebc35218d6fb0cb0"),
     ("0005_meaning_and_totals.sql", "0aee527f507bf52d7615ca2a2cb0eb30649fa6fd7f1ba8b7404210be8d6066af"),
     ("0007_keys.sql", "85b5f4722c126e2f0dbd8c4bd29d330f61a129e9771ac1d82b57db1232cfdbc0"),
+    ("0008_waits.sql", "c9a08f1d9de961e7417f83ec432147d2bef0d7768832ce8b3adf17eca808a44b"),
 ];
 
 /// What the sample version was built by and with.

@@ -13,6 +13,15 @@ pub struct User {
     pub login: String,
 }
 
+impl User {
+    /// Whether an account of that kind, as GitHub calls it, and with that login is a program's. No program gives commands,
+    /// or two of them could talk to each other for ever.
+    #[must_use]
+    pub fn is_program(kind: Option<&str>, login: &str) -> bool {
+        kind == Some("Bot") || login.ends_with("[bot]")
+    }
+}
+
 /// A comment, and when it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CommentRef {

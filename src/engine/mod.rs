@@ -11,6 +11,7 @@ mod logs;
 mod outage;
 mod outlook;
 mod outside;
+mod patience;
 mod perform;
 mod planning;
 mod records;
@@ -35,6 +36,7 @@ pub use logs::{BuildLog, Sought, UnderWay};
 use outage::Outage;
 pub use outlook::Outlook;
 pub use outside::{Hosting, Outside, docker_settings, github_forge};
+use patience::Tries;
 pub use perform::inspect::{Changes, changes};
 use perform::members::Members;
 pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
@@ -49,7 +51,7 @@ use crate::domain::event::{Event, Key, Keyed};
 use crate::domain::ids::Time;
 use crate::edge::forge::ForgeError;
 use crate::store::queue::{
-    Beat, ClaimedEffect, ClaimedEvent, CommitDecision, Lease, Leases, NewEffect, NewState, Owner,
+    Beat, ClaimedEffect, ClaimedEvent, CommitDecision, Failed, Lease, Leases, NewEffect, NewState, Owner,
 };
 use crate::store::{Store, StoreError};
 
@@ -68,15 +70,6 @@ const FORGET_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How much later than now may something have happened before the clock counts as set back? Replicas' clocks differ a
 /// little.
 const CLOCK_SLACK: Duration = Duration::from_secs(10);
-
-/// How often is an effect tried before it is given up? Half a minute in all.
-const ATTEMPTS: u32 = 6;
-
-/// How often is something said to the forge, or asked of the executor, before it is given up? Waits grow to four minutes: some hours in all.
-const TALK_ATTEMPTS: u32 = 60;
-
-/// How often is another program told something before it is given up? Waits grow to an hour: three days in all.
-const NOTICE_ATTEMPTS: u32 = 80;
 
 /// An id that nobody else has.
 #[must_use]
@@ -104,6 +97,8 @@ pub struct Engine {
 enum Failure {
     /// It may work later.
     Later(anyhow::Error),
+    /// The forge is away or asked us to wait, so it was not even tried.
+    Away(anyhow::Error),
     /// It never will.
     Never(anyhow::Error),
 }
@@ -117,7 +112,7 @@ impl From<anyhow::Error> for Failure {
 impl From<ForgeError> for Failure {
     fn from(error: ForgeError) -> Self {
         match error {
-            ForgeError::Later(error) => Self::Later(error),
+            ForgeError::Later(error) => Self::Away(error),
             ForgeError::Never(error) => Self::Never(error),
         }
     }
@@ -373,7 +368,7 @@ impl Engine {
     }
 
     async fn perform_one(&self, claim: ClaimedEffect) {
-        let ClaimedEffect { lease, effect, attempts, cancelled } = claim;
+        let ClaimedEffect { lease, effect, attempts, waits, cancelled } = claim;
         let cancel = CancellationToken::new();
         if cancelled {
             cancel.cancel();
@@ -392,7 +387,7 @@ impl Engine {
                 tracing::debug!(effect = name, duration_ms, "done");
                 self.store.finish_effect(&lease, &events, now).await
             }
-            Err(failure) => self.effect_failed(&lease, &effect, attempts, failure, now).await,
+            Err(failure) => self.effect_failed(&lease, &effect, Tries { attempts, waits }, failure, now).await,
         };
         match outcome {
             Ok(()) => {}
@@ -406,31 +401,25 @@ impl Engine {
         &self,
         lease: &Lease,
         effect: &Effect,
-        attempts: u32,
+        tries: Tries,
         failure: Failure,
         now: Time,
     ) -> Result<(), StoreError> {
         let name = effect.name();
-        let (error, retry) = match failure {
-            Failure::Later(error) if attempts < attempts_of(effect) || is_full(&error) && attempts < TALK_ATTEMPTS => {
-                let wait = Duration::from_millis(500) * 2_u32.saturating_pow(attempts.min(most_doublings_of(effect)));
-                (error, Some(now.plus(wait)))
-            }
-            Failure::Later(error) | Failure::Never(error) => (error, None),
-        };
+        let failed = patience::after(effect, tries, &failure, now);
+        let (Failure::Later(error) | Failure::Away(error) | Failure::Never(error)) = failure;
         let text = format!("{error:#}");
-        match retry {
-            Some(_) => tracing::warn!(effect = name, error = text, attempts, "failed; it will be tried again"),
-            None => tracing::error!(effect = name, error = text, attempts, "failed for good"),
-        }
-        let events = if retry.is_some() {
-            Vec::new()
-        } else {
+        let Tries { attempts, waits } = tries;
+        let events = if failed == Failed::ForGood {
+            tracing::error!(effect = name, error = text, attempts, waits, "failed for good");
             let (key, subject) = effect.subject();
             let event = Event::EffectFailed { effect: name.to_owned(), subject, reason: text.clone() };
             vec![Keyed { key, event }]
+        } else {
+            tracing::warn!(effect = name, error = text, attempts, waits, "failed; it will be tried again");
+            Vec::new()
         };
-        self.store.fail_effect(lease, &text, retry, &events, now).await
+        self.store.fail_effect(lease, &text, failed, &events, now).await
     }
 
     /// Nothing waits for a moment that is further away than it was meant to be.
@@ -499,53 +488,6 @@ impl Engine {
             () = tokio::time::sleep(POLL) => {}
             () = stop.cancelled() => {}
         }
-    }
-}
-
-/// Whether a disk is full: somebody makes room, and then it goes on by itself.
-fn is_full(error: &anyhow::Error) -> bool {
-    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
-    let mut kinds = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
-    kinds.any(|kind| matches!(kind, StorageFull | QuotaExceeded))
-}
-
-/// How often does the pause between two attempts double? It begins with a second.
-fn most_doublings_of(effect: &Effect) -> u32 {
-    // Whoever does not answer for hours is not asked every few minutes for days.
-    if matches!(effect, Effect::Notify { .. }) { 13 } else { 9 }
-}
-
-/// A forge that is out for an hour still gets every answer; what somebody waits for in front of a screen ends sooner.
-fn attempts_of(effect: &Effect) -> u32 {
-    match effect {
-        Effect::InspectPush { .. }
-        | Effect::InspectPull { .. }
-        | Effect::BuildAgain { .. }
-        | Effect::ShowCheck { .. }
-        | Effect::React { .. }
-        | Effect::QuoteLog { .. }
-        | Effect::RecordDeployment { .. }
-        | Effect::CheckDeployment { .. }
-        | Effect::AnswerDeployment { .. }
-        | Effect::UpsertComment { .. }
-        | Effect::PostComment { .. }
-        | Effect::CheckCommand { .. }
-        // What runs is not given up because the engine that runs it is being restarted.
-        | Effect::WatchJobs { .. }
-        | Effect::CancelJobs { .. } => TALK_ATTEMPTS,
-        Effect::Notify { .. } => NOTICE_ATTEMPTS,
-        Effect::BuildModel { .. }
-        | Effect::CancelBuild { .. }
-        | Effect::CheckOffer { .. }
-        | Effect::LookAtImage { .. }
-        | Effect::RegisterVersion { .. }
-        | Effect::MoveChannel { .. }
-        | Effect::PlanSweep { .. }
-        | Effect::PlanComparison { .. }
-        | Effect::CompareVersions { .. }
-        | Effect::SubmitJobs { .. }
-        | Effect::WriteAnalysis { .. }
-        | Effect::Reconcile => ATTEMPTS,
     }
 }
 

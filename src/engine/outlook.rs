@@ -53,7 +53,9 @@ impl Engine {
                 return Ok(Outlook::Refused(Faults::from(Diagnostic::of_file(&source.manifest, message, None))));
             }
             Err(Ended::Cancelled) => anyhow::bail!("looking at `{model}` was cancelled"),
-            Err(Ended::Ours(Failure::Later(error) | Failure::Never(error))) => return Err(error),
+            Err(Ended::Ours(Failure::Later(error) | Failure::Away(error) | Failure::Never(error))) => {
+                return Err(error);
+            }
         };
         let versions = self.store.versions(model).await?;
         let same: Vec<_> = versions.iter().filter(|version| own.is_of(version)).collect();

@@ -123,7 +123,7 @@ struct Account {
 
 impl Account {
     fn is_program(&self) -> bool {
-        self.kind.as_deref() == Some("Bot") || self.login.ends_with("[bot]")
+        User::is_program(self.kind.as_deref(), &self.login)
     }
 }
 

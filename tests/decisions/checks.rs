@@ -133,6 +133,30 @@ fn a_flood_of_commands_is_answered_so_often_and_no_more() {
 }
 
 #[test]
+fn logs_are_answers_like_all_others() {
+    let mut world = World::planned();
+    world.rules.comments_per_hour = Some(60);
+    for _ in 0..60 {
+        world.comment("/modelship logs abcd");
+        let asked = world.names().iter().position(|name| *name == "CheckCommand").unwrap();
+        world.answer(asked, Luck::Good);
+    }
+    assert_eq!((world.asked("QuoteLog").len(), world.posted.len()), (20, 1), "{:?}", world.posted);
+    assert!(world.posted[0].starts_with("quiet/"));
+}
+
+#[test]
+fn a_flood_of_commands_that_need_no_words_gets_so_many_reactions_and_no_more() {
+    let mut world = World::planned();
+    world.rules.comments_per_hour = Some(60);
+    for _ in 0..100 {
+        world.comment("/modelship plan").answer(0, Luck::Good);
+    }
+    assert!(world.reactions.len() < 100, "{}", world.reactions.len());
+    assert!(world.posted.is_empty(), "{:?}", world.posted);
+}
+
+#[test]
 fn a_result_comes_later_and_always_comes() {
     let mut world = World::running();
     world.rules.comments_per_hour = Some(60);

@@ -19,6 +19,14 @@ impl GitHub {
         })
     }
 
+    /// Makes an account of a program, which has `permission` everywhere.
+    pub(crate) fn bot(&self, login: &str, permission: Permission) {
+        self.with(|state| {
+            let id = state.ensure_user(login, "Bot");
+            state.permissions.insert(id, permission);
+        });
+    }
+
     /// Says what somebody may do with one repository.
     pub(crate) fn permit(&self, repository: &str, login: &str, permission: Permission) {
         self.with(|state| {

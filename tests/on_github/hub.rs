@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use serde_json::Value;
+
 use crate::github::{Comment, GitHub, Opened, Permission};
 use crate::world::{World, git};
 
@@ -129,6 +131,20 @@ impl Hub {
     pub(crate) fn ours(&self, number: u64) -> Vec<Comment> {
         let marked = |comment: &Comment| comment.body.contains("<!-- modelship:");
         self.github.comments(HUB, number).into_iter().filter(marked).collect()
+    }
+
+    /// Waits until the server has asked so often anew for something, such as `GET */issues/1/comments`.
+    pub(crate) fn until_asked(&self, times: usize, pattern: &str) {
+        let before = self.github.count(pattern);
+        self.world.until(&format!("{pattern} is asked for {times} times more"), |_| {
+            (self.github.count(pattern) >= before + times).then_some(())
+        });
+    }
+
+    /// The sweeps that were started, however they stand.
+    pub(crate) fn sweeps(&self) -> Vec<Value> {
+        let status = self.world.modelship(&["sweep", "status", "--output", "json"]).ok().json();
+        status.as_array().unwrap().clone()
     }
 
     fn said(&self, number: u64) -> Vec<String> {

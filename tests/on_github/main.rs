@@ -17,6 +17,7 @@ mod hub;
 mod issuer;
 mod lost;
 mod pull;
+mod reconcile;
 mod register;
 #[path = "../offers/registry.rs"]
 #[expect(dead_code, reason = "the other offers use the rest of it")]

@@ -7,6 +7,7 @@ use secrecy::ExposeSecret as _;
 use super::Check;
 use crate::domain::ids::Time;
 use crate::domain::report::numbers;
+use crate::edge::forge::Repositories;
 use crate::edge::forge::local::LocalForge;
 use crate::engine::{github_forge, system_time};
 use crate::settings::{ForgeSettings, GitHubSettings, Settings, WebhookSettings};
@@ -138,11 +139,13 @@ async fn on_github(settings: &Settings, github: &GitHubSettings) -> Vec<Check> {
     checks.push(needed("events", &standing.unheard, "the App is not told of", advice));
     checks.push(sign_in(settings, github));
     checks.push(match forge.repositories().await {
-        Err(error) => Check::bad("repositories", format!("{:#}", anyhow::Error::new(error)), "try again"),
-        Ok(found) if found.is_empty() => {
+        Err(error) | Ok(Repositories { missed: Some(error), .. }) => {
+            Check::bad("repositories", format!("{:#}", anyhow::Error::new(error)), "try again")
+        }
+        Ok(Repositories { found, .. }) if found.is_empty() => {
             Check::bad("repositories", "none", "install the App in a repository, or look at `server.repositories`")
         }
-        Ok(found) => {
+        Ok(Repositories { found, .. }) => {
             let names: Vec<String> = found.iter().map(|repository| repository.name.to_string()).collect();
             Check::good("repositories", names.join(", "))
         }

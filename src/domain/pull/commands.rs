@@ -1,7 +1,6 @@
 //! Commands that people give in a pull request, and the answers to them.
 
 use super::sweeps::marker_of;
-use super::talk::reply_marker;
 use super::{CLOCK_SLACK, COMMENTS_KEPT, PullBuild, PullSweep, PullSweepPhase, Thread};
 use crate::domain::check::{Button, Press};
 use crate::domain::command::Command;
@@ -111,11 +110,7 @@ impl Thread<'_> {
             Command::Cancel { sweep } => self.cancel_all(sweep.as_ref(), &order.author.login),
             Command::Approve { commit } if !closed => self.approve(order, commit),
             Command::Logs { run } => {
-                self.decision.ask(Effect::QuoteLog {
-                    pull: self.at.pull.clone(),
-                    marker: reply_marker(order.given, order.nth),
-                    run: run.clone(),
-                });
+                self.reply_with_log(order, run);
                 return;
             }
             Command::Run { .. }

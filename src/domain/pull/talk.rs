@@ -115,25 +115,40 @@ impl Thread<'_> {
 
     /// Writes a result, once. It may come later, and it always comes.
     pub(super) fn post(&mut self, marker: String, body: String) {
+        self.say(Effect::PostComment { pull: self.at.pull.clone(), marker, body });
+    }
+
+    /// Asks for an effect that writes a new comment, when its turn comes.
+    fn say(&mut self, effect: Effect) {
         let due = match self.every_post() {
             Some(every) => self.state.spoken.posts.take(self.at.now, every, POSTS_AT_ONCE),
             None => self.at.now,
         };
-        let effect = Effect::PostComment { pull: self.at.pull.clone(), marker, body };
         self.decision.ask(Due { effect, not_before: Some(due), coalesce: None });
     }
 
     /// Answers a command, unless there were too many answers already.
     pub(super) fn reply(&mut self, order: &Order<'_>, body: &str) {
+        let marker = reply_marker(order.given, order.nth);
         if self.may_answer() {
-            self.post(reply_marker(order.given, order.nth), body.to_owned());
+            self.post(marker, body.to_owned());
         }
     }
 
-    /// Answers a command without words. A button shows by itself that it was pressed.
+    /// The same with what a run printed, which has to be looked for first.
+    pub(super) fn reply_with_log(&mut self, order: &Order<'_>, run: &str) {
+        let marker = reply_marker(order.given, order.nth);
+        if self.may_answer() {
+            let effect = Effect::QuoteLog { pull: self.at.pull.clone(), marker, run: run.to_owned() };
+            self.say(effect);
+        }
+    }
+
+    /// Answers a command without words, unless there were too many answers already. A button shows by itself that it was
+    /// pressed.
     pub(super) fn react(&mut self, given: &Given, reaction: Reaction) {
         let Given::Comment(comment) = given else { return };
-        if self.may_answer() {
+        if self.may_answer() && self.take_reaction() {
             self.decision.ask(Effect::React { pull: self.at.pull.clone(), comment: comment.id, reaction });
         }
     }
@@ -158,6 +173,14 @@ impl Thread<'_> {
     fn every_post(&self) -> Option<Duration> {
         let most = self.at.rules.comments_per_hour?;
         Some(Duration::from_secs(3600) / most.max(1))
+    }
+
+    /// Whether there is room for one more reaction, which then counts like an edit. Nobody waits for one, so none comes
+    /// later.
+    fn take_reaction(&mut self) -> bool {
+        let Some(every) = self.every_post() else { return true };
+        let now = self.at.now;
+        self.state.spoken.edits.earliest(now, every / EDITS_FOR_A_POST, EDITS_AT_ONCE) == now && self.next_edit() == now
     }
 
     fn next_edit(&mut self) -> Time {

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 
 use self::github::GitHub;
 use self::github::deployments::DeploymentStatus;
-use self::local::LocalForge;
+use self::local::{LocalForge, LocalForgeError};
 use crate::domain::check::Check;
 use crate::domain::deployment::{DeploymentNotice, Environment};
 use crate::domain::forge::{CommentRef, Permission, PullSnapshot, Reaction, User};
@@ -48,6 +48,15 @@ pub struct References {
     pub default_branch: String,
 }
 
+/// The repositories that this instance works for.
+#[derive(Debug)]
+pub struct Repositories {
+    /// Those that were found.
+    pub found: Vec<Repository>,
+    /// Why there may be more of them, when a part of the forge did not answer.
+    pub missed: Option<ForgeError>,
+}
+
 /// A comment of somebody's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Comment {
@@ -61,6 +70,8 @@ pub struct Comment {
     pub is_ours: bool,
     /// Whether it was changed since, perhaps by somebody else.
     pub is_edited: bool,
+    /// Whether its author is a program.
+    pub is_programs: bool,
 }
 
 /// A channel's move, as a forge shows it.
@@ -86,10 +97,13 @@ impl Forge {
     /// Every repository that this instance works for.
     ///
     /// # Errors
-    /// When the forge does not answer.
-    pub async fn repositories(&self) -> Result<Vec<Repository>> {
+    /// When the forge does not answer at all.
+    pub async fn repositories(&self) -> Result<Repositories> {
         match self {
-            Self::Local(forge) => local(forge, LocalForge::repositories).await,
+            Self::Local(forge) => {
+                let found = local(forge, LocalForge::repositories).await?;
+                Ok(Repositories { found, missed: None })
+            }
             Self::GitHub(github) => github.repositories().await,
         }
     }
@@ -180,12 +194,25 @@ impl Forge {
                     comment: CommentRef { id: comment.id, created_at: comment.created_at },
                     is_ours: comment.author == local::app_account(),
                     is_edited: comment.updated_at != comment.created_at,
+                    is_programs: User::is_program(None, &comment.author.login),
                     author: comment.author,
                     body: comment.body,
                 };
                 Ok(thread.comments.into_iter().map(comment).collect())
             }
             Self::GitHub(github) => github.comments(pull).await,
+        }
+    }
+
+    /// The repository that is `wanted`, where this instance works for one.
+    ///
+    /// # Errors
+    /// When the forge does not say so for sure.
+    pub async fn repository(&self, wanted: impl Fn(&Repository) -> bool) -> Result<Option<Repository>> {
+        let Repositories { found, missed } = self.repositories().await?;
+        match (found.into_iter().find(wanted), missed) {
+            (None, Some(error)) => Err(error),
+            (found, _) => Ok(found),
         }
     }
 
@@ -318,5 +345,12 @@ async fn local<T: Send + 'static>(
     let forge = forge.clone();
     let asked = tokio::task::spawn_blocking(move || work(&forge)).await;
     let answered = asked.context("asking the local forge panicked").map_err(ForgeError::Later)?;
-    answered.map_err(|error| ForgeError::Later(error.into()))
+    answered.map_err(|error| match error {
+        LocalForgeError::Unknown(_) | LocalForgeError::Refused(_) | LocalForgeError::Forbidden(_) => {
+            ForgeError::Never(error.into())
+        }
+        LocalForgeError::Merge(_) | LocalForgeError::Source(_) | LocalForgeError::Failed { .. } => {
+            ForgeError::Later(error.into())
+        }
+    })
 }

@@ -158,8 +158,8 @@ fn refused(message: impl Into<String>) -> Ended {
 /// The repository as the forge has it, by its number.
 async fn repository_of(engine: &Engine, offered: &Repository) -> Result<Repository, Ended> {
     let Some(forge) = engine.outside().forge() else { return Err(refused("this instance works for no forge")) };
-    let repositories = forge.repositories().await.map_err(|error| Ended::Ours(error.into()))?;
-    repositories.into_iter().find(|repository| repository.id == offered.id).ok_or_else(|| {
+    let found = forge.repository(|repository| repository.id == offered.id).await;
+    found.map_err(|error| Ended::Ours(error.into()))?.ok_or_else(|| {
         refused(format!("this server does not work for repository `{}` (number {})", offered.name, offered.id))
     })
 }
@@ -174,7 +174,7 @@ async fn repository_called(engine: &Engine, source: &str) -> Result<Option<Repos
         let path = source.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| path);
         path.unwrap_or(source).eq_ignore_ascii_case(&name)
     };
-    Ok(forge.repositories().await?.into_iter().find(named))
+    Ok(forge.repository(named).await?)
 }
 
 /// A model's manifest at a commit of its repository.

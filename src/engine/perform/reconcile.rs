@@ -1,5 +1,7 @@
 //! Comparing what we know with what is, so that a lost webhook costs a minute and never an answer.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context as _;
 
 use super::{Reports, blocking, deploy};
@@ -7,10 +9,10 @@ use crate::domain::command::Command;
 use crate::domain::decide::State;
 use crate::domain::event::{Event, Key, Keyed, PullChange};
 use crate::domain::forge::{PullSnapshot, PullStatus};
-use crate::domain::ids::{Repository, SweepId};
+use crate::domain::ids::{CommitSha, PullRef, Repository, SweepId};
 use crate::domain::pull::{COMMENTS_KEPT, PullState};
 use crate::domain::repository::RepositoryState;
-use crate::edge::forge::{Comment, Forge, References};
+use crate::edge::forge::{Comment, Forge, ForgeError, References};
 use crate::edge::source::Source;
 use crate::engine::{Engine, Failure};
 
@@ -27,11 +29,26 @@ pub(super) async fn compare(engine: &Engine) -> Reports {
         Err(error) => tracing::warn!("cannot ask for deliveries again: {error:#}"),
     }
     let mut events = Vec::new();
-    for repository in forge.repositories().await? {
+    for repository in forge.repositories().await?.found {
         let state = repository_state(engine, &repository).await?;
-        references(forge, &repository, &state, &mut events).await?;
-        pulls(engine, forge, &repository, &state, &mut events).await?;
-        events.extend(deploy::unheard(engine, &repository, |id| state.has_heard(id)).await?);
+        let mut keep = |found: Result<Vec<Keyed>, Failure>| match found {
+            Ok(found) => events.extend(found),
+            // What was found goes on, here and elsewhere; the next tick asks again.
+            Err(Failure::Later(error) | Failure::Away(error) | Failure::Never(error)) => {
+                tracing::warn!("cannot compare all of `{}` with what we know: {error:#}", repository.name);
+            }
+        };
+        keep(references(forge, &repository, &state).await);
+        match pulls(engine, forge, &repository).await {
+            Ok(pulls) => {
+                for snapshot in &pulls {
+                    keep(news(engine, snapshot, &state).await);
+                    keep(comments(engine, forge, snapshot).await);
+                }
+            }
+            Err(failure) => keep(Err(failure)),
+        }
+        keep(deploy::unheard(engine, &repository, |id| state.has_heard(id)).await);
     }
     Ok(events)
 }
@@ -55,12 +72,7 @@ async fn repository_state(engine: &Engine, repository: &Repository) -> anyhow::R
     })
 }
 
-async fn references(
-    forge: &Forge,
-    repository: &Repository,
-    known: &RepositoryState,
-    events: &mut Vec<Keyed>,
-) -> Result<(), Failure> {
+async fn references(forge: &Forge, repository: &Repository, known: &RepositoryState) -> Reports {
     let key = Key::Repository(repository.clone());
     let known = &known.references;
     let References { heads, default_branch } = forge.fetch(repository).await?;
@@ -69,41 +81,47 @@ async fn references(
     let moved = heads.iter().filter(|(reference, commit)| heard(reference) != Some(*commit));
     let changes =
         moved.map(|(reference, commit)| (reference, Some(commit))).chain(gone.map(|reference| (reference, None)));
-    for (reference, after) in changes {
-        let event = Event::PushReceived {
-            reference: reference.clone(),
-            before: heard(reference).cloned(),
-            after: after.cloned(),
-            default_branch: default_branch.clone(),
-            pusher: "reconciliation".to_owned(),
-        };
-        events.push(Keyed { key: key.clone(), event });
-    }
-    Ok(())
+    let event = |(reference, after): (&String, Option<&CommitSha>)| Event::PushReceived {
+        reference: reference.clone(),
+        before: heard(reference).cloned(),
+        after: after.cloned(),
+        default_branch: default_branch.clone(),
+        pusher: "reconciliation".to_owned(),
+    };
+    Ok(changes.map(|change| Keyed { key: key.clone(), event: event(change) }).collect())
 }
 
-async fn pulls(
-    engine: &Engine,
-    forge: &Forge,
-    repository: &Repository,
-    references: &RepositoryState,
-    events: &mut Vec<Keyed>,
-) -> Result<(), Failure> {
-    for snapshot in &forge.pulls(repository).await? {
-        let key = Key::Pull(snapshot.pull.clone());
-        let known = pull_state(engine, &key).await?;
-        let news = match &known {
-            Some(known) => known.snapshot != *snapshot,
-            None => snapshot.status == PullStatus::Open || merged_unseen(engine, snapshot, references).await?,
-        };
-        if news {
-            events.push(changed(key.clone(), snapshot));
+/// The pull requests to look at: those that the forge lists, and those that it does not list and we know as open.
+async fn pulls(engine: &Engine, forge: &Forge, repository: &Repository) -> Result<Vec<PullSnapshot>, Failure> {
+    let mut pulls = forge.pulls(repository).await?;
+    let listed: BTreeSet<_> = pulls.iter().map(|snapshot| Key::Pull(snapshot.pull.clone()).to_string()).collect();
+    for key in engine.store().keys_below(&format!("pull/{}/", repository.id)).await? {
+        if listed.contains(&key) {
+            continue;
         }
-        if let (Some(known), PullStatus::Open) = (known, snapshot.status) {
-            comments(forge, &key, &known, events).await?;
+        let Some(State::Pull(known)) = state_of(engine, &key).await? else { continue };
+        if known.snapshot.status == PullStatus::Open {
+            let pull = PullRef { repository: repository.clone(), number: known.snapshot.pull.number };
+            match forge.pull(&pull).await {
+                Ok(snapshot) => pulls.push(snapshot),
+                Err(ForgeError::Never(error)) => tracing::info!("{pull} is open no longer, and gone: {error:#}"),
+                Err(error) => return Err(error.into()),
+            }
         }
     }
-    Ok(())
+    Ok(pulls)
+}
+
+/// Tells of a pull request that is not as we knew it.
+async fn news(engine: &Engine, snapshot: &PullSnapshot, references: &RepositoryState) -> Reports {
+    let key = Key::Pull(snapshot.pull.clone());
+    let is_news = match pull_state(engine, &key).await? {
+        Some(known) => known.snapshot != *snapshot,
+        None => snapshot.status == PullStatus::Open || merged_unseen(engine, snapshot, references).await?,
+    };
+    let change = PullChange::Edited;
+    let event = Event::PullChanged { snapshot: Box::new(snapshot.clone()), change };
+    Ok(is_news.then_some(Keyed { key, event }).into_iter().collect())
 }
 
 /// Whether a pull request that we never heard of was merged after we last looked at the branch that it went to. What was
@@ -139,23 +157,26 @@ pub(in crate::engine) async fn is_wanted(engine: &Engine, sweep: &SweepId, round
 }
 
 /// Commands whose delivery never came.
-async fn comments(forge: &Forge, key: &Key, known: &PullState, events: &mut Vec<Keyed>) -> Result<(), Failure> {
+async fn comments(engine: &Engine, forge: &Forge, snapshot: &PullSnapshot) -> Reports {
+    let key = Key::Pull(snapshot.pull.clone());
+    let known = match pull_state(engine, &key).await? {
+        Some(known) if snapshot.status == PullStatus::Open => known,
+        _ => return Ok(Vec::new()),
+    };
     // Once as many were heard as are remembered, what is older than those was heard too.
     let forgets = known.heard.len() >= COMMENTS_KEPT;
     let oldest_heard = known.heard.first().copied().filter(|_| forgets).unwrap_or(i64::MIN);
+    let mut events = Vec::new();
     for said in forge.comments(&known.snapshot.pull).await? {
-        let Comment { comment, author, body, is_ours, is_edited } = said;
+        let Comment { comment, author, body, is_ours, is_edited, is_programs } = said;
         let unheard = comment.id >= oldest_heard && !known.heard.contains(&comment.id);
         // Who edited it may be somebody else than who wrote it, so its words are nobody's.
-        if unheard && !is_ours && !is_edited && !Command::parse_comment(&body).is_empty() {
+        let counts = !is_ours && !is_edited && !is_programs;
+        if unheard && counts && !Command::parse_comment(&body).is_empty() {
             events.push(Keyed { key: key.clone(), event: Event::CommentCreated { comment, author, body } });
         }
     }
-    Ok(())
-}
-
-fn changed(key: Key, snapshot: &PullSnapshot) -> Keyed {
-    Keyed { key, event: Event::PullChanged { snapshot: Box::new(snapshot.clone()), change: PullChange::Edited } }
+    Ok(events)
 }
 
 async fn pull_state(engine: &Engine, key: &Key) -> anyhow::Result<Option<PullState>> {
@@ -166,7 +187,12 @@ async fn pull_state(engine: &Engine, key: &Key) -> anyhow::Result<Option<PullSta
 }
 
 pub(super) async fn state(engine: &Engine, key: &Key) -> anyhow::Result<Option<State>> {
-    let json = engine.store().state(&key.to_string()).await?;
+    state_of(engine, &key.to_string()).await
+}
+
+/// The state of a key, as the database spells it.
+async fn state_of(engine: &Engine, key: &str) -> anyhow::Result<Option<State>> {
+    let json = engine.store().state(key).await?;
     json.map(|json| serde_json::from_str(&json).with_context(|| format!("cannot read the state of `{key}`")))
         .transpose()
 }

@@ -24,7 +24,7 @@ const OLDEST_EVENT: &str = "
 
 /// Effects of a lane that are due, oldest first; of those with one coalescing key only the oldest.
 const OLDEST_EFFECTS: &str = "
-    SELECT t.id, t.payload, t.attempts, t.cancelled FROM tasks t
+    SELECT t.id, t.payload, t.attempts, t.waits, t.cancelled FROM tasks t
     WHERE t.kind = 'effect' AND t.lane = $2 AND t.not_before <= $1
       AND (t.status = 'pending' OR (t.status = 'leased' AND t.lease_until <= $1))
       AND NOT EXISTS (
@@ -82,8 +82,10 @@ impl Store {
             let Some(effect) = readable(&mut transaction, row).await? else { continue };
             let cancelled = row.flag("cancelled")?;
             let lease = take(&mut transaction, row, owner, now.plus(lease)).await?;
-            let attempts = u32::try_from(lease.attempt).unwrap_or(u32::MAX);
-            claimed.push(ClaimedEffect { lease, effect, attempts, cancelled });
+            let waits = row.number("waits")?;
+            let [attempts, waits] =
+                [lease.attempt - waits, waits].map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+            claimed.push(ClaimedEffect { lease, effect, attempts, waits, cancelled });
         }
         transaction.commit().await?;
         Ok(claimed)

@@ -3,7 +3,7 @@
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use super::{CommitDecision, Lease, NewState, enqueue};
+use super::{CommitDecision, Failed, Lease, NewState, enqueue};
 use crate::domain::event::{Event, Keyed};
 use crate::domain::ids::Time;
 use crate::store::row::{Cells, cut, storable};
@@ -66,11 +66,10 @@ impl Store {
         Ok(())
     }
 
-    /// Puts an effect that failed back until `retry_at`, or gives it up and keeps it as failed when there is no such
-    /// time; and keeps the events that tell of it.
+    /// Puts an effect that failed back, or gives it up; and keeps the events that tell of it.
     ///
-    /// When a newer effect with the same coalescing key waits, that one takes over the pause and the count of attempts,
-    /// and this one is done.
+    /// When a newer effect with the same coalescing key waits, that one takes over the pause and the counts, and this one
+    /// is done.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`] when the effect has been taken by another worker since; then nothing is changed.
@@ -78,7 +77,7 @@ impl Store {
         &self,
         lease: &Lease,
         error: &str,
-        retry_at: Option<Time>,
+        failed: Failed,
         events: &[Keyed],
         now: Time,
     ) -> Result<()> {
@@ -88,16 +87,22 @@ impl Store {
             Some(key) => enqueue::newest_waiting(&mut transaction, &key).await?,
             None => None,
         };
-        match (retry_at, newer) {
+        let (at, waited) = match failed {
+            Failed::Again(at) => (Some(at), 0),
+            Failed::Waits(at) => (Some(at), 1),
+            Failed::ForGood => (None, 0),
+        };
+        match (at, newer) {
             (None, _) => give_up(&mut transaction, lease, error).await?,
-            (Some(at), None) => put_back(&mut transaction, lease, error, at).await?,
+            (Some(at), None) => put_back(&mut transaction, lease, error, (at, waited)).await?,
             (Some(at), Some(newer)) => {
                 remove(&mut transaction, lease).await?;
-                hand_on(&mut transaction, lease, newer, at).await?;
+                let pause = Pause { at, attempts: lease.attempt, waits: task.number("waits")? + waited };
+                hand_on(&mut transaction, newer, pause).await?;
             }
         }
         enqueue::events(&mut transaction, events, now).await?;
-        let result = if retry_at.is_some() { "retried" } else { "failed" };
+        let result = if at.is_some() { "retried" } else { "failed" };
         totals::add(&mut transaction, Total::Effect, &task.text("name")?, result).await?;
         transaction.commit().await?;
         Ok(())
@@ -107,7 +112,7 @@ impl Store {
 /// The task of the lease, when the lease still holds.
 async fn prove(connection: &mut AnyConnection, lease: &Lease) -> Result<AnyRow> {
     let row = sqlx::query(
-        "SELECT id, key, name, payload, coalesce_key, created_at FROM tasks
+        "SELECT id, key, name, payload, coalesce_key, created_at, waits FROM tasks
          WHERE id = $1 AND status = 'leased' AND lease_owner = $2 AND attempts = $3",
     )
     .bind(lease.task)
@@ -171,28 +176,40 @@ async fn give_up(connection: &mut AnyConnection, lease: &Lease, error: &str) -> 
     Ok(())
 }
 
-async fn put_back(connection: &mut AnyConnection, lease: &Lease, error: &str, at: Time) -> Result<()> {
+/// The effect waits until a moment, which adds so much to its waits.
+async fn put_back(connection: &mut AnyConnection, lease: &Lease, error: &str, (at, waited): (Time, i64)) -> Result<()> {
     sqlx::query(
-        "UPDATE tasks SET status = 'pending', lease_owner = NULL, lease_until = NULL, last_error = $2, not_before = $3
+        "UPDATE tasks SET status = 'pending', lease_owner = NULL, lease_until = NULL, last_error = $2, not_before = $3,
+             waits = waits + $4
          WHERE id = $1",
     )
     .bind(lease.task)
     .bind(cut(error, ERROR_BYTES))
     .bind(at.0)
+    .bind(waited)
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// The waiting effect `newer` goes on where the one of the lease stopped.
-async fn hand_on(connection: &mut AnyConnection, lease: &Lease, newer: i64, at: Time) -> Result<()> {
+/// Where an effect stopped.
+struct Pause {
+    at: Time,
+    attempts: i64,
+    waits: i64,
+}
+
+/// The waiting effect `newer` goes on where another stopped.
+async fn hand_on(connection: &mut AnyConnection, newer: i64, pause: Pause) -> Result<()> {
     sqlx::query(
-        "UPDATE tasks SET attempts = $2, not_before = CASE WHEN not_before > $3 THEN not_before ELSE $3 END
+        "UPDATE tasks SET attempts = $2, waits = $3,
+             not_before = CASE WHEN not_before > $4 THEN not_before ELSE $4 END
          WHERE id = $1",
     )
     .bind(newer)
-    .bind(lease.attempt)
-    .bind(at.0)
+    .bind(pause.attempts)
+    .bind(pause.waits)
+    .bind(pause.at.0)
     .execute(connection)
     .await?;
     Ok(())

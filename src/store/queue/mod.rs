@@ -76,10 +76,23 @@ pub struct ClaimedEffect {
     pub lease: Lease,
     /// What to do.
     pub effect: Effect,
-    /// How often it was begun, this time included.
+    /// How often it was begun, this time included, without [`Self::waits`].
     pub attempts: u32,
+    /// How often it was begun in vain because whoever was asked was away.
+    pub waits: u32,
     /// Whether it was cancelled while an earlier worker had it: only its answer is still wanted.
     pub cancelled: bool,
+}
+
+/// What becomes of an effect that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failed {
+    /// It is done again at that time.
+    Again(Time),
+    /// It is done again at that time, and this attempt does not count: whoever was asked was away.
+    Waits(Time),
+    /// It is given up, and kept for a person to look at.
+    ForGood,
 }
 
 /// An effect to put into the queue.

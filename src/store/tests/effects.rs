@@ -7,13 +7,14 @@ use super::{
 };
 use crate::domain::effect::{Effect, Lane};
 use crate::store::StoreError;
-use crate::store::queue::{Beat, ClaimedEffect, Leases, NewEffect, Owner};
+use crate::store::queue::{Beat, ClaimedEffect, Failed, Leases, NewEffect, Owner};
 
 on_every_database!(
     effects_are_done_once_and_tell_what_they_found,
     lanes_do_not_stand_in_each_others_way,
     an_effect_waits_for_its_time,
     a_failed_effect_comes_back_at_its_time,
+    an_attempt_that_met_nobody_does_not_count,
     an_effect_that_was_given_up_is_kept,
     a_heartbeat_keeps_a_lease_and_tells_when_it_is_gone,
     cancelled_effects_end,
@@ -74,7 +75,7 @@ async fn a_failed_effect_comes_back_at_its_time(database: &Database) {
     let store = &database.store;
     decide_effects(store, vec![now(comment("a"))], NOW).await;
     let first = only_quick(database, 0).await;
-    store.fail_effect(&first.lease, "the forge is away", Some(at(5)), &[], NOW).await.unwrap();
+    store.fail_effect(&first.lease, "the disk is full", Failed::Again(at(5)), &[], NOW).await.unwrap();
     assert!(claim_quick(store, at(4)).await.is_empty());
     let second = only_quick(database, 5).await;
     assert_eq!((body(&second), second.attempts), ("a", 2));
@@ -82,11 +83,32 @@ async fn a_failed_effect_comes_back_at_its_time(database: &Database) {
     assert!(matches!(lost, StoreError::LeaseLost { .. }), "the first attempt is over");
 }
 
+async fn an_attempt_that_met_nobody_does_not_count(database: &Database) {
+    let store = &database.store;
+    decide_effects(store, vec![coalesced(comment("old"), None)], NOW).await;
+    let first = only_quick(database, 0).await;
+    store.fail_effect(&first.lease, "the forge is away", Failed::Waits(at(5)), &[], NOW).await.unwrap();
+    let second = only_quick(database, 5).await;
+    assert_eq!((second.attempts, second.waits), (1, 1));
+    let lost = store.finish_effect(&first.lease, &[], at(5)).await.unwrap_err();
+    assert!(matches!(lost, StoreError::LeaseLost { .. }), "each attempt has a lease of its own all the same");
+    store.fail_effect(&second.lease, "the disk is full", Failed::Again(at(6)), &[], at(5)).await.unwrap();
+    let third = only_quick(database, 6).await;
+    assert_eq!((third.attempts, third.waits), (2, 1));
+    decide_effects(store, vec![coalesced(comment("new"), None)], at(6)).await;
+    store.fail_effect(&third.lease, "the forge is away", Failed::Waits(at(9)), &[], at(6)).await.unwrap();
+    let newer = only_quick(database, 9).await;
+    assert_eq!((body(&newer), newer.attempts, newer.waits), ("new", 2, 2), "a newer one goes on from there");
+}
+
 async fn an_effect_that_was_given_up_is_kept(database: &Database) {
     let store = &database.store;
     decide_effects(store, vec![now(comment("a"))], NOW).await;
     let claimed = only_quick(database, 0).await;
-    store.fail_effect(&claimed.lease, "no such pull request", None, &[event(1, "gave up")], NOW).await.unwrap();
+    store
+        .fail_effect(&claimed.lease, "no such pull request", Failed::ForGood, &[event(1, "gave up")], NOW)
+        .await
+        .unwrap();
     assert!(claim_quick(store, at(1000)).await.is_empty());
     let failed = store.failed_tasks().await.unwrap();
     let kept = failed.first().unwrap();
@@ -174,7 +196,7 @@ async fn a_newer_effect_goes_on_where_a_failed_one_stopped(database: &Database) 
     decide_effects(store, vec![coalesced(comment("old"), None)], NOW).await;
     let old = only_quick(database, 0).await;
     decide_effects(store, vec![coalesced(comment("new"), None)], at(1)).await;
-    store.fail_effect(&old.lease, "the forge is away", Some(at(60)), &[], at(2)).await.unwrap();
+    store.fail_effect(&old.lease, "the forge is away", Failed::Again(at(60)), &[], at(2)).await.unwrap();
     assert!(claim_quick(store, at(59)).await.is_empty(), "the pause counts for the newer one");
     decide_effects(store, vec![coalesced(comment("newest"), None)], at(10)).await;
     assert!(claim_quick(store, at(59)).await.is_empty(), "and newer content does not end it");

@@ -3,7 +3,7 @@ use crate::domain::event::Keyed;
 use crate::domain::ids::{Digest, Time};
 use crate::store::Store;
 use crate::store::deliveries::{Accepted, NewDelivery};
-use crate::store::queue::NewEffect;
+use crate::store::queue::{Failed, NewEffect};
 
 on_every_database!(only_what_is_old_and_over_is_forgotten, a_clock_that_was_set_back_keeps_nothing_waiting,);
 
@@ -18,7 +18,7 @@ async fn only_what_is_old_and_over_is_forgotten(database: &Database) {
     accept(store, "old", vec![event(1, "old")], NOW).await;
     decide_effects(store, vec![now(comment("failed")), now(comment("waiting"))], NOW).await;
     let failed = claim_quick(store, NOW).await.remove(0);
-    store.fail_effect(&failed.lease, "no", None, &[], NOW).await.unwrap();
+    store.fail_effect(&failed.lease, "no", Failed::ForGood, &[], NOW).await.unwrap();
     accept(store, "new", vec![], at(100)).await;
     let before = store.pending(at(100)).await.unwrap();
 

@@ -9,6 +9,7 @@ use crate::domain::sweep::record::FailureClass;
 use crate::domain::sweep::state::JobHandle;
 use crate::domain::version::SourceRef;
 use crate::store::StoreError;
+use crate::store::queue::Failed;
 use crate::store::runs::{IndexedRun, RunOutcome};
 
 on_every_database!(
@@ -34,8 +35,8 @@ async fn what_ended_is_counted_by_how_and_stays_counted(database: &Database) {
     let claimed = claim_quick(store, NOW).await;
     let events = [built(BuildOutcome::Cancelled), event(1, "else")];
     store.finish_effect(&claimed[0].lease, &events, NOW).await.unwrap();
-    store.fail_effect(&claimed[1].lease, "no", None, &[], NOW).await.unwrap();
-    store.fail_effect(&claimed[2].lease, "not now", Some(NOW), &[], NOW).await.unwrap();
+    store.fail_effect(&claimed[1].lease, "no", Failed::ForGood, &[], NOW).await.unwrap();
+    store.fail_effect(&claimed[2].lease, "not now", Failed::Again(NOW), &[], NOW).await.unwrap();
     let again = claim_quick(store, NOW).await.remove(0);
     store.finish_effect(&again.lease, &[built(BuildOutcome::Cancelled)], NOW).await.unwrap();
     let lost = store.finish_effect(&again.lease, &[built(BuildOutcome::Cancelled)], NOW).await;

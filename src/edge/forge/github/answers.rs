@@ -12,6 +12,14 @@ use crate::domain::ids::{CommitSha, InvalidId, PullNumber, PullRef, Repository, 
 pub(super) struct Account {
     pub(super) id: i64,
     pub(super) login: String,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+impl Account {
+    pub(super) fn is_program(&self) -> bool {
+        User::is_program(self.kind.as_deref(), &self.login)
+    }
 }
 
 impl From<Account> for User {

@@ -40,12 +40,14 @@ impl GitHub {
             };
             let created_at = found.created_at()?;
             let is_edited = found.is_edited();
+            let is_programs = found.user.as_ref().is_some_and(Account::is_program);
             Some(Comment {
                 comment: CommentRef { id: found.id, created_at },
                 author: found.user.map_or_else(nobody, User::from),
                 body: found.body.unwrap_or_default(),
                 is_ours,
                 is_edited,
+                is_programs,
             })
         };
         Ok(found.into_iter().filter_map(comment).collect())

@@ -28,10 +28,10 @@ use tokio::time::Instant;
 use self::answers::{Account, OwnApp, PermissionAnswer, Pull, RepositoryAnswer};
 use self::client::{Client, is_gone};
 use self::comments::Written;
-use self::reach::Holder;
+use self::reach::{Held, Holder};
 use self::signin::SignInApp;
 use self::tokens::Tokens;
-use super::{ForgeError, References};
+use super::{ForgeError, References, Repositories};
 use crate::domain::forge::{Permission, PullSnapshot, User};
 use crate::domain::ids::{InvalidId, PullRef, Repository};
 use crate::edge::source::Source;
@@ -111,9 +111,9 @@ impl GitHub {
     /// Every repository that we work for.
     ///
     /// # Errors
-    /// When GitHub does not answer.
-    pub async fn repositories(&self) -> Result<Vec<Repository>> {
-        let answers = self.held().await?;
+    /// When GitHub does not answer at all.
+    pub async fn repositories(&self) -> Result<Repositories> {
+        let Held { repositories: answers, missed } = self.held().await?;
         let listed = &self.settings.repositories;
         let mut repositories = Vec::new();
         for answer in answers {
@@ -128,7 +128,7 @@ impl GitHub {
             }
         }
         repositories.sort_unstable();
-        Ok(repositories)
+        Ok(Repositories { found: repositories, missed })
     }
 
     /// The mirror of the repository. It is found by number, so a rename keeps it.

@@ -26,6 +26,13 @@ pub(super) struct Holder {
     name: String,
 }
 
+/// What we can reach.
+pub(super) struct Held {
+    pub(super) repositories: Vec<RepositoryAnswer>,
+    /// Why there may be more: what one of the installations holds could not be found out.
+    pub(super) missed: Option<ForgeError>,
+}
+
 /// How a repository is reached at this moment.
 pub(super) struct Reach {
     pub(super) token: Arc<SecretString>,
@@ -39,27 +46,38 @@ fn means_lost(status: StatusCode) -> bool {
 
 impl GitHub {
     /// What we can reach: what all installations of the App hold, or what the token's owner may work on.
-    pub(super) async fn held(&self) -> Result<Vec<RepositoryAnswer>> {
+    pub(super) async fn held(&self) -> Result<Held> {
         if let Login::Token(token) = self.tokens.login() {
             let all = self.pages(token, "/user/repos", |answer, route| answer.json(route)).await?;
             self.note_holders(None, &all);
-            return Ok(all);
+            return Ok(Held { repositories: all, missed: None });
         }
         let app = self.tokens.app()?;
         let installations: Vec<Installation> =
             self.pages(&app, "/app/installations", |answer, route| answer.json(route)).await?;
-        let mut all: Vec<RepositoryAnswer> = Vec::new();
+        let mut all = Held { repositories: Vec::new(), missed: None };
         for installation in installations.into_iter().filter(|installation| installation.suspended_at.is_none()) {
-            let token = self.tokens.installation(&self.client, installation.id).await?;
-            let list = |answer: &Answer, route: &str| {
-                answer.json::<InstallationRepositories>(route).map(|list| list.repositories)
-            };
-            let held = self.pages(&token, "/installation/repositories", list).await;
-            let held = held.inspect_err(|error| self.learn_token(error))?;
-            self.note_holders(Some(installation.id), &held);
-            all.extend(held);
+            match self.held_by(installation.id).await {
+                Ok(held) => all.repositories.extend(held),
+                // One owner's trouble is not the others'.
+                Err(error) => {
+                    tracing::warn!("cannot list what the App's installation {} holds: {error:#}", installation.id);
+                    all.missed = Some(error);
+                }
+            }
         }
         Ok(all)
+    }
+
+    /// What one installation of the App holds.
+    async fn held_by(&self, installation: i64) -> Result<Vec<RepositoryAnswer>> {
+        let token = self.tokens.installation(&self.client, installation).await?;
+        let list =
+            |answer: &Answer, route: &str| answer.json::<InstallationRepositories>(route).map(|list| list.repositories);
+        let held = self.pages(&token, "/installation/repositories", list).await;
+        let held = held.inspect_err(|error| self.learn_token(error))?;
+        self.note_holders(Some(installation), &held);
+        Ok(held)
     }
 
     fn note_holders(&self, installation: Option<i64>, held: &[RepositoryAnswer]) {
@@ -76,8 +94,11 @@ impl GitHub {
         let holder = match known(self) {
             Some(holder) => holder,
             None => {
-                self.held().await?;
+                let missed = self.held().await?.missed;
                 known(self).ok_or_else(|| {
+                    if let Some(error) = missed {
+                        return error;
+                    }
                     ForgeError::Never(anyhow!(
                         "`{}` (number {}) is out of reach: the GitHub App is not installed there, its installation is \
                          suspended, or the token's owner may not work on it",

@@ -1,0 +1,183 @@
+//! How long an effect that fails is done again.
+//!
+//! What fails by itself is tried a few times. While the forge is away, or asks us to wait, nothing has failed yet: that is
+//! waited for as long as it takes, or an outage of days would lose a result that is to be said once.
+
+use std::time::Duration;
+
+use super::Failure;
+use crate::domain::effect::Effect;
+use crate::domain::ids::Time;
+use crate::store::queue::Failed;
+
+/// How often is an effect tried before it is given up? Half a minute in all.
+const ATTEMPTS: u32 = 6;
+
+/// How often is something said to the forge, or asked of the executor, before it is given up? Waits grow to four minutes:
+/// some hours in all.
+const TALK_ATTEMPTS: u32 = 60;
+
+/// How often is another program told something before it is given up? Waits grow to an hour: three days in all.
+const NOTICE_ATTEMPTS: u32 = 80;
+
+/// The shortest pause, which doubles with each attempt.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often does the pause double? To four minutes; to an hour for whoever does not answer for hours; to eight minutes
+/// while the forge is away, so that it is found soon after it is back.
+const DOUBLINGS: u32 = 8;
+const NOTICE_DOUBLINGS: u32 = 12;
+const AWAY_DOUBLINGS: u32 = 9;
+
+/// How often an effect was begun, this time included.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tries {
+    /// What counts.
+    pub(super) attempts: u32,
+    /// In vain, as the forge was away.
+    pub(super) waits: u32,
+}
+
+/// What becomes of an effect that failed.
+pub(super) fn after(effect: &Effect, tries: Tries, failure: &Failure, now: Time) -> Failed {
+    let pause = |times: u32, most: u32| now.plus(FIRST_PAUSE * 2_u32.saturating_pow(times.min(most)));
+    match failure {
+        // The next tick compares again, with what is known by then.
+        Failure::Away(_) if !matches!(effect, Effect::Reconcile) => Failed::Waits(pause(tries.waits, AWAY_DOUBLINGS)),
+        Failure::Later(error) | Failure::Away(error)
+            if tries.attempts < attempts_of(effect) || is_full(error) && tries.attempts < TALK_ATTEMPTS =>
+        {
+            let most = if matches!(effect, Effect::Notify { .. }) { NOTICE_DOUBLINGS } else { DOUBLINGS };
+            Failed::Again(pause(tries.attempts.saturating_sub(1), most))
+        }
+        Failure::Later(_) | Failure::Away(_) | Failure::Never(_) => Failed::ForGood,
+    }
+}
+
+/// Whether a disk is full: somebody makes room, and then it goes on by itself.
+fn is_full(error: &anyhow::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    let mut kinds = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    kinds.any(|kind| matches!(kind, StorageFull | QuotaExceeded))
+}
+
+/// What is said to people is worth some hours; what somebody waits for in front of a screen ends sooner.
+fn attempts_of(effect: &Effect) -> u32 {
+    match effect {
+        Effect::InspectPush { .. }
+        | Effect::InspectPull { .. }
+        | Effect::BuildAgain { .. }
+        | Effect::ShowCheck { .. }
+        | Effect::React { .. }
+        | Effect::QuoteLog { .. }
+        | Effect::RecordDeployment { .. }
+        | Effect::CheckDeployment { .. }
+        | Effect::AnswerDeployment { .. }
+        | Effect::UpsertComment { .. }
+        | Effect::PostComment { .. }
+        | Effect::CheckCommand { .. }
+        // What runs is not given up because the engine that runs it is being restarted.
+        | Effect::WatchJobs { .. }
+        | Effect::CancelJobs { .. } => TALK_ATTEMPTS,
+        Effect::Notify { .. } => NOTICE_ATTEMPTS,
+        Effect::BuildModel { .. }
+        | Effect::CancelBuild { .. }
+        | Effect::CheckOffer { .. }
+        | Effect::LookAtImage { .. }
+        | Effect::RegisterVersion { .. }
+        | Effect::MoveChannel { .. }
+        | Effect::PlanSweep { .. }
+        | Effect::PlanComparison { .. }
+        | Effect::CompareVersions { .. }
+        | Effect::SubmitJobs { .. }
+        | Effect::WriteAnalysis { .. }
+        | Effect::Reconcile => ATTEMPTS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use anyhow::anyhow;
+
+    use super::*;
+    use crate::domain::ids::{
+        CommitSha, Digest, ModelName, PullNumber, PullRef, Repository, RepositoryName, VersionId,
+    };
+    use crate::domain::version::SourceRef;
+    use crate::edge::forge::ForgeError;
+
+    const BEGIN: Time = Time(1_700_000_000_000);
+
+    fn pull() -> PullRef {
+        let repository = Repository { id: 7, name: RepositoryName::new("urban", "hub").unwrap() };
+        PullRef { repository, number: PullNumber(1) }
+    }
+
+    /// What is said once, what only asks the forge before it works, and what comes again by itself.
+    fn result() -> Effect {
+        Effect::PostComment { pull: pull(), marker: "result/1".to_owned(), body: "done".to_owned() }
+    }
+
+    fn comparison() -> Effect {
+        let commit = CommitSha::parse("0".repeat(40)).unwrap();
+        let source =
+            SourceRef { repository: pull().repository, commit: commit.clone(), manifest: "config/a.yaml".to_owned() };
+        let model = ModelName::parse("urban/tax").unwrap();
+        let version = VersionId::of(&model, &commit, &Digest::of("program"), &Digest::of("manifest"));
+        Effect::PlanComparison { pull: pull(), head: commit, model, source, version }
+    }
+
+    /// When the effect is tried while everything fails like that, until it is given up or so much time has gone by.
+    fn tried(effect: &Effect, failure: &Failure, length: Duration) -> Vec<Time> {
+        let (mut now, mut tries, mut all) = (BEGIN, Tries { attempts: 0, waits: 0 }, Vec::new());
+        while now < BEGIN.plus(length) {
+            all.push(now);
+            // The attempt that is under way counts until it is known to have been in vain.
+            tries.attempts += 1;
+            now = match after(effect, tries, failure, now) {
+                Failed::Again(at) => at,
+                Failed::Waits(at) => {
+                    tries = Tries { attempts: tries.attempts - 1, waits: tries.waits + 1 };
+                    at
+                }
+                Failed::ForGood => break,
+            };
+        }
+        all
+    }
+
+    #[test]
+    fn an_outage_of_days_loses_nothing_and_is_asked_about_now_and_then() {
+        let away = Failure::from(ForgeError::Later(anyhow!("GitHub does not answer")));
+        let days = Duration::from_secs(4 * 24 * 3600);
+        for effect in [result(), comparison()] {
+            let tried = tried(&effect, &away, days);
+            assert!(tried[1].since(tried[0]) <= Duration::from_secs(1), "a short fault costs a moment");
+            let pauses: BTreeSet<_> = tried.windows(2).map(|pair| pair[1].since(pair[0])).collect();
+            assert!(pauses.last().unwrap() <= &Duration::from_secs(600), "found soon after it is back: {pauses:?}");
+            assert!(tried.len() < 1000, "and not asked all the time: {}", tried.len());
+            assert!(*tried.last().unwrap() > BEGIN.plus(days).minus(Duration::from_secs(600)), "{:?}", tried.last());
+        }
+    }
+
+    #[test]
+    fn the_forges_absence_is_not_held_against_the_work() {
+        let away = Failure::from(ForgeError::Later(anyhow!("GitHub asked us to wait")));
+        let broken = Failure::Later(anyhow!("the file cannot be read"));
+        let waited = Tries { attempts: 1, waits: 500 };
+        assert!(matches!(after(&comparison(), waited, &broken, BEGIN), Failed::Again(_)));
+        let worked = Tries { attempts: ATTEMPTS, waits: 0 };
+        assert!(matches!(after(&comparison(), worked, &away, BEGIN), Failed::Waits(_)));
+        assert_eq!(after(&comparison(), worked, &broken, BEGIN), Failed::ForGood);
+    }
+
+    #[test]
+    fn a_refusal_ends_it_and_what_comes_again_by_itself_does_not_wait() {
+        let refused = Failure::from(ForgeError::Never(anyhow!("the thread is locked")));
+        assert_eq!(after(&result(), Tries { attempts: 1, waits: 9 }, &refused, BEGIN), Failed::ForGood);
+        let away = Failure::from(ForgeError::Later(anyhow!("GitHub does not answer")));
+        assert_eq!(tried(&Effect::Reconcile, &away, Duration::from_secs(3600)).len(), 6);
+    }
+}

@@ -1,0 +1,1 @@
+UPDATE tasks SET waits = 1 WHERE attempts > 1;

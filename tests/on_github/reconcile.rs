@@ -1,0 +1,64 @@
+//! Comparing what we know with what is: nobody told of it, and it is found all the same.
+
+use crate::github::{Fault, Opened, Permission};
+use crate::hub::{HUB, Hub};
+
+#[test]
+fn a_repository_that_always_fails_is_in_nobodys_way() {
+    let mut hub = Hub::as_app();
+    let number = hub.ask_for("sizes", "[1, 2, 4]");
+    hub.world.until_idle();
+    hub.world.kill_server();
+    hub.github.repository("urban/broken");
+    hub.github.fail_next(10_000, "GET /repos/urban/broken*", Fault::BadGateway);
+    hub.github.comment_as("ada", HUB, number, "/modelship run");
+    crate::world::git(&hub.world.clone, &["push", "--quiet", "origin", "main:refs/tags/v1"]);
+    hub.github.until_delivered();
+    hub.github.forget_deliveries();
+    hub.start();
+    hub.until_said(number, &["3 runs done"]);
+    hub.world.until("the tag is known", |world| {
+        (world.modelship(&["versions", "examples/identity-matrix", "v1"]).status == 0).then_some(())
+    });
+    assert!(hub.world.server_log().contains("cannot compare all of `urban/broken`"));
+}
+
+#[test]
+fn a_program_gives_no_commands_whoever_tells_of_its_comment() {
+    let mut hub = Hub::as_app();
+    let number = hub.ask_for("sizes", "[1, 2]");
+    hub.world.until_idle();
+    hub.world.kill_server();
+    for login in ["helper[bot]", "copilot"] {
+        hub.github.bot(login, Permission::Write);
+        hub.github.comment_as(login, HUB, number, "/modelship run");
+    }
+    hub.github.until_delivered();
+    hub.github.forget_deliveries();
+    hub.start();
+    hub.until_asked(2, &format!("GET */issues/{number}/comments"));
+    hub.world.until_idle();
+    assert_eq!(hub.ours(number).len(), 1, "only the plan: {:#?}", hub.ours(number));
+    assert_eq!(hub.sweeps().len(), 0);
+}
+
+#[test]
+fn a_pull_request_that_was_closed_before_a_hundred_others_is_not_left_running() {
+    let mut hub = Hub::as_app();
+    let sweep = "sweep: slow\nmodel: examples/identity-matrix\nparameters: {N: [1, 2], SLEEP: 60}\n";
+    let number = hub.ask_with("slow", "Slow", sweep);
+    hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.world.until("a run is under way", |world| world.is_running("python3").then_some(()));
+    hub.world.kill_server();
+    hub.github.close_pull(HUB, number);
+    for _ in 0..101 {
+        let other = Opened { author: "ada", title: "Another", head: "slow", base: "main", draft: false };
+        let other = hub.github.open_pull(HUB, &other);
+        hub.github.close_pull(HUB, other);
+    }
+    hub.github.until_delivered();
+    hub.github.forget_deliveries();
+    hub.start();
+    hub.until_said(number, &["was cancelled"]);
+    hub.world.until("nothing runs", |world| (!world.is_running("python3")).then_some(()));
+}
