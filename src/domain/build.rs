@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::decision::{Decision, Due, Rules};
+use super::decision::{Decision, Rules};
 use super::deployment::Asker;
 use super::effect::Effect;
 use super::event::{BuildFailure, BuildOrigin, BuildOutcome, Event, Key};
@@ -451,12 +451,9 @@ impl Builds<'_> {
         }
     }
 
-    /// Shows beside the commit how it fares. What is said later takes the place of what waits to be said.
+    /// Shows beside the commit how it fares.
     fn show(&mut self, source: &SourceRef, standing: BuildStanding<'_>) {
-        let check = Box::new(report::build_check(self.model, standing));
-        let coalesce = Some(format!("check/{}/{}/{}", source.repository.id, source.commit, check.name));
-        let effect = Effect::ShowCheck { repository: source.repository.clone(), commit: source.commit.clone(), check };
-        self.decision.ask(Due { effect, not_before: None, coalesce });
+        self.decision.ask(report::build_check(self.model, standing).beside(&source.repository, &source.commit));
     }
 }
 

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod again;
+mod buttons;
 mod checks;
 mod comparisons;
 mod driver;
