@@ -43,7 +43,7 @@ impl Store {
                 if stored_at == version.registered_at { Novelty::New } else { Novelty::Known }
             }
         };
-        let (mut moves, mut stands) = (Vec::new(), Vec::new());
+        let mut stands = Vec::new();
         for (channel, reason) in channels {
             let request = MoveRequest {
                 model: version.model.clone(),
@@ -52,11 +52,11 @@ impl Store {
                 reason: reason.clone(),
                 token: String::new(),
             };
-            moves.extend(point(&mut transaction, &request, &version.id, now).await?);
+            point(&mut transaction, &request, &version.id, now).await?;
             stands.extend(last_move(&mut transaction, &version.model, channel).await?);
         }
         transaction.commit().await?;
-        Ok(Registered { novelty, moves, stands })
+        Ok(Registered { novelty, stands })
     }
 }
 
