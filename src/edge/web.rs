@@ -7,6 +7,8 @@ use http::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Url, redirect};
 
+use crate::domain::host;
+
 /// How long may a connection take to be there?
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -86,11 +88,7 @@ impl Web {
 
 /// Whether the address is one of this machine.
 pub(super) fn is_loopback(place: &Url) -> bool {
-    match place.host_str() {
-        Some("localhost" | "[::1]") => true,
-        Some(host) => host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback()),
-        None => false,
-    }
+    place.host_str().is_some_and(host::is_loopback)
 }
 
 /// Whether both are answered by the same server.
