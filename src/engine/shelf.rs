@@ -11,6 +11,7 @@ use crate::edge::artifacts::content::Content;
 use crate::edge::artifacts::directory::ArtifactKey;
 use crate::runner::place::RUN_LOG;
 use crate::runner::redact::redact;
+use crate::store::runs::KnownRun;
 
 /// The most that is shown of a log, in bytes: more than the runner keeps. What a model that may write to its own place
 /// puts there instead is cut.
@@ -61,6 +62,18 @@ impl Engine {
     /// When the artifact store fails.
     pub async fn open_of_sweep(&self, sweep: &SweepId, file: SweepFile) -> Result<Option<Content>> {
         self.open(keys::of_sweep(sweep, file.name())?).await
+    }
+
+    /// A run with its record and its plan; none when what it left is gone.
+    ///
+    /// # Errors
+    /// When the artifact store fails, or what it has cannot be read.
+    pub async fn kept_run(&self, known: KnownRun) -> Result<Option<Recorded>> {
+        match self.recorded(known).await {
+            Ok(recorded) => Ok(Some(recorded)),
+            Err(error) if error.chain().filter_map(|cause| cause.downcast_ref()).any(is_gone) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// A file that a run left; none when its record names no such file, or when it is gone.
