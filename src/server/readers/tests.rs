@@ -59,7 +59,11 @@ impl People for Town {
     }
     fn is_token(&self, token: SecretString) -> Answer<'_, bool> {
         self.shown.fetch_add(1, Ordering::SeqCst);
-        async move { Ok(!token.expose_secret().starts_with("bad")) }.boxed()
+        async move {
+            tokio::task::yield_now().await;
+            Ok(!token.expose_secret().starts_with("bad"))
+        }
+        .boxed()
     }
     fn token_reads(&self, repository: Repository, token: SecretString) -> Answer<'_, bool> {
         self.answer(token.expose_secret().starts_with("good") && repository.id == 1)
@@ -154,6 +158,15 @@ async fn tokens_cannot_be_tried_without_end() {
     assert_eq!(list(&access, &program("good one"), &all).await.unwrap(), [1], "so does who was known before");
     town.pass(30);
     assert!(access.may_read(&program("good new"), &all[..1]).await.unwrap());
+
+    // Whether it still is a token is asked now and then, whoever else tries.
+    town.pass(3600);
+    for number in 0..MOST_BAD {
+        assert!(list(&access, &program(format!("bad {number}")), &all).await.unwrap().is_empty());
+    }
+    assert_eq!(list(&access, &program("good one"), &all).await.unwrap(), [1]);
+    let refused = list(&access, &program("good newest"), &all).await.unwrap_err();
+    assert_eq!(refused.0, StatusCode::TOO_MANY_REQUESTS);
 }
 
 #[tokio::test]
