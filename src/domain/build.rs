@@ -1,5 +1,6 @@
 //! A model's builds: who asked for which commit, and what happens when a build ends.
 
+mod again;
 mod offers;
 mod promotion;
 
@@ -7,11 +8,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::decision::{Decision, Due, Rules};
+use super::decision::{Decision, Rules};
 use super::deployment::Asker;
 use super::effect::Effect;
 use super::event::{BuildFailure, BuildOrigin, BuildOutcome, Event, Key};
-use super::forge::{HeadOrigin, User};
+use super::forge::HeadOrigin;
 use super::ids::{ChannelName, CommitSha, ModelName, Repository, Time, VersionId};
 use super::manifest::BuildBy;
 use super::offer::OfferState;
@@ -131,7 +132,7 @@ pub struct FailedBuild {
     pub source: SourceRef,
     /// Whether others can check that commit out.
     pub tree: Tree,
-    /// Who wanted it.
+    /// Who wanted it, and wants nothing newer in its place.
     pub requests: Vec<BuildRequest>,
     /// Why it failed.
     pub failure: BuildFailure,
@@ -159,6 +160,7 @@ pub(super) fn decide(
         Event::VersionOffered { offer } => build.offered(offer),
         Event::OfferChecked { offer, result } => build.offer_checked(offer, result),
         Event::BuildPressed { commit, author, .. } => build.pressed(commit, author),
+        Event::RebuildAllowed { commit } => build.rebuild(commit),
         Event::VersionRegistered { source, version, moves, is_new } => {
             build.tell_of_version(version, moves, *is_new);
             build.registered(source, version)
@@ -236,21 +238,6 @@ impl Builds<'_> {
         self.decision.ask(Effect::BuildModel { model: self.model.clone(), source: source.clone(), tree, code });
     }
 
-    /// Has a build that failed done again, once it is known that `author` may ask for it.
-    fn pressed(&mut self, commit: &CommitSha, author: &User) -> Option<String> {
-        let Some(failed) = self.state.failures.iter().find(|failed| failed.source.commit == *commit) else {
-            return Some(format!("no build of {} has failed", commit.short()));
-        };
-        self.decision.ask(Effect::BuildAgain {
-            model: self.model.clone(),
-            source: failed.source.clone(),
-            tree: failed.tree,
-            requests: failed.requests.clone(),
-            author: author.clone(),
-        });
-        None
-    }
-
     /// A newer commit of the same branch or pull request, and a newer merge, take the place of older ones that nobody
     /// else waits for.
     fn supersede(&mut self, source: &SourceRef, origin: &BuildOrigin) {
@@ -268,6 +255,10 @@ impl Builds<'_> {
                 BuildPhase::Waiting { .. } if build.requests.is_empty() => unwanted.push(build.source.clone()),
                 _ => {}
             }
+        }
+        // What failed is done again for those only who would not rather have the newer one.
+        for failed in self.state.failures.iter_mut().filter(|failed| failed.source.commit != source.commit) {
+            failed.requests.retain(|request| !takes_the_place_of(origin, &request.origin));
         }
         for source in unwanted {
             self.state.builds.remove(&source.commit);
@@ -420,6 +411,7 @@ impl Builds<'_> {
                 Fault::Ours => BuildStanding::Broken(&failure),
             },
         );
+        requests.retain(|request| !self.is_outrun(request));
         self.state.failures.push(FailedBuild { source: source.clone(), tree: build.tree, requests, failure });
         let surplus = self.state.failures.len().saturating_sub(FAILURES_KEPT);
         self.state.failures.drain(..surplus);
@@ -459,12 +451,9 @@ impl Builds<'_> {
         }
     }
 
-    /// Shows beside the commit how it fares. What is said later takes the place of what waits to be said.
+    /// Shows beside the commit how it fares.
     fn show(&mut self, source: &SourceRef, standing: BuildStanding<'_>) {
-        let check = Box::new(report::build_check(self.model, standing));
-        let coalesce = Some(format!("check/{}/{}/{}", source.repository.id, source.commit, check.name));
-        let effect = Effect::ShowCheck { repository: source.repository.clone(), commit: source.commit.clone(), check };
-        self.decision.ask(Due { effect, not_before: None, coalesce });
+        self.decision.ask(report::build_check(self.model, standing).beside(&source.repository, &source.commit));
     }
 }
 
@@ -492,7 +481,8 @@ impl BuildState {
 fn takes_the_place_of(newer: &BuildOrigin, older: &BuildOrigin) -> bool {
     match (newer, older) {
         (BuildOrigin::Branch { name }, BuildOrigin::Branch { name: other })
-        | (BuildOrigin::DefaultBranch { name }, BuildOrigin::DefaultBranch { name: other }) => name == other,
+        | (BuildOrigin::DefaultBranch { name }, BuildOrigin::DefaultBranch { name: other })
+        | (BuildOrigin::Tag { name }, BuildOrigin::Tag { name: other }) => name == other,
         (BuildOrigin::Pull { number }, BuildOrigin::Pull { number: other })
         | (BuildOrigin::Fork { number }, BuildOrigin::Fork { number: other }) => number == other,
         (BuildOrigin::Merge { .. }, BuildOrigin::Merge { .. }) => true,

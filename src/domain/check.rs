@@ -6,9 +6,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::decision::Due;
 use super::diagnostic::Diagnostic;
+use super::effect::Effect;
 use super::forge::CommitState;
-use super::ids::{Digest, ModelName, PullNumber};
+use super::ids::{CommitSha, Digest, ModelName, PullNumber, Repository};
 use super::sweep::plan::PlanSummary;
 
 /// How something fares at a commit. There is one check of each name at a commit; a later one takes its place.
@@ -28,6 +30,17 @@ pub struct Check {
     pub annotations: Vec<Diagnostic>,
     /// What somebody may press, at most three.
     pub buttons: Vec<Button>,
+}
+
+impl Check {
+    /// The effect that shows it beside that commit. What is said later takes the place of what waits to be said.
+    #[must_use]
+    pub(super) fn beside(self, repository: &Repository, commit: &CommitSha) -> Due {
+        let coalesce = Some(format!("check/{}/{commit}/{}", repository.id, self.name));
+        let (repository, commit) = (repository.clone(), commit.clone());
+        let effect = Effect::ShowCheck { repository, commit, check: Box::new(self) };
+        Due { effect, not_before: None, coalesce }
+    }
 }
 
 /// How something fares.

@@ -128,14 +128,6 @@ pub enum DeploymentState {
     Error,
 }
 
-impl DeploymentState {
-    /// Whether nothing follows any more.
-    #[must_use]
-    pub fn is_final(self) -> bool {
-        self != Self::InProgress
-    }
-}
-
 /// Who asked for a promotion, and so where the answer goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "asker")]

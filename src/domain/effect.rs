@@ -5,7 +5,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::build::BuildRequest;
 use super::check::Check;
 use super::command::Command;
 use super::deployment::{Asker, DeploymentNotice, DeploymentState};
@@ -55,16 +54,12 @@ pub enum Effect {
         #[serde(default)]
         code: HeadOrigin,
     },
-    /// Look up whether somebody may have a build that failed done again, and ask for it.
+    /// Look up whether somebody may have a build that failed done again.
     BuildAgain {
         /// The model.
         model: ModelName,
         /// What to build.
         source: SourceRef,
-        /// Whether the commit is one that others can check out.
-        tree: Tree,
-        /// Who wanted it.
-        requests: Vec<BuildRequest>,
         /// Who wants it again.
         author: User,
     },

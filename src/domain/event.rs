@@ -286,6 +286,11 @@ pub enum Event {
         /// Who.
         author: User,
     },
+    /// Whoever wants a build that failed done again may say so.
+    RebuildAllowed {
+        /// The commit.
+        commit: CommitSha,
+    },
     /// Somebody wants a channel moved.
     PromotionRequested {
         /// Tells this request from others, so that whoever asked finds the answer.
@@ -542,6 +547,7 @@ impl Event {
             Self::ImagePushed { .. } => "ImagePushed",
             Self::VersionRegistered { .. } => "VersionRegistered",
             Self::BuildPressed { .. } => "BuildPressed",
+            Self::RebuildAllowed { .. } => "RebuildAllowed",
             Self::PromotionRequested { .. } => "PromotionRequested",
             Self::PromotionAnswered { .. } => "PromotionAnswered",
             Self::PullChanged { .. } => "PullChanged",

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::{CommitSha, PullRef, Time};
+use super::ids::{CommitSha, Digest, PullRef, Time};
 
 /// Somebody on the forge. The number decides who it is; the login is for people.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -45,6 +45,12 @@ pub enum Given {
         by: i64,
         /// When what the button starts was shown: it starts nothing that was shown later.
         shown_at: Time,
+        /// What marks the sweep beside whose check the button is; none for what is beside the whole commit.
+        #[serde(default)]
+        sweep: Option<String>,
+        /// The digest of the plan that the button starts, where it starts one.
+        #[serde(default)]
+        plan: Option<Digest>,
     },
 }
 
@@ -56,6 +62,18 @@ impl Given {
             Self::Comment(comment) => comment.created_at,
             Self::Button { shown_at, .. } => *shown_at,
         }
+    }
+
+    /// Whether it means the sweep with this marker.
+    #[must_use]
+    pub fn means(&self, marker: &str) -> bool {
+        !matches!(self, Self::Button { sweep: Some(meant), .. } if meant != marker)
+    }
+
+    /// Whether it may start the plan with this digest.
+    #[must_use]
+    pub fn starts(&self, digest: &Digest) -> bool {
+        !matches!(self, Self::Button { plan: Some(meant), .. } if meant != digest)
     }
 
     /// What tells it from others.

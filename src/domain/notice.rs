@@ -207,7 +207,7 @@ impl Notice {
             Self::Finished { sweep } => format!("finished\n{}\n{}\n{}", sweep.id, sweep.round, sweep.ended_at.0),
         };
         let digest = Digest::of(what);
-        let hex = digest.as_str().trim_start_matches("sha256:");
+        let hex = digest.hex();
         // Version 8 and the usual variant: made by a rule of our own.
         format!("{}-{}-8{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32])
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decision::{Decision, Due};
 use super::deployment::DeploymentState;
+use super::diagnostic::Diagnostic;
 use super::effect::Effect;
 use super::event::{BuildOrigin, Event, Key, TouchedModel};
 use super::ids::{CommitSha, Repository};
@@ -107,12 +108,12 @@ pub(super) fn decide(
             for touched in models {
                 decision.tell(Key::Model(touched.model.clone()), request(touched, &origin));
             }
+            let mut files: BTreeMap<&str, Vec<Diagnostic>> = BTreeMap::new();
             for fault in faults {
-                decision.ask(Effect::ShowCheck {
-                    repository: repository.clone(),
-                    commit: commit.clone(),
-                    check: Box::new(report::manifest_check(fault)),
-                });
+                files.entry(&fault.file).or_default().push(fault.clone());
+            }
+            for (file, faults) in files {
+                decision.ask(report::manifest_check(file, &faults).beside(repository, commit));
             }
         }
         // What was told of the repository is heard by the model.

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, StatusCode, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
-use sha2::Sha256;
+
+use super::forge::local::signature;
 
 /// How long until a connection is there, and until the answer is.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -104,6 +104,7 @@ impl Notifier {
             .header(CONTENT_TYPE, "application/json")
             .header("x-modelship-event", message.event)
             .header("x-modelship-delivery", &message.id)
+            // As GitHub signs.
             .header("x-modelship-signature-256", signature(&target.secret, message.body.as_bytes()))
             .body(message.body.clone());
         let mut answer = request
@@ -137,11 +138,4 @@ fn reason(error: reqwest::Error) -> String {
         cause = inner;
     }
     cause.to_string()
-}
-
-/// What `X-Modelship-Signature-256` says of a body: `sha256=` and the HMAC in hexadecimal, as GitHub does it.
-fn signature(secret: &SecretString, body: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).expect("any length is a key");
-    mac.update(body);
-    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
 }

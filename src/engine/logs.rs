@@ -12,17 +12,22 @@ use anyhow::{Context as _, Result};
 
 use super::planning::{Planned, read_plan};
 use super::replay::{Recorded, shown, slice_lines};
+use super::shelf::is_gone;
 use super::{Engine, keys};
-use crate::domain::ids::{CommitSha, ModelName, RunId, SweepId};
+use crate::domain::ids::{CommitSha, ModelName, Repository, RunId, SweepId};
 use crate::domain::sweep::record::Record;
 use crate::domain::sweep::state::JobHandle;
 use crate::edge::artifacts::directory::{ArtifactKey, Artifacts};
 use crate::edge::executor::JobStatus;
 use crate::runner::place::{LIVE_LOG, RUN_LOG};
+use crate::runner::redact::redact;
 use crate::store::registry::Found;
 
 /// How often is a run that is followed looked at?
 const LOOK: Duration = Duration::from_millis(100);
+
+/// The most that is read of a log, in bytes: more than the runner keeps.
+const MOST_LOG: u64 = 4 * 1024 * 1024;
 
 /// How many runs are named when the beginning of an id is not enough?
 const NAMED: usize = 20;
@@ -68,27 +73,49 @@ impl Engine {
     /// # Errors
     /// When the database or the artifact store fail.
     pub async fn seek_run(&self, prefix: &str) -> Result<Sought> {
-        match self.recorded_run(prefix).await? {
-            Found::One(recorded) => return Ok(Sought::Recorded(Box::new(recorded))),
-            Found::Many(many) => return Ok(Sought::Several(many.into_iter().map(|found| found.known.run).collect())),
-            Found::None => {}
+        self.seek_among(prefix, |_| true).await
+    }
+
+    /// The same among the runs of the models of one repository; others are as if they were not there.
+    ///
+    /// # Errors
+    /// As [`Self::seek_run`].
+    pub async fn seek_run_of(&self, prefix: &str, repository: &Repository) -> Result<Sought> {
+        self.seek_among(prefix, |planned| planned.version.source.repository.id == repository.id).await
+    }
+
+    async fn seek_among(&self, prefix: &str, counts: impl Fn(&Planned) -> bool) -> Result<Sought> {
+        let mut recorded = match self.recorded_run(prefix).await? {
+            Found::One(recorded) => vec![recorded],
+            Found::Many(many) => many,
+            Found::None => Vec::new(),
+        };
+        recorded.retain(|found| counts(&found.planned));
+        if recorded.len() > 1 {
+            return Ok(Sought::Several(recorded.into_iter().map(|found| found.known.run).collect()));
+        }
+        if let Some(recorded) = recorded.pop() {
+            return Ok(Sought::Recorded(Box::new(recorded)));
         }
         let mut found = Vec::new();
         for job in self.store.open_jobs().await? {
+            let planned = self.plan_of(&job.sweep).await?;
+            if !counts(&planned) {
+                continue;
+            }
             let slice = self.outside.artifacts.path(&keys::slice(&job.sweep, job.round)?);
             let prefix = prefix.to_owned();
             let task = tokio::task::spawn_blocking(move || {
                 slice_lines(&slice, |line| line.run.as_str().starts_with(prefix.as_str()))
             });
             let lines = task.await.context("reading a slice panicked")??;
-            found.extend(lines.into_iter().map(|line| (line, job.sweep.clone(), job.handle.clone())));
+            found.extend(lines.into_iter().map(|line| (line, planned.clone(), job.handle.clone())));
         }
         if found.len() > 1 {
             found.truncate(NAMED);
             return Ok(Sought::Several(found.into_iter().map(|(line, ..)| line.run).collect()));
         }
-        let Some((line, sweep, job)) = found.pop() else { return Ok(Sought::Nothing) };
-        let planned = self.plan_of(&sweep).await?;
+        let Some((line, planned, job)) = found.pop() else { return Ok(Sought::Nothing) };
         Ok(Sought::UnderWay(Box::new(UnderWay { run: line.run, parameters: shown(line.parameters), planned, job })))
     }
 
@@ -113,7 +140,7 @@ impl Engine {
         Ok(lines.pop().map(|line| shown(line.parameters)).unwrap_or_default())
     }
 
-    /// What a recorded run printed, whole; none when it printed nothing, or when its log is gone.
+    /// What a recorded run printed, without secrets; none when it printed nothing, or when its log is gone.
     ///
     /// # Errors
     /// When the log is there and cannot be read.
@@ -150,7 +177,7 @@ impl Engine {
         }
     }
 
-    /// What a run that is under way has printed so far; none when nothing can be seen of it yet.
+    /// What a run that is under way has printed so far, without secrets; none when nothing can be seen of it yet.
     ///
     /// # Errors
     /// When it is there and cannot be read.
@@ -191,12 +218,24 @@ impl Engine {
 
     async fn text(&self, key: ArtifactKey) -> Result<Option<String>> {
         let artifacts = self.outside.artifacts.clone();
-        let task = tokio::task::spawn_blocking(move || match artifacts.read(&key) {
-            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
-        });
-        task.await.context("reading a log panicked")?
+        let task = tokio::task::spawn_blocking(move || printed(&artifacts, &key));
+        Ok(task.await.context("reading a log panicked")??)
+    }
+}
+
+/// The end of a log, from a line's beginning on; none when it is gone, or when a link is in its place. It was redacted and
+/// bounded when it was written, but the model can write to that place, too.
+fn printed(artifacts: &Artifacts, key: &ArtifactKey) -> io::Result<Option<String>> {
+    let read = || {
+        let from = artifacts.size(key)?.saturating_sub(MOST_LOG);
+        let bytes = artifacts.read_range(key, from, MOST_LOG)?;
+        let begin = if from == 0 { 0 } else { bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1) };
+        Ok(redact(&String::from_utf8_lossy(&bytes[begin..])).into_owned())
+    };
+    match read() {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -282,5 +321,32 @@ fn open(artifacts: &Artifacts, key: &ArtifactKey) -> io::Result<Option<fs_err::F
         Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+
+    #[test]
+    fn a_log_is_read_from_its_end_and_without_secrets_whoever_wrote_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(folder.path()).unwrap();
+        let key = |name: &str| ArtifactKey::parse(name).unwrap();
+        let write = |name: &str, text: &str| fs_err::write(artifacts.path(&key(name)), text).unwrap();
+        assert_eq!(printed(&artifacts, &key("none.log")).unwrap(), None);
+        write("short.log", &format!("one\ntoken {SECRET}\n"));
+        assert_eq!(printed(&artifacts, &key("short.log")).unwrap().unwrap(), "one\ntoken [redacted]\n");
+
+        let line = format!("{SECRET} {}\n", "x".repeat(1_000));
+        write("long.log", &format!("{}the end\n", line.repeat(5_000)));
+        let long = printed(&artifacts, &key("long.log")).unwrap().unwrap();
+        assert!(long.len() as u64 <= MOST_LOG && long.ends_with("\nthe end\n"), "{} bytes", long.len());
+        assert!(long.lines().take(3).all(|line| line.starts_with("[redacted] x")), "no half of a secret is left");
+
+        std::os::unix::fs::symlink("/etc/passwd", artifacts.path(&key("link.log"))).unwrap();
+        assert_eq!(printed(&artifacts, &key("link.log")).unwrap(), None);
     }
 }

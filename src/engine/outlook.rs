@@ -3,8 +3,8 @@
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 
-use super::perform::build::{Ended, Prepared, prepare};
 use super::Engine;
+use super::perform::build::{Ended, Prepared, prepare};
 use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::forge::HeadOrigin;
 use crate::domain::ids::{Digest, ModelName, ObjectId};

@@ -9,12 +9,8 @@ use crate::domain::ids::SweepId;
 use crate::domain::sweep::record::Outcome;
 use crate::edge::artifacts::content::Content;
 use crate::edge::artifacts::directory::ArtifactKey;
-use crate::runner::place::RUN_LOG;
 use crate::runner::redact::redact;
-
-/// The most that is shown of a log, in bytes: more than the runner keeps. What a model that may write to its own place
-/// puts there instead is cut.
-const MOST_LOG: u64 = 4 * 1024 * 1024;
+use crate::store::runs::KnownRun;
 
 /// A file that a sweep leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +59,18 @@ impl Engine {
         self.open(keys::of_sweep(sweep, file.name())?).await
     }
 
+    /// A run with its record and its plan; none when what it left is gone.
+    ///
+    /// # Errors
+    /// When the artifact store fails, or what it has cannot be read.
+    pub async fn kept_run(&self, known: KnownRun) -> Result<Option<Recorded>> {
+        match self.recorded(known).await {
+            Ok(recorded) => Ok(Some(recorded)),
+            Err(error) if error.chain().filter_map(|cause| cause.downcast_ref()).any(is_gone) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A file that a run left; none when its record names no such file, or when it is gone.
     ///
     /// # Errors
@@ -76,24 +84,16 @@ impl Engine {
         self.open(key).await
     }
 
-    /// What a run printed; the end of it as its record has it when the log is gone.
+    /// What a run printed, without secrets; the end of it as its record has it when the log is gone.
     ///
     /// # Errors
     /// When the artifact store fails.
     pub async fn printed(&self, recorded: &Recorded) -> Result<String> {
-        let artifacts = self.outside.artifacts.clone();
-        let key = keys::kept_file(&recorded.known.place, &recorded.known.run, RUN_LOG)?;
-        let read = tokio::task::spawn_blocking(move || artifacts.read_range(&key, 0, MOST_LOG));
-        let text = match read.await.context("reading a log panicked")? {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if is_gone(&error) => match &recorded.record.outcome {
-                Outcome::Failed { log_tail, .. } => log_tail.clone(),
-                Outcome::Succeeded => String::new(),
-            },
-            Err(error) => return Err(error.into()),
-        };
-        // It was redacted when it was written, by whoever had the place to write to.
-        Ok(redact(&text).into_owned())
+        Ok(match (self.log_of(recorded).await?, &recorded.record.outcome) {
+            (Some(log), _) => log,
+            (None, Outcome::Failed { log_tail, .. }) => redact(log_tail).into_owned(),
+            (None, Outcome::Succeeded) => String::new(),
+        })
     }
 
     async fn open(&self, key: ArtifactKey) -> Result<Option<Content>> {
@@ -108,6 +108,6 @@ impl Engine {
 }
 
 /// Whether there is no artifact, or only a link that somebody put there.
-fn is_gone(error: &io::Error) -> bool {
+pub(super) fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput)
 }

@@ -35,8 +35,6 @@ pub struct Delivery {
     pub digest: Digest,
     /// What tells this happening from all others, whoever tells of it; none when the body does not say enough.
     pub meaning: Option<Digest>,
-    /// The body.
-    pub body: String,
 }
 
 /// What the inbox made of a delivery.
@@ -98,10 +96,7 @@ async fn receive<B: Buf>(
     if let Some(keyed) = events.iter().find(|keyed| !allowed(&keyed.key)) {
         return Ok(ignored(&id, &event, &format!("{} is not on the list of repositories", keyed.key)));
     }
-    // The content was read as JSON, which is UTF-8.
-    let digest = Digest::of(&body.bytes);
-    let Ok(text) = String::from_utf8(body.bytes) else { return Ok(ignored(&id, &event, "the body is not UTF-8")) };
-    let delivery = Delivery { id: id.clone(), event: event.clone(), digest, meaning, body: text };
+    let delivery = Delivery { id: id.clone(), event: event.clone(), digest: Digest::of(&body.bytes), meaning };
     let accepted = ask(app, app.context.inbox.accept(delivery, events)).await?;
     drop(body.held);
     let (word, counted) = match accepted {

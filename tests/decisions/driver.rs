@@ -9,15 +9,14 @@ use modelship::domain::decide::{State, decide};
 use modelship::domain::decision::{Due, Rules};
 use modelship::domain::effect::Effect;
 use modelship::domain::event::{
-    BuildOrigin, BuildOutcome, ChangedSweep, Event, Key, Keyed, PromotionTarget, PullChange, SweepRequest, TouchedModel,
+    BuildOrigin, BuildOutcome, ChangedSweep, Event, Key, Keyed, PromotionTarget, PullChange, SweepRequest,
 };
 use modelship::domain::forge::{CommentRef, HeadOrigin, PullSnapshot, PullStatus, Reaction};
-use modelship::domain::ids::{ChannelName, CommitSha, ObjectId, SweepName, Time, VersionId};
-use modelship::domain::pull::{ComparedStage, ComparisonPhase, PullState, PullSweepPhase};
-use modelship::domain::sweep::plan::{PlanSummary, RunLimits};
+use modelship::domain::ids::{ChannelName, CommitSha, SweepName, Time, VersionId};
+use modelship::domain::pull::{ComparedStage, ComparisonPhase, PullBuild, PullState, PullSweepPhase};
 use modelship::domain::sweep::record::FailureClass;
-use modelship::domain::sweep::state::{Retry, SweepPhase, SweepState};
-use modelship::domain::version::{ChannelMove, SourceRef};
+use modelship::domain::sweep::state::{SweepPhase, SweepState};
+use modelship::domain::version::ChannelMove;
 
 use crate::things::*;
 
@@ -49,12 +48,16 @@ pub(crate) struct World {
     pub(crate) edited: Vec<String>,
     /// What each check said last, by commit and name.
     pub(crate) checks: BTreeMap<(CommitSha, String), Check>,
+    /// How often anything was to be shown in a check.
+    pub(crate) shows: usize,
     /// The reactions to comments.
     pub(crate) reactions: Vec<Reaction>,
     /// When each comment and edit was to come.
     pub(crate) due: Vec<Time>,
     /// What others were told: deployments, their answers, notices.
     pub(crate) told: Vec<Effect>,
+    /// Moves that the forge has not been told of, by what is one to it.
+    pub(crate) waiting: BTreeMap<String, ChannelMove>,
     /// Where channels point, and which request moved them.
     pub(crate) channels: BTreeMap<ChannelName, ChannelMove>,
     pub(crate) moves: BTreeMap<String, ChannelMove>,
@@ -88,9 +91,11 @@ impl World {
             edited: Vec::new(),
             checks: BTreeMap::new(),
             reactions: Vec::new(),
+            shows: 0,
             due: Vec::new(),
             origin: HeadOrigin::SameRepository,
             told: Vec::new(),
+            waiting: BTreeMap::new(),
             channels: BTreeMap::new(),
             moves: BTreeMap::new(),
             newest: BTreeMap::new(),
@@ -158,10 +163,15 @@ impl World {
             Effect::UpsertComment { marker, .. } => self.edited.push(marker.clone()),
             Effect::ShowCheck { commit, check, .. } => {
                 assert!(check.title.chars().count() <= 241 && check.buttons.len() <= 3, "{check:?}");
+                self.shows += 1;
                 self.checks.insert((commit.clone(), check.name.clone()), (**check).clone());
             }
             Effect::React { reaction, .. } => self.reactions.push(*reaction),
-            Effect::RecordDeployment { .. } | Effect::AnswerDeployment { .. } | Effect::Notify { .. } => {
+            Effect::RecordDeployment { moved } => {
+                self.waiting.insert(coalesce.expect("each channel has one that waits"), moved.clone());
+                self.told.push(effect);
+            }
+            Effect::AnswerDeployment { .. } | Effect::Notify { .. } => {
                 self.told.push(effect);
             }
             _ => {
@@ -216,6 +226,9 @@ impl World {
                     _ => BuildOutcome::Passed(Box::new(version(source, *tree))),
                 };
                 Event::BuildFinished { source: source.clone(), outcome }
+            }
+            Effect::BuildAgain { source, .. } if luck != Luck::Bad => {
+                Event::RebuildAllowed { commit: source.commit.clone() }
             }
             Effect::InspectPush { reference, after, default_branch, .. } => Event::PushInspected {
                 reference: reference.clone(),
@@ -560,6 +573,11 @@ impl World {
     /// What must hold once everything that was asked for is answered.
     pub(crate) fn check_rest(&self) {
         self.check_rest_of_builds();
+        if self.status == PullStatus::Open {
+            for (model, entry) in &self.pull_state().models {
+                assert_ne!(entry.build, PullBuild::Building, "nobody tells the pull request of {model}");
+            }
+        }
         for sweep in self.sweeps() {
             assert!(sweep.phase.is_terminal() && sweep.ended_at.is_some(), "{:?}", sweep.phase);
         }
@@ -576,20 +594,6 @@ impl World {
             |stage: &ComparedStage| matches!(stage, ComparedStage::Running { .. } | ComparedStage::Comparing { .. });
         assert!(!self.compares(goes_on), "a comparison waits for ever: {:?}", self.pull_state().comparisons);
     }
-}
-
-pub(crate) fn touched(commit: &CommitSha) -> TouchedModel {
-    let source = SourceRef { commit: commit.clone(), ..source(0) };
-    TouchedModel { model: model(), source, source_tree: ObjectId::parse(commit.as_str()).unwrap() }
-}
-
-pub(crate) fn submitted(round: u32) -> Event {
-    Event::JobsSubmitted { round, jobs: vec![job(round)], runs: RUNS, known: 0, failed: BTreeMap::new() }
-}
-
-pub(crate) fn started(retry: Retry, limits: RunLimits) -> Event {
-    let plan = Box::new(PlanSummary { limits, ..plan(0, 2) });
-    Event::SweepStarted { plan, pull: None, by: "ada".to_owned(), retry }
 }
 
 pub(crate) fn check_bounds(state: &State) {

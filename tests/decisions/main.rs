@@ -6,11 +6,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod again;
+mod buttons;
 mod checks;
 mod comparisons;
 mod driver;
 mod ended_badly;
 mod models;
+mod moves;
 mod promotions;
 mod properties;
 mod pulls;

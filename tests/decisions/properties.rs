@@ -24,6 +24,8 @@ enum Step {
     PushMain(u8),
     Status(PullStatus),
     Comment(usize),
+    /// Somebody wants the build of a commit done again.
+    Press(u8),
     /// A delivery comes once more.
     Again(usize),
     Answer(usize, Luck),
@@ -59,6 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (2_u8..9).prop_map(Step::PushMain),
         1 => status.prop_map(Step::Status),
         4 => (0..BODIES.len()).prop_map(Step::Comment),
+        2 => (2_u8..9).prop_map(Step::Press),
         2 => any::<usize>().prop_map(Step::Again),
         16 => (any::<usize>(), luck).prop_map(|(at, luck)| Step::Answer(at, luck)),
         1 => (0_i64..60_000).prop_map(Step::Wait),
@@ -76,6 +79,10 @@ impl World {
             }
             Step::Status(status) if self.status != PullStatus::Merged => drop(self.set_status(*status)),
             Step::Status(_) => {}
+            Step::Press(number) => {
+                let pressed = Event::BuildPressed { model: model(), commit: commit(*number), author: ada() };
+                self.tell(Key::Repository(hub()), pressed);
+            }
             Step::Comment(body) => drop(self.comment(BODIES[*body])),
             Step::Again(at) if !self.deliveries.is_empty() => {
                 let Keyed { key, event } = self.deliveries[at % self.deliveries.len()].clone();
@@ -241,6 +248,7 @@ fn anything() -> Vec<Event> {
         pressed(Press::Button { button: Button::run(&plan(1, 2)) }),
         Event::AllPressed { commit: commit(2), suite: 5, author: ada() },
         Event::BuildPressed { model: model(), commit: commit(2), author: ada() },
+        Event::RebuildAllowed { commit: commit(2) },
         Event::ComparisonPlanned {
             model: model(),
             head: commit(2),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use modelship::domain::deployment::{Asker, DeploymentNotice, Environment};
 use modelship::domain::diagnostic::{Diagnostic, Faults};
 use modelship::domain::effect::Effect;
-use modelship::domain::event::{BuildFailure, BuildOrigin, BuildOutcome, Event, Key, Keyed};
+use modelship::domain::event::{BuildFailure, BuildOrigin, BuildOutcome, Event, Key, Keyed, TouchedModel};
 use modelship::domain::forge::User;
 use modelship::domain::ids::{
     ChannelName, CommitSha, Digest, ModelName, ObjectId, PullNumber, PullRef, Repository, RepositoryName, RunId,
@@ -17,7 +17,7 @@ use modelship::domain::sweep::cost::{Needs, Price};
 use modelship::domain::sweep::plan::{PlanCounts, PlanSummary, RunLimits, Verdict};
 use modelship::domain::sweep::record::FailureClass;
 use modelship::domain::sweep::retry::RetryRules;
-use modelship::domain::sweep::state::{JobHandle, RoundCounts, RunFailure};
+use modelship::domain::sweep::state::{JobHandle, Retry, RoundCounts, RunFailure};
 use modelship::domain::version::{ChannelMove, PassedTest, SourceRef, Tree, Version};
 
 pub(crate) const SWEEP_FILE: &str = "sweeps/deduction.yaml";
@@ -261,4 +261,18 @@ pub(crate) fn deployed(id: i64) -> (DeploymentNotice, Asker) {
     };
     let asker = Asker::Deployment { repository: hub(), id, created_at: notice.created_at };
     (notice, asker)
+}
+
+pub(crate) fn touched(commit: &CommitSha) -> TouchedModel {
+    let source = SourceRef { commit: commit.clone(), ..source(0) };
+    TouchedModel { model: model(), source, source_tree: ObjectId::parse(commit.as_str()).unwrap() }
+}
+
+pub(crate) fn submitted(round: u32) -> Event {
+    Event::JobsSubmitted { round, jobs: vec![job(round)], runs: RUNS, known: 0, failed: BTreeMap::new() }
+}
+
+pub(crate) fn started(retry: Retry, limits: RunLimits) -> Event {
+    let plan = Box::new(PlanSummary { limits, ..plan(0, 2) });
+    Event::SweepStarted { plan, pull: None, by: "ada".to_owned(), retry }
 }

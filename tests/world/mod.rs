@@ -293,6 +293,21 @@ impl World {
         Replica(first)
     }
 
+    /// Ends the server as its supervisor does, and waits until it has ended well.
+    pub(crate) fn stop_server(&mut self) {
+        let mut server = self.server.take().expect("the server is running");
+        assert!(Command::new("kill").arg(server.child.id().to_string()).status().unwrap().success());
+        assert!(server.child.wait().unwrap().success(), "the server ends well");
+    }
+
+    /// The most memory that the server has had so far, in bytes.
+    pub(crate) fn most_memory(&self) -> u64 {
+        let pid = self.server.as_ref().expect("the server is running").child.id();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
+    }
+
     /// Kills the server as a power cut would.
     pub(crate) fn kill_server(&mut self) {
         let mut server = self.server.take().expect("the server is running");

@@ -1,6 +1,7 @@
 //! Channels that people move, and who is told that a channel moved.
 
 use super::{AwaitedPromotion, Builds, PromotionAnswer};
+use crate::domain::decision::Due;
 use crate::domain::deployment::{Asker, DeploymentState, Promotion};
 use crate::domain::effect::Effect;
 use crate::domain::event::{Event, Key, PromotionTarget};
@@ -104,8 +105,9 @@ impl Builds<'_> {
         }
     }
 
+    /// Whether that move, or one that came after it, was told of already: answers come in any order.
     fn is_told(&self, moved: &ChannelMove) -> bool {
-        self.state.told.get(&moved.channel) == Some(&moved.at)
+        self.state.told.get(&moved.channel).is_some_and(|told| *told >= moved.at)
     }
 
     fn tell_of_move(&mut self, moved: &ChannelMove, asker: &Asker) {
@@ -113,7 +115,9 @@ impl Builds<'_> {
         forget_oldest(&mut self.state.told);
         // A deployment that asked for it is there already, and is answered.
         if !matches!(asker, Asker::Deployment { .. }) {
-            self.decision.ask(Effect::RecordDeployment { moved: moved.clone() });
+            let effect = Effect::RecordDeployment { moved: moved.clone() };
+            let coalesce = Some(format!("deployment/{}/{}", moved.model, moved.channel));
+            self.decision.ask(Due { effect, not_before: None, coalesce });
         }
         let notices = Notice::Promoted { moved: moved.clone() }.for_everybody(self.rules);
         notices.into_iter().for_each(|notice| self.decision.ask(notice));

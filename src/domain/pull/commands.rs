@@ -95,7 +95,7 @@ impl Thread<'_> {
             Command::Run { sweep } if !closed => self.run(order, sweep.as_ref()),
             Command::Retry { sweep } if !closed => self.retry(order, sweep.as_ref()),
             Command::Plan { sweep } if !closed => {
-                for path in self.matching(sweep.as_ref()) {
+                for path in self.meant(order, sweep.as_ref()) {
                     self.plan(&path);
                 }
                 if sweep.is_none() {
@@ -106,6 +106,13 @@ impl Thread<'_> {
             Command::Promote { model, channel, to } if !closed => {
                 self.promote(order, model, channel, *to);
                 return;
+            }
+            Command::Cancel { .. } if matches!(order.given, Given::Button { sweep: Some(_), .. }) => {
+                for path in self.meant(order, None) {
+                    if let Some(sweep) = self.state.sweeps.get(&path).cloned() {
+                        self.cancel_if_started(&sweep, &order.author.login);
+                    }
+                }
             }
             Command::Cancel { sweep } => self.cancel_all(sweep.as_ref(), &order.author.login),
             Command::Approve { commit } if !closed => self.approve(order, commit),
@@ -171,8 +178,10 @@ impl Thread<'_> {
             return Some(format!("`{}` cannot be read", sweep.name));
         };
         let sweep_name = Some(name);
+        let mut starts = None;
         let (command, shown_at) = match (press, &sweep.phase) {
             (Press::Button { button }, PullSweepPhase::Planned { plan, shown_at }) if button.starts(&plan.digest) => {
+                starts = Some(plan.digest.clone());
                 (Command::Run { sweep: sweep_name }, *shown_at)
             }
             (Press::Button { button: Button::Run { .. } }, _) => {
@@ -184,7 +193,7 @@ impl Thread<'_> {
             (Press::Again, _) => (Command::Plan { sweep: sweep_name }, self.at.now),
         };
         self.decision.ask(Effect::CheckCommand {
-            given: Given::Button { check, by: author.id, shown_at },
+            given: Given::Button { check, by: author.id, shown_at, sweep: Some(marker.to_owned()), plan: starts },
             nth: 0,
             pull: self.at.pull.clone(),
             command,
@@ -207,7 +216,7 @@ impl Thread<'_> {
         }
         if !self.state.sweeps.is_empty() {
             self.decision.ask(Effect::CheckCommand {
-                given: Given::Button { check: suite, by: author.id, shown_at: self.at.now },
+                given: Given::Button { check: suite, by: author.id, shown_at: self.at.now, sweep: None, plan: None },
                 nth: 0,
                 pull: self.at.pull.clone(),
                 command: Command::Plan { sweep: None },
@@ -218,10 +227,10 @@ impl Thread<'_> {
     }
 
     fn run(&mut self, order: &Order<'_>, name: Option<&SweepName>) {
-        for path in self.matching(name) {
+        for path in self.meant(order, name) {
             match self.state.sweeps.get(&path).map(|sweep| sweep.phase.clone()) {
                 Some(PullSweepPhase::Planned { plan, shown_at }) => {
-                    let seen = order.given.at().plus(CLOCK_SLACK) >= shown_at;
+                    let seen = order.given.at().plus(CLOCK_SLACK) >= shown_at && order.given.starts(&plan.digest);
                     if plan.verdict == Verdict::NeedsCommand && seen {
                         self.start(&path, &plan, order.author, Retry::Missing);
                     } else if let Some(sweep) = self.state.sweeps.get_mut(&path)
@@ -232,7 +241,8 @@ impl Thread<'_> {
                     }
                 }
                 Some(PullSweepPhase::Started { report })
-                    if report.phase.is_cut_short() || matches!(report.phase, SweepPhase::Stopping { .. }) =>
+                    if order.given.starts(&report.plan.digest)
+                        && (report.phase.is_cut_short() || matches!(report.phase, SweepPhase::Stopping { .. })) =>
                 {
                     self.start(&path, &report.plan, order.author, Retry::Missing);
                 }
@@ -242,7 +252,7 @@ impl Thread<'_> {
     }
 
     fn retry(&mut self, order: &Order<'_>, name: Option<&SweepName>) {
-        for path in self.matching(name) {
+        for path in self.meant(order, name) {
             if let Some(PullSweepPhase::Started { report }) =
                 self.state.sweeps.get(&path).map(|sweep| sweep.phase.clone())
                 && report.phase.is_terminal()
@@ -265,6 +275,13 @@ impl Thread<'_> {
         if let Some(sweep) = self.state.sweeps.get_mut(path) {
             sweep.phase = PullSweepPhase::Started { report: Box::new(report) };
         }
+    }
+
+    /// Paths of the sweeps that a command means: beside a sweep's check, that one only.
+    fn meant(&self, order: &Order<'_>, name: Option<&SweepName>) -> Vec<String> {
+        let mut paths = self.matching(name);
+        paths.retain(|path| order.given.means(&marker_of(path)));
+        paths
     }
 
     /// Paths of the sweeps that a command names; all of them when it names none.

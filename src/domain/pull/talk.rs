@@ -240,11 +240,8 @@ impl Thread<'_> {
     }
 
     fn ask_for_check(&mut self, commit: CommitSha, check: Check) {
-        let repository = self.at.pull.repository.clone();
-        let coalesce = Some(format!("check/{}/{commit}/{}", repository.id, check.name));
-        let due = self.next_edit();
-        let effect = Effect::ShowCheck { repository, commit, check: Box::new(check) };
-        self.decision.ask(Due { effect, not_before: Some(due), coalesce });
+        let not_before = Some(self.next_edit());
+        self.decision.ask(Due { not_before, ..check.beside(&self.at.pull.repository, &commit) });
     }
 }
 

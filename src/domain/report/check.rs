@@ -38,6 +38,8 @@ pub enum BuildStanding<'a> {
     Broken(&'a BuildFailure),
     /// A newer commit took its place.
     Superseded,
+    /// It is none, and is not built again: a newer commit took its place.
+    Outrun(&'a BuildFailure),
 }
 
 /// The check of a model's build.
@@ -53,10 +55,14 @@ pub fn build_check(model: &ModelName, standing: BuildStanding<'_>) -> Check {
         }
         BuildStanding::Failed(failure) => (CheckState::Failure, failed(failure)),
         BuildStanding::Broken(failure) => (CheckState::Error, failed(failure)),
+        BuildStanding::Outrun(failure) => {
+            let failed = failed(failure);
+            (CheckState::Failure, format!("not built again, as a newer commit took its place; it failed in {failed}"))
+        }
         BuildStanding::Superseded => (CheckState::Cancelled, "stopped: a newer commit took its place".to_owned()),
     };
     let (summary, annotations) = match standing {
-        BuildStanding::Failed(failure) | BuildStanding::Broken(failure) => {
+        BuildStanding::Failed(failure) | BuildStanding::Broken(failure) | BuildStanding::Outrun(failure) => {
             (failure_text(model, failure), failure.faults.as_slice())
         }
         BuildStanding::Passed(version) => (provenance(version), [].as_slice()),
@@ -84,25 +90,34 @@ fn provenance(version: &Version) -> String {
     )
 }
 
-/// The check of a manifest that cannot be read.
+/// The check of a manifest that cannot be read, with all its faults.
 #[must_use]
-pub fn manifest_check(fault: &Diagnostic) -> Check {
+pub fn manifest_check(file: &str, faults: &[Diagnostic]) -> Check {
+    let title = match faults {
+        [] => "cannot be read".to_owned(),
+        [fault] => fault.to_string(),
+        [first, ..] => format!("{}; the first: {first}", to_repair(faults)),
+    };
     Check {
-        name: format!("modelship/manifest {}", fault.file),
+        name: format!("modelship/manifest {file}"),
         subject: CheckSubject::Manifest,
         state: CheckState::Failure,
-        title: line(&fault.to_string()),
-        summary: fit(&super::faults::fault_list(std::slice::from_ref(fault)), MOST_SUMMARY),
-        annotations: vec![fault.clone()],
+        title: line(&title),
+        summary: fit(&super::faults::fault_list(faults), MOST_SUMMARY),
+        annotations: faults.iter().take(MOST_ANNOTATIONS).cloned().collect(),
         buttons: Vec::new(),
     }
+}
+
+fn to_repair(faults: &[Diagnostic]) -> String {
+    format!("{} to repair", plural(faults.len().try_into().unwrap_or(u64::MAX), "fault"))
 }
 
 /// The check of a pull request's sweep. It tells of what changes rarely: how many runs are done is told in the comment.
 #[must_use]
 pub fn sweep_check(subject: CheckSubject, sweep: &PullSweep, links: &Links, may_start: &MayStart<'_>) -> Check {
     let mut check = Check {
-        name: format!("modelship/sweep {}", sweep.name),
+        name: format!("modelship/sweep {}", called(&subject, sweep)),
         subject,
         state: CheckState::Pending,
         title: String::new(),
@@ -113,7 +128,7 @@ pub fn sweep_check(subject: CheckSubject, sweep: &PullSweep, links: &Links, may_
     match &sweep.phase {
         PullSweepPhase::Invalid { faults } => {
             check.state = CheckState::Failure;
-            check.title = format!("{} to repair", plural(faults.0.len().try_into().unwrap_or(u64::MAX), "fault"));
+            check.title = to_repair(&faults.0);
             check.summary = super::faults::faults_comment(&sweep.name, faults);
             check.annotations = faults.0.iter().take(MOST_ANNOTATIONS).cloned().collect();
         }
@@ -148,6 +163,17 @@ pub fn sweep_check(subject: CheckSubject, sweep: &PullSweep, links: &Links, may_
     check.title = line(&check.title);
     check.summary = fit(&check.summary, MOST_SUMMARY);
     check
+}
+
+/// What the check of a sweep is called by: its name, and the file where that is not the one of that name. There may be
+/// several of one name.
+fn called(subject: &CheckSubject, sweep: &PullSweep) -> String {
+    let name = &sweep.name;
+    let file = match subject {
+        CheckSubject::Sweep { marker, .. } => marker.trim_start_matches("sweep/"),
+        CheckSubject::Build { .. } | CheckSubject::Manifest => name,
+    };
+    if file == name || file == format!("sweeps/{name}.yaml") { name.clone() } else { format!("{name} ({file})") }
 }
 
 fn started(check: &mut Check, report: &SweepReport, links: &Links) {

@@ -7,7 +7,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::sources::{self, Located};
 use super::{Reports, blocking};
-use crate::domain::build::BuildRequest;
 use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::event::{BuildFailure, BuildOutcome, Event, Key, Keyed};
 use crate::domain::forge::{HeadOrigin, Permission, User};
@@ -52,8 +51,7 @@ pub(super) async fn model(
 
 /// The build is somebody else's. What they registered already is the answer; otherwise it is waited for.
 async fn left(engine: &Engine, model: &ModelName, source: &SourceRef, by: BuildBy) -> Reports {
-    let versions = engine.store().versions(model).await?;
-    let event = match versions.into_iter().find(|version| is_of(version, source)) {
+    let event = match registered(engine, model, source).await? {
         Some(version) => {
             let outcome = BuildOutcome::Passed(Box::new(version));
             Event::BuildFinished { source: source.clone(), outcome }
@@ -63,41 +61,33 @@ async fn left(engine: &Engine, model: &ModelName, source: &SourceRef, by: BuildB
     Ok(vec![Keyed { key: Key::Model(model.clone()), event }])
 }
 
+/// The version that the commit is already, to be registered once more so that channels move. That is another moment than
+/// its first one, which nobody is told of again.
+pub(super) async fn registered(
+    engine: &Engine,
+    model: &ModelName,
+    source: &SourceRef,
+) -> anyhow::Result<Option<Version>> {
+    let version = engine.store().version_at(model, &source.commit).await?;
+    let version = version.filter(|version| is_of(version, source));
+    Ok(version.map(|version| Version { registered_at: engine.now(), ..version }))
+}
+
 /// Whether the version is of that commit, whatever its repository was called then.
-pub(super) fn is_of(version: &Version, source: &SourceRef) -> bool {
+fn is_of(version: &Version, source: &SourceRef) -> bool {
     let SourceRef { repository, commit, manifest } = &version.source;
-    repository.id == source.repository.id
-        && (commit, manifest) == (&source.commit, &source.manifest)
-        && version.tree == Tree::Committed
+    repository.id == source.repository.id && (commit, manifest) == (&source.commit, &source.manifest)
 }
 
-/// A build that failed and that somebody wants done again.
-pub(super) struct Again<'a> {
-    pub(super) model: &'a ModelName,
-    pub(super) source: &'a SourceRef,
-    pub(super) tree: Tree,
-    pub(super) requests: &'a [BuildRequest],
-    pub(super) author: &'a User,
-}
-
-/// Asks for the build once more, when its author may write in the repository now.
-pub(super) async fn again(engine: &Engine, again: &Again<'_>) -> Reports {
-    let Again { model, source, tree, requests, author } = *again;
+/// Whether the build shall be done again: when `author` may write in the repository now.
+pub(super) async fn again(engine: &Engine, model: &ModelName, source: &SourceRef, author: &User) -> Reports {
     let permission = super::talk::forge(engine)?.permission(&source.repository, author).await?;
     if permission < Permission::Write {
         tracing::info!(model.name = %model, user.id = author.id, "{} may not have {model} built again", author.login);
         return Ok(Vec::new());
     }
-    let event = |request: &BuildRequest| Keyed {
-        key: Key::Model(model.clone()),
-        event: Event::BuildRequested {
-            source: source.clone(),
-            tree,
-            origin: request.origin.clone(),
-            waiter: request.waiter.clone(),
-        },
-    };
-    Ok(requests.iter().map(event).collect())
+    let event = Event::RebuildAllowed { commit: source.commit.clone() };
+    Ok(vec![Keyed { key: Key::Model(model.clone()), event }])
 }
 
 /// Stops the build of that commit, here or wherever it is under way or waits. The build itself tells that it ended.

@@ -13,6 +13,7 @@ use crate::domain::version::{ChannelMove, Tree};
 use crate::edge::forge::github::deployments::DeploymentStatus;
 use crate::edge::forge::{ForgeError, Recorded};
 use crate::engine::{Engine, Failure};
+use crate::store::registry::ChannelRow;
 
 /// By how much may the forge's clock be behind ours before a wish counts as older than what has happened since?
 const CLOCK_SLACK: Duration = Duration::from_secs(5);
@@ -20,10 +21,16 @@ const CLOCK_SLACK: Duration = Duration::from_secs(5);
 /// How old may a deployment be that nobody told us of, and still act?
 const OLDEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Shows at the forge where a channel points now. What a forge refuses for good is not shown: the channel has moved all
-/// the same.
+/// Shows at the forge where a channel points now; nothing when it has moved on since, which is told on its own. What a
+/// forge refuses for good is not shown: the channel has moved all the same.
 pub(super) async fn record(engine: &Engine, moved: &ChannelMove) -> Reports {
     let Some(forge) = engine.outside().forge() else { return Ok(Vec::new()) };
+    let channels = engine.store().channels(&moved.model).await?;
+    let stands =
+        |row: &ChannelRow| (&row.channel, &row.version, row.moved_at) == (&moved.channel, &moved.version, moved.at);
+    if !channels.iter().any(stands) {
+        return Ok(Vec::new());
+    }
     let Some(version) = engine.store().version(&moved.version).await? else { return Ok(Vec::new()) };
     let recorded = Recorded {
         environment: Environment { model: moved.model.clone(), channel: moved.channel.clone() },

@@ -34,9 +34,7 @@ pub(super) async fn perform(engine: &Engine, effect: &Effect, cancel: &Cancellat
         Effect::BuildModel { model, source, tree, code } => {
             build::model(engine, model, source, (*tree, *code), cancel).await
         }
-        Effect::BuildAgain { model, source, tree, requests, author } => {
-            build::again(engine, &build::Again { model, source, tree: *tree, requests, author }).await
-        }
+        Effect::BuildAgain { model, source, author } => build::again(engine, model, source, author).await,
         Effect::CancelBuild { model, source } => build::cancel(engine, model, source).await,
         Effect::CheckOffer { offer } => offer::check(engine, offer, cancel).await,
         Effect::LookAtImage { image, reference, id } => offer::look(engine, image, reference, id).await,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use tokio_util::sync::CancellationToken;
 
-use super::build::{Ended, is_of, read_manifest};
+use super::build::{Ended, read_manifest, registered};
 use super::sources::{self, Located};
 use super::{Reports, blocking};
 use crate::domain::event::{BuildFailure, Event, Key, Keyed};
@@ -112,9 +112,7 @@ async fn version(engine: &Engine, offer: &Offer, cancel: &CancellationToken) -> 
     }
     let wanted = manifest_at(engine, &repository, &offer.model, &offer.commit).await?;
     authority(&wanted.manifest, offer)?;
-    let versions = engine.store().versions(&offer.model).await.map_err(|error| Ended::Ours(error.into()))?;
-    let registered = versions.into_iter().find(|version| is_of(version, &wanted.source));
-    if let Some(version) = registered {
+    if let Some(version) = registered(engine, &offer.model, &wanted.source).await? {
         // The recipe of what was adopted is the image that was offered.
         let same = [&version.executable, version.recipe()].contains(&&image.digest);
         return if same { Ok(version) } else { Err(refused(report::other_version(&offer.commit, &version.id))) };

@@ -81,6 +81,24 @@ impl Store {
             .collect()
     }
 
+    /// The newest move of each channel of a model, by the channel's name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn newest_moves(&self, model: &ModelName) -> Result<Vec<ChannelMove>> {
+        let rows = sqlx::query(
+            "SELECT m.model, m.channel, m.version, m.previous, m.reason, m.moved_at FROM channel_moves m
+             WHERE m.model = $1 AND m.id = (
+                 SELECT MAX(newest.id) FROM channel_moves newest
+                 WHERE newest.model = m.model AND newest.channel = m.channel)
+             ORDER BY m.channel",
+        )
+        .bind(model.to_string())
+        .fetch_all(&self.reader)
+        .await?;
+        rows.iter().map(channel_move).collect()
+    }
+
     /// Every move of a channel, newest first.
     ///
     /// # Errors
@@ -106,15 +124,18 @@ pub(super) async fn point(
     now: Time,
 ) -> Result<Option<ChannelMove>> {
     check_version(connection, request, version).await?;
-    let row = sqlx::query("SELECT version FROM channels WHERE model = $1 AND channel = $2")
+    let row = sqlx::query("SELECT version, moved_at FROM channels WHERE model = $1 AND channel = $2")
         .bind(request.model.to_string())
         .bind(request.channel.as_str())
         .fetch_optional(&mut *connection)
         .await?;
-    let previous: Option<VersionId> = row.map(|row| row.id("version")).transpose()?;
+    let previous: Option<VersionId> = row.as_ref().map(|row| row.id("version")).transpose()?;
     if previous.as_ref() == Some(version) {
         return Ok(None);
     }
+    // Their times tell moves apart and put them in order, even where the clock was set back.
+    let last: Option<Time> = row.map(|row| row.time("moved_at")).transpose()?;
+    let now = last.map_or(now, |last| now.max(Time(last.0 + 1)));
     let moved = ChannelMove {
         model: request.model.clone(),
         channel: request.channel.clone(),

@@ -13,8 +13,6 @@ use crate::domain::version::ChannelMove;
 pub struct Registered {
     /// Whether the version is new.
     pub novelty: Novelty,
-    /// The channels that moved. A channel that pointed to the version already is not among them.
-    pub moves: Vec<ChannelMove>,
     /// For each channel that was asked for, the move since which it points to the version.
     pub stands: Vec<ChannelMove>,
 }

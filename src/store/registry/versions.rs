@@ -43,7 +43,7 @@ impl Store {
                 if stored_at == version.registered_at { Novelty::New } else { Novelty::Known }
             }
         };
-        let (mut moves, mut stands) = (Vec::new(), Vec::new());
+        let mut stands = Vec::new();
         for (channel, reason) in channels {
             let request = MoveRequest {
                 model: version.model.clone(),
@@ -52,11 +52,11 @@ impl Store {
                 reason: reason.clone(),
                 token: String::new(),
             };
-            moves.extend(point(&mut transaction, &request, &version.id, now).await?);
+            point(&mut transaction, &request, &version.id, now).await?;
             stands.extend(last_move(&mut transaction, &version.model, channel).await?);
         }
         transaction.commit().await?;
-        Ok(Registered { novelty, moves, stands })
+        Ok(Registered { novelty, stands })
     }
 }
 
@@ -80,10 +80,16 @@ async fn claim_name(
     .await?;
     let row = sqlx::query("SELECT repository_id, repository_name FROM models WHERE name = $1")
         .bind(model.to_string())
-        .fetch_one(connection)
+        .fetch_one(&mut *connection)
         .await?;
     let owner = Repository { id: row.number("repository_id")?, name: row.id("repository_name")? };
     if owner.id == repository.id {
+        // Its other models are published from the same repository, whatever it was called when they were.
+        sqlx::query("UPDATE models SET repository_name = $1 WHERE repository_id = $2 AND repository_name <> $1")
+            .bind(repository.name.to_string())
+            .bind(repository.id)
+            .execute(connection)
+            .await?;
         return Ok(());
     }
     let (owner, other) = (Box::new(owner), Box::new(repository.clone()));

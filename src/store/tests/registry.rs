@@ -5,7 +5,7 @@ use insta::allow_duplicates;
 use super::{Database, NOW, at, on_every_database, repository};
 use crate::domain::event::PromotionTarget;
 use crate::domain::ids::{
-    ChannelName, CommitSha, Digest, ModelName, ObjectId, PullNumber, Repository, RepositoryName, VersionId,
+    ChannelName, CommitSha, Digest, ModelName, ObjectId, PullNumber, Repository, RepositoryName, Time, VersionId,
 };
 use crate::domain::version::{PassedTest, SourceRef, Tree, Version};
 use crate::store::registry::{Found, MoveRequest, Novelty};
@@ -24,6 +24,8 @@ on_every_database!(
     versions_are_found_by_all_their_names,
     a_build_of_equal_content_is_found_again,
     models_are_listed_with_their_channels,
+    moves_have_times_in_their_order_whatever_the_clock_does,
+    of_two_contents_of_one_version_at_once_one_is_refused,
 );
 
 fn model(title: &str) -> ModelName {
@@ -94,19 +96,18 @@ async fn a_version_is_registered_once_with_its_channels(database: &Database) {
     let first = version('a', '1');
     let registered = store.register_version(&first, &channels(&["main", "staging"]), NOW).await.unwrap();
     assert_eq!(registered.novelty, Novelty::New);
-    assert_eq!(registered.moves.iter().map(|moved| moved.channel.as_str()).collect::<Vec<_>>(), ["main", "staging"]);
+    assert_eq!(registered.stands.iter().map(|moved| moved.channel.as_str()).collect::<Vec<_>>(), ["main", "staging"]);
     assert_eq!(store.version(&first.id).await.unwrap().as_ref(), Some(&first));
 
     // An attempt whose answer was lost tells the same again.
     let repeated = store.register_version(&first, &channels(&["main", "staging"]), at(5)).await.unwrap();
-    assert_eq!((repeated.novelty, repeated.moves.as_slice()), (Novelty::New, [].as_slice()));
-    assert_eq!(repeated.stands, registered.moves);
+    assert_eq!((repeated.novelty, &repeated.stands), (Novelty::New, &registered.stands), "nothing moved");
 
     // A build that was done again after a crash measures other times.
     let again = Version { build_ms: 999, registered_at: at(9), tests: Vec::new(), ..first.clone() };
     let registered = store.register_version(&again, &channels(&["main", "pr-3"]), at(9)).await.unwrap();
     assert_eq!(registered.novelty, Novelty::Known);
-    assert_eq!(registered.moves.iter().map(|moved| moved.channel.as_str()).collect::<Vec<_>>(), ["pr-3"]);
+    assert_eq!(registered.stands.iter().map(|moved| moved.at).collect::<Vec<_>>(), [NOW, at(9)]);
     assert_eq!(store.version(&first.id).await.unwrap(), Some(first.clone()), "the first registration stays");
     let rows = store.channels(&first.model).await.unwrap();
     let rows: Vec<_> = rows.iter().map(|row| (row.channel.as_str(), row.version == first.id, row.moved_at)).collect();
@@ -139,6 +140,14 @@ async fn a_model_belongs_to_its_first_repository(database: &Database) {
     other.source.repository = Repository { id: 7, name: RepositoryName::parse("urban/renamed").unwrap() };
     register(store, &other, &[]).await;
     assert_eq!(store.models().await.unwrap()[0].repository, other.source.repository, "a renamed one is the same");
+
+    let mut second = version('c', '3');
+    second.model = model("other");
+    second.source.repository = Repository { id: 7, name: RepositoryName::parse("urban/renamed-again").unwrap() };
+    register(store, &second, &[]).await;
+    let owners = store.owners().await.unwrap();
+    let all = owners.iter().all(|(_, owner)| *owner == second.source.repository);
+    assert!(owners.len() == 2 && all, "every model knows its repository by one name: {owners:?}");
 }
 
 async fn uncommitted_work_stays_off_the_channels_that_others_rely_on(database: &Database) {
@@ -184,6 +193,7 @@ async fn a_channel_moves_forth_and_back_with_a_history(database: &Database) {
     let stays = store.move_channel(&promotion(PromotionTarget::Version(a.id.clone()), "4"), at(4)).await.unwrap();
     assert_eq!(stays, back, "it points there already");
     let history = store.channel_history(&a.model, &ChannelName::production()).await.unwrap();
+    assert_eq!(store.newest_moves(&a.model).await.unwrap(), history[..1]);
     let history: Vec<_> = history.iter().map(|moved| (&moved.version, moved.at)).collect();
     assert_eq!(history, [(&a.id, at(3)), (&b.id, at(2)), (&a.id, NOW)]);
 }
@@ -280,4 +290,42 @@ async fn models_are_listed_with_their_channels(database: &Database) {
     assert_eq!((models[0].production.as_ref(), models[0].staging.as_ref(), models[0].versions), (None, None, 1));
     assert_eq!((&models[1].newest, models[1].versions, models[1].created_at), (&b.id, 2, NOW));
     assert_eq!((models[1].production.as_ref(), models[1].staging.as_ref()), (Some(&a.id), Some(&b.id)));
+}
+
+async fn moves_have_times_in_their_order_whatever_the_clock_does(database: &Database) {
+    let store = &database.store;
+    let versions = [version('a', '1'), version('b', '2'), version('c', '3')];
+    let mut times = Vec::new();
+    // The second comes within the same millisecond, and before the third the clock is set back.
+    for (version, now) in versions.iter().zip([at(5), at(5), NOW]) {
+        let registered = store.register_version(version, &channels(&["production"]), now).await.unwrap();
+        times.extend(registered.stands.iter().map(|moved| moved.at));
+    }
+    assert_eq!(times, [at(5), Time(at(5).0 + 1), Time(at(5).0 + 2)]);
+    let row = &store.channels(&versions[0].model).await.unwrap()[0];
+    assert_eq!((&row.version, row.moved_at), (&versions[2].id, times[2]));
+}
+
+async fn of_two_contents_of_one_version_at_once_one_is_refused(database: &Database) {
+    let handles = [database.store.clone(), database.open_again().await];
+    for (commit, turn) in ['a', 'b', 'c', 'd', 'e', 'f'].into_iter().zip(0..) {
+        let one = version(commit, '1');
+        // The same id: as if a hash had two contents, or a builder had lied.
+        let other = Version { executable: Digest::of(format!("other {turn}")), ..one.clone() };
+        let registered = channels(&["main"]);
+        let (left, right) = tokio::join!(
+            handles[turn % 2].register_version(&one, &registered, NOW),
+            handles[(turn + 1) % 2].register_version(&other, &registered, NOW),
+        );
+        let (kept, refused) = match (left, right) {
+            (Ok(_), refused) => (&one, refused),
+            (refused, Ok(_)) => (&other, refused),
+            both => panic!("nobody was registered: {both:?}"),
+        };
+        let expected =
+            Conflict::VersionDiffers { model: one.model.clone(), version: one.id.clone(), field: "executable" };
+        assert_eq!(conflict(refused), expected);
+        assert_eq!(database.store.version(&one.id).await.unwrap().as_ref(), Some(kept));
+        assert_eq!(database.store.versions(&one.model).await.unwrap().len(), turn + 1);
+    }
 }

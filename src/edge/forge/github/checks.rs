@@ -16,6 +16,8 @@ use crate::domain::check::{Button, Check, CheckState};
 use crate::domain::diagnostic::Diagnostic;
 use crate::domain::forge::{CommitState, Reaction};
 use crate::domain::ids::{CommitSha, PullRef, Repository};
+use crate::domain::report::escape::clip;
+use crate::domain::report::percent_encoded;
 
 /// Most annotations of one request.
 const BATCH: usize = 50;
@@ -46,8 +48,10 @@ impl GitHub {
         commit: &CommitSha,
         check: &Check,
     ) -> Result<()> {
-        let route =
-            format!("/commits/{commit}/check-runs?filter=latest&app_id={app}&check_name={}", encoded(&check.name));
+        let route = format!(
+            "/commits/{commit}/check-runs?filter=latest&app_id={app}&check_name={}",
+            percent_encoded(&check.name)
+        );
         let listed: CheckRuns = self.get(repository, &route).await?;
         let is_ours = |run: &CheckRun| run.name == check.name && run.app.as_ref().is_some_and(|found| found.id == app);
         let known = listed.check_runs.into_iter().find(is_ours).filter(|run| run.can_become(check));
@@ -177,17 +181,7 @@ fn annotation(fault: &Diagnostic) -> Value {
     annotation
 }
 
+/// At most `most` characters of `text`, the ellipsis counted.
 pub(super) fn cut(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    let mut text: String = text.chars().take(most - 1).collect();
-    text.push('…');
-    text
-}
-
-/// A name as a query's value.
-pub(super) fn encoded(name: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    name.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    clip(text, most - 1)
 }

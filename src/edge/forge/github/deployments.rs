@@ -10,13 +10,14 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::answers::Account;
-use super::checks::{MOST_DESCRIPTION, cut, encoded};
+use super::checks::{MOST_DESCRIPTION, cut};
 use super::client::status_of;
 use super::tokens::Login;
 use super::{GitHub, PAGE, Result, strange};
 use crate::domain::deployment::{DeploymentNotice, DeploymentState, MARK, Payload};
 use crate::domain::forge::User;
 use crate::domain::ids::{CommitSha, Repository, Time};
+use crate::domain::report::percent_encoded;
 use crate::edge::forge::{ForgeError, Recorded};
 
 /// What GitHub calls the work that a deployment stands for.
@@ -62,7 +63,7 @@ impl GitHub {
             "digest": recorded.digest, "moved_at": recorded.moved_at.0,
         });
         let environment = recorded.environment.to_string();
-        let route = format!("/deployments?sha={}&environment={}", recorded.commit, encoded(&environment));
+        let route = format!("/deployments?sha={}&environment={}", recorded.commit, percent_encoded(&environment));
         let own = self.own_number(repository).await?;
         let known: Vec<DeploymentAnswer> = self.all(repository, &route).await?;
         let ours =
@@ -117,7 +118,8 @@ impl GitHub {
         Ok(said.is_some_and(|said| said.state != word(DeploymentState::InProgress)))
     }
 
-    /// Deployments to channels of models that others made, the newest first; at most a page.
+    /// Deployments to channels of models that people made, the newest first; at most a page. In whose name a program made
+    /// one, only its delivery tells, and that is asked for again.
     ///
     /// # Errors
     /// When GitHub does not answer.
@@ -134,7 +136,8 @@ impl GitHub {
         let mut notices = Vec::new();
         for answer in listed {
             let Some(environment) = answer.payload.destination(&answer.environment) else { continue };
-            let Some(creator) = answer.creator.map(User::from) else { continue };
+            let person = answer.creator.filter(|creator| !creator.is_program());
+            let Some(creator) = person.map(User::from) else { continue };
             let Ok(created) = DateTime::parse_from_rfc3339(&answer.created_at) else { continue };
             notices.push(DeploymentNotice {
                 id: answer.id,
@@ -177,7 +180,7 @@ impl GitHub {
             let slug = bot
                 .slug
                 .ok_or_else(|| ForgeError::Never(anyhow::anyhow!("GitHub does not say what our App is called")))?;
-            let route = format!("/users/{}", encoded(&format!("{slug}[bot]")));
+            let route = format!("/users/{}", percent_encoded(&format!("{slug}[bot]")));
             // The App itself may ask nothing but about Apps; who its bot is, everybody may know.
             let token = self.reach(repository).await?.token;
             Ok(self.client.get(&token, &route).await?.json::<Account>(&route)?.id)

@@ -128,6 +128,21 @@ impl GitHub {
         }
     }
 
+    /// Whether GitHub takes the token for one. What is asked counts for nobody's limit.
+    ///
+    /// # Errors
+    /// When GitHub does not answer.
+    pub async fn is_token(&self, token: &SecretString) -> anyhow::Result<bool> {
+        let route = "/rate_limit";
+        let request = self.people.get(self.api(route)).header(AUTHORIZATION, bearer(token)?);
+        match request.send().await.map_err(|error| later(error, route))?.status() {
+            StatusCode::UNAUTHORIZED => Ok(false),
+            // An instance of one's own may have no limits.
+            status if status.is_success() || status == StatusCode::NOT_FOUND => Ok(true),
+            status => anyhow::bail!("GitHub answers {} to {route}", status.as_u16()),
+        }
+    }
+
     fn web(&self) -> &str {
         self.settings.git.trim_end_matches('/')
     }

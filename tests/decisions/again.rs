@@ -1,0 +1,99 @@
+//! Builds that failed, done again: never in the place of something newer.
+
+use modelship::domain::check::CheckState;
+use modelship::domain::event::{BuildFailure, BuildOrigin, BuildOutcome, Event, Key};
+use modelship::domain::forge::PullStatus;
+use modelship::domain::pull::PullBuild;
+
+use crate::driver::*;
+use crate::things::*;
+
+const BUILD: &str = "modelship/build urban/simple-tax";
+
+fn pressed(number: u8) -> Event {
+    Event::BuildPressed { model: model(), commit: commit(number), author: ada() }
+}
+
+/// Commit 2 failed for whoever wanted it by `origin`.
+fn failed(origin: BuildOrigin) -> World {
+    let mut world = World::new();
+    world.tell_model(request(2, origin, None)).answer(0, Luck::Bad);
+    world
+}
+
+fn title(world: &World, number: u8) -> &str {
+    let check = &world.checks[&(commit(number), BUILD.to_owned())];
+    assert_eq!(check.state, CheckState::Failure);
+    &check.title
+}
+
+#[test]
+fn an_older_commit_built_again_moves_no_channel_back() {
+    for origin in [main_branch(), branch("work"), of_pull(), BuildOrigin::Tag { name: "nightly".to_owned() }] {
+        let mut world = failed(origin.clone());
+        world.tell_model(request(3, origin, None)).drain();
+        let before = world.channels.clone();
+        world.tell_model(pressed(2));
+        assert_eq!(world.names(), [""; 0], "nobody wants it");
+        assert!(title(&world, 2).starts_with("not built again, as a newer commit took its place; it failed in build"));
+        assert_eq!(world.channels, before);
+    }
+}
+
+#[test]
+fn an_older_commit_built_again_stops_no_newer_build() {
+    let mut world = World::new();
+    world.set_status(PullStatus::Open);
+    let luck = |world: &World| if world.names()[0] == "BuildModel" { Luck::Bad } else { Luck::Good };
+    while !world.open.is_empty() {
+        world.answer(0, luck(&world));
+    }
+    world.push_head(4);
+    while let Some(at) = world.names().iter().position(|name| *name != "BuildModel") {
+        world.answer(at, Luck::Good);
+    }
+    world.tell_model(pressed(2));
+    assert_eq!(world.asked("CancelBuild").len() + world.asked("BuildAgain").len(), 0, "{:?}", world.names());
+    world.drain();
+    let build = &world.pull_state().models[&model()].build;
+    assert!(matches!(build, PullBuild::Ready { .. }), "{build:?}");
+}
+
+#[test]
+fn a_newer_commit_that_comes_while_permission_is_looked_up_counts() {
+    let mut world = failed(main_branch());
+    world.tell_model(pressed(2));
+    world.tell_model(request(3, main_branch(), None));
+    assert_eq!(world.names(), ["BuildAgain", "BuildModel"]);
+    world.answer(0, Luck::Good);
+    assert_eq!(world.names(), ["BuildModel"]);
+    title(&world, 2);
+    world.drain();
+    assert_eq!(
+        world.model_state().production,
+        Some(version(&source(3), modelship::domain::version::Tree::Committed).id)
+    );
+}
+
+#[test]
+fn whoever_wants_nothing_newer_gets_the_build_again() {
+    let mut world = World::new();
+    world.tell_model(request(2, main_branch(), None)).tell_model(request(2, branch("release"), None));
+    world.answer(0, Luck::Bad).tell_model(request(3, main_branch(), None)).drain();
+    world.tell_model(pressed(2)).answer(0, Luck::Good).answer(0, Luck::Good);
+    assert_eq!(world.channels(2), ["release"]);
+}
+
+#[test]
+fn what_the_registry_refuses_after_something_newer_came_is_not_wanted_again() {
+    let mut world = World::new();
+    world.tell_model(request(2, main_branch(), None)).answer(0, Luck::Good);
+    assert_eq!(world.names(), ["RegisterVersion"]);
+    world.tell_model(request(3, main_branch(), None));
+    let refused = BuildOutcome::Failed(BuildFailure::without_log("registry", "it differs"));
+    world.tell_model(Event::BuildFinished { source: source(2), outcome: refused });
+    world.open.retain(|(effect, _)| effect.name() == "BuildModel");
+    world.drain();
+    world.tell(Key::Repository(hub()), pressed(2));
+    assert_eq!(world.names(), [""; 0]);
+}
