@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use http::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Url, redirect};
+use reqwest::{Client, Response, Url, redirect};
 
 use crate::domain::host;
 
@@ -69,15 +69,9 @@ impl Web {
             request = request.header(http::header::AUTHORIZATION, authorization);
         }
         let host = place.host_str().unwrap_or_default();
-        let mut answer = request.send().await.with_context(|| format!("`{host}` does not answer"))?;
+        let answer = request.send().await.with_context(|| format!("`{host}` does not answer"))?;
         let (end, status, headers) = (answer.url().clone(), answer.status(), answer.headers().clone());
-        let mut body = Vec::new();
-        while let Some(piece) = answer.chunk().await.with_context(|| format!("the answer of `{host}` broke off"))? {
-            if body.len() + piece.len() > most {
-                bail!("the answer of `{host}` is longer than {most} bytes");
-            }
-            body.extend_from_slice(&piece);
-        }
+        let body = bounded(answer, most).await.with_context(|| format!("cannot read what `{host}` answers"))?;
         Ok(Answer { place: end, status, headers, body })
     }
 }
@@ -95,6 +89,18 @@ fn check_hops(before: &[Url], next: &Url) -> Result<(), &'static str> {
     } else {
         Ok(())
     }
+}
+
+/// The body of an answer of at most so many bytes. No error holds the address.
+pub(super) async fn bounded(mut answer: Response, most: usize) -> anyhow::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(piece) = answer.chunk().await.map_err(reqwest::Error::without_url).context("the answer broke off")? {
+        if body.len() + piece.len() > most {
+            bail!("the answer is longer than {most} bytes");
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
 }
 
 /// Whether the address is one of this machine.

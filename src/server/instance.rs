@@ -215,11 +215,11 @@ impl People for Instance {
             let back = SignedIn { code, back, verifier: verifier.expose_secret() };
             match github.signed_in(&back).await {
                 Ok(user) => Ok(Some(user)),
-                Err(ForgeError::Never(error)) => {
-                    tracing::warn!(error = format!("{error:#}"), "somebody could not sign in");
+                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
+                Err(error) => {
+                    tracing::warn!(error = format!("{:#}", error.cause()), "somebody could not sign in");
                     Ok(None)
                 }
-                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
             }
         })
     }
@@ -229,12 +229,12 @@ impl People for Instance {
             let Some(github) = self.github() else { return Ok(false) };
             match github.permission(&repository, &user).await {
                 Ok(permission) => Ok(permission >= Permission::Read),
+                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
                 // For instance because the App is not installed there any more.
-                Err(ForgeError::Never(error)) => {
-                    tracing::info!(error = format!("{error:#}"), "nobody reads `{}` here", repository.name);
+                Err(error) => {
+                    tracing::info!(error = format!("{:#}", error.cause()), "nobody reads `{}` here", repository.name);
                     Ok(false)
                 }
-                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
             }
         })
     }
@@ -255,8 +255,8 @@ impl People for Instance {
             let Some(github) = self.github() else { return Ok(false) };
             match github.can_read(&repository, &token).await {
                 Ok(reads) => Ok(reads),
-                Err(ForgeError::Never(_)) => Ok(false),
                 Err(ForgeError::Later(error)) => Err(Unreachable(error)),
+                Err(_) => Ok(false),
             }
         })
     }

@@ -1,5 +1,6 @@
 //! A hub on GitHub with a server that works for it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -18,6 +19,35 @@ pub(crate) struct Hub {
     pub(crate) github: GitHub,
     /// The hub's number.
     pub(crate) repository: u64,
+}
+
+impl Drop for Hub {
+    /// No token of the server's and no key lies in its log or in its folder.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let key = self.github.private_key().lines().nth(1).unwrap_or_default().to_owned();
+        let asked = self.github.log().into_iter().filter_map(|asked| asked.token);
+        let secrets: BTreeSet<String> = asked.chain([key]).collect();
+        let found = |text: &str| secrets.iter().any(|secret| text.contains(secret.as_str()));
+        assert!(!found(&self.world.server_log()), "a secret in the server's log");
+        let mut folders = vec![self.world.state()];
+        while let Some(entries) = folders.pop().map(fs::read_dir) {
+            // What the server just removed is not there.
+            for entry in entries.into_iter().flatten().flatten() {
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                    Ok(kind) if kind.is_file() => {
+                        let bytes = fs::read(entry.path()).unwrap_or_default();
+                        let path = entry.path();
+                        assert!(!found(&String::from_utf8_lossy(&bytes)), "a secret in {}", path.display());
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
 }
 
 impl Hub {

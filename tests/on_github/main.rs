@@ -16,6 +16,7 @@ mod hub;
 #[path = "../offers/issuer.rs"]
 #[expect(dead_code, reason = "the attacks on tokens use the rest of it")]
 mod issuer;
+mod limits;
 mod lost;
 mod pull;
 mod reconcile;

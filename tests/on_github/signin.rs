@@ -440,6 +440,18 @@ fn a_program_reads_with_a_token_that_reads_the_repository() {
 }
 
 #[test]
+fn an_app_that_was_refused_the_files_reads_none_here() {
+    let done = done("");
+    let path = format!("/runs/{}/log", done.run);
+    let program = |permissions: &[(&str, &str)]| {
+        let token = done.hub.github.token_of_app(HUB, permissions);
+        done.program(&path, Some(&token)).status
+    };
+    assert_eq!(program(&[("metadata", "read"), ("issues", "write")]), 404, "it sees the repository's name alone");
+    assert_eq!(program(&[("metadata", "read"), ("contents", "read")]), 200);
+}
+
+#[test]
 fn what_settings_call_public_everybody_reads() {
     let done = done(&format!(", public_repositories: [{HUB}]"));
     assert_eq!(done.program(&format!("/sweeps/{}/analysis.csv", done.sweep), None).status, 200);

@@ -34,7 +34,8 @@ pub(super) async fn compare(engine: &Engine) -> Reports {
         let mut keep = |found: Result<Vec<Keyed>, Failure>| match found {
             Ok(found) => events.extend(found),
             // What was found goes on, here and elsewhere; the next tick asks again.
-            Err(Failure::Later(error) | Failure::Away(error) | Failure::Never(error)) => {
+            Err(failure) => {
+                let error = failure.into_cause();
                 tracing::warn!("cannot compare all of `{}` with what we know: {error:#}", repository.name);
             }
         };
