@@ -69,7 +69,6 @@ impl GitHub {
         let held = held.inspect_err(|error| self.learn_token(error))?;
         let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
         holders.extend(held.iter().map(|repository| (repository.id, installation)));
-        drop(holders);
         Ok(held)
     }
 
