@@ -14,13 +14,16 @@ use modelship::domain::forge::{CommitState, Permission, PullSnapshot, PullStatus
 use modelship::domain::ids::{
     CommitSha, ModelName, PullNumber, PullRef, Repository, RepositoryName, RunId, SweepId, Time,
 };
+use modelship::domain::image::ImageName;
+use modelship::domain::offer::{Identity, OfferState};
 use modelship::domain::version::Version;
 use modelship::edge::artifacts::content::Content;
 use modelship::edge::forge::local::{
     Delivery, DeliveryOutcome, LocalForge, LocalForgeError, NewPull, app_account, signature,
 };
+use modelship::edge::oidc::TokenError;
 use modelship::edge::source::Source;
-use modelship::engine::SweepFile;
+use modelship::engine::{Recorded, SweepFile};
 use modelship::server::{self, payload};
 use modelship::settings::Public;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -567,8 +570,11 @@ impl server::Registry for Kept {
     fn models(&self) -> Answer<'_, Vec<server::ModelEntry>> {
         async { Ok(Vec::new()) }.boxed()
     }
-    fn versions(&self, _: ModelName) -> Answer<'_, Option<Vec<Version>>> {
+    fn model(&self, _: ModelName) -> Answer<'_, Option<server::ModelEntry>> {
         async { Ok(None) }.boxed()
+    }
+    fn versions(&self, _: ModelName) -> Answer<'_, Vec<Version>> {
+        async { Ok(Vec::new()) }.boxed()
     }
     fn sweeps(&self) -> Answer<'_, Vec<server::SweepEntry>> {
         async { Ok(Vec::new()) }.boxed()
@@ -582,11 +588,27 @@ impl server::Registry for Kept {
     fn run(&self, _: RunId) -> Answer<'_, Option<server::RunEntry>> {
         async { Ok(None) }.boxed()
     }
-    fn run_log<'a>(&'a self, _: &'a server::RunEntry) -> Answer<'a, String> {
+    fn recorded(&self, _: server::RunEntry) -> Answer<'_, Option<Recorded>> {
+        async { Ok(None) }.boxed()
+    }
+    fn run_log<'a>(&'a self, _: &'a Recorded) -> Answer<'a, String> {
         async { Ok(String::new()) }.boxed()
     }
-    fn run_file<'a>(&'a self, _: &'a server::RunEntry, _: &'a str) -> Answer<'a, Option<Content>> {
+    fn run_file<'a>(&'a self, _: &'a Recorded, _: &'a str) -> Answer<'a, Option<Content>> {
         async { Ok(None) }.boxed()
+    }
+}
+
+/// Nobody offers anything here.
+impl server::Offers for Kept {
+    fn identify(&self, _: SecretString) -> BoxFuture<'_, Option<Result<(Identity, Time), TokenError>>> {
+        async { None }.boxed()
+    }
+    fn offer(&self, _: ModelName, _: String) -> Answer<'_, Option<OfferState>> {
+        async { Ok(None) }.boxed()
+    }
+    fn accepted(&self, _: server::Sender, _: &str) -> Vec<ImageName> {
+        Vec::new()
     }
 }
 
@@ -597,9 +619,9 @@ async fn serve(secret: SecretString, kept: Arc<Kept>) -> String {
         secrets: server::WebhookSecrets::new(vec![secret]).unwrap(),
         repositories: server::AllowedRepositories::Any,
         inbox: kept.clone(),
-        registry: kept,
+        registry: kept.clone(),
         access: Arc::new(server::Access::new(Public::All, server::Others::Everybody)),
-        offers: None,
+        offers: server::OfferDoors { offers: kept.clone(), registry_secrets: Vec::new() },
         limits: server::Limits::default(),
     };
     tokio::spawn(server::serve(listener, context, std::future::pending()));

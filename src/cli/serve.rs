@@ -1,14 +1,17 @@
 //! `modelship serve`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use http::Uri;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::output::CliError;
 use super::session::InstanceLock;
+use crate::domain::host::is_loopback;
 use crate::edge::forge::local::LocalForge;
 use crate::engine::{Clock, Engine, Outside, new_id};
 use crate::server::{
@@ -68,7 +71,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), CliError> {
         inbox: Arc::clone(&instance) as _,
         access: Arc::new(access(&settings, &engine, &instance).await?),
         registry: Arc::clone(&instance) as _,
-        offers: Some(OfferDoors { offers: instance, registry_secrets: settings.server.registry_secrets.clone() }),
+        offers: OfferDoors { offers: instance, registry_secrets: settings.server.registry_secrets.clone() },
         limits: Limits::default(),
     };
     // Neither goes on without the other: a server whose engine is gone would take deliveries for nobody.
@@ -93,8 +96,8 @@ async fn access(settings: &Settings, engine: &Engine, instance: &Arc<Instance>) 
     let public = settings.server.public.clone();
     let others = match (&settings.forge, &settings.server.url) {
         // Nobody can say who they are to the local forge, so nobody is believed who is not on this machine.
-        (ForgeSettings::Local { .. } | ForgeSettings::Laptop { .. }, _)
-            if settings.server.listen.ip().is_loopback() =>
+        (ForgeSettings::Local { .. } | ForgeSettings::Laptop { .. }, url)
+            if is_reached_from_here_alone(settings.server.listen, url.as_deref()) =>
         {
             Others::Everybody
         }
@@ -120,6 +123,12 @@ async fn access(settings: &Settings, engine: &Engine, instance: &Arc<Instance>) 
     Ok(Access::new(public, others))
 }
 
+/// Whether no other machine reaches the server: it listens to this one, and nobody is said to pass on what others ask.
+fn is_reached_from_here_alone(listen: SocketAddr, url: Option<&str>) -> bool {
+    let is_ours = |url: &str| url.parse::<Uri>().is_ok_and(|url| url.host().is_some_and(is_loopback));
+    listen.ip().is_loopback() && url.is_none_or(is_ours)
+}
+
 /// The forge's hooks call this very program: it may have moved since they were installed.
 fn refresh_hooks(forge: &LocalForge) -> anyhow::Result<()> {
     let program = settings::program()?;
@@ -143,4 +152,19 @@ async fn stop_on_signal(stop: CancellationToken) {
     }
     tracing::info!("stopping: what runs goes on and is taken up at the next start");
     stop.cancel();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_behind_a_proxy_is_not_this_machines_alone() {
+        let alone = |listen: &str, url| is_reached_from_here_alone(listen.parse().unwrap(), url);
+        assert!(alone("127.0.0.1:8080", None) && alone("[::1]:8080", Some("http://localhost:8080")));
+        assert!(alone("127.0.0.1:8080", Some("http://[::1]:8080")));
+        assert!(!alone("127.0.0.1:8080", Some("https://models.example.org")));
+        assert!(!alone("127.0.0.1:8080", Some("https://localhost.example.org/models")));
+        assert!(!alone("0.0.0.0:8080", None) && !alone("192.168.1.7:8080", Some("http://localhost:8080")));
+    }
 }

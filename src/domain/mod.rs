@@ -22,6 +22,7 @@ pub mod effect;
 pub mod event;
 #[cfg(feature = "server")]
 pub mod forge;
+pub mod host;
 pub mod ids;
 pub mod image;
 pub mod manifest;

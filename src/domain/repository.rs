@@ -23,6 +23,19 @@ pub struct RepositoryState {
     pub deployments: BTreeSet<i64>,
 }
 
+/// Branches that GitHub makes for a while to try out what a merge queue holds. What passes is pushed to its own branch as the
+/// same commit, and built then.
+///
+/// Source: <https://docs.github.com/en/repositories/configuring-branches-and-merges-in-your-repository/configuring-pull-request-merges/managing-a-merge-queue>
+const MERGE_QUEUE: &str = "refs/heads/gh-readonly-queue/";
+
+/// Whether a reference is one whose models are built: a branch of somebody's, or a tag.
+#[must_use]
+pub fn is_followed(reference: &str) -> bool {
+    let kinds = ["refs/heads/", "refs/tags/"];
+    kinds.iter().any(|kind| reference.starts_with(kind)) && !reference.starts_with(MERGE_QUEUE)
+}
+
 /// How many deployments does a repository remember?
 const DEPLOYMENTS_KEPT: usize = 200;
 
@@ -61,7 +74,7 @@ pub(super) fn decide(
         }
         Event::PushReceived { reference, before, after: Some(after), default_branch, .. } => {
             if origin_of(reference, default_branch).is_none() {
-                return Decision::ignore(format!("`{reference}` is neither a branch nor a tag"));
+                return Decision::ignore(format!("`{reference}` is nobody's branch or tag"));
             }
             let known = next.references.entry(reference.clone()).or_default();
             if known.heard.as_ref() == Some(after) {
@@ -82,7 +95,7 @@ pub(super) fn decide(
         }
         Event::PushInspected { reference, commit, default_branch, models, faults } => {
             let Some(origin) = origin_of(reference, default_branch) else {
-                return Decision::ignore(format!("`{reference}` is neither a branch nor a tag"));
+                return Decision::ignore(format!("`{reference}` is nobody's branch or tag"));
             };
             let Some(known) = next.references.get_mut(reference) else {
                 return Decision::ignore(format!("`{reference}` is gone"));
@@ -158,6 +171,9 @@ fn request(touched: &TouchedModel, origin: &BuildOrigin) -> Event {
 }
 
 fn origin_of(reference: &str, default_branch: &str) -> Option<BuildOrigin> {
+    if !is_followed(reference) {
+        return None;
+    }
     if let Some(name) = reference.strip_prefix("refs/heads/") {
         let name = name.to_owned();
         return Some(if name == default_branch {

@@ -16,7 +16,7 @@ use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use super::web::{Answer, Web, is_loopback};
+use super::web::{Answer, Web, is_loopback, is_same_origin};
 use crate::domain::ids::Digest;
 use crate::domain::image::{DOCKER_HUB, ImageName, is_tag};
 
@@ -212,6 +212,11 @@ impl Asker<'_> {
     async fn read(&mut self, path: &str, accept: &str) -> Result<Option<Vec<u8>>> {
         let place = self.base.join(path).context("no address of a part of an image")?;
         let mut answer = self.ask(&place, accept).await?;
+        // Whoever the registry leads to is not who our login is for.
+        if !is_same_origin(&answer.place, &place) && answer.status == StatusCode::UNAUTHORIZED {
+            let (registry, host) = (self.image.registry(), answer.place.host_str().unwrap_or_default().to_owned());
+            return Err(LookError::Refused(format!("registry `{registry}` leads to `{host}`, which asks for a login")));
+        }
         if answer.status == StatusCode::UNAUTHORIZED && self.authorization.is_none() {
             self.authorization = Some(self.authorize(&answer).await?);
             answer = self.ask(&place, accept).await?;
@@ -263,6 +268,12 @@ impl Asker<'_> {
         }
         let realm = parameters.get("realm").map(String::as_str).unwrap_or_default();
         let mut place = Url::parse(realm).context("the registry does not say where its tokens come from")?;
+        if is_loopback(&place) && !is_loopback(&self.base) {
+            let registry = self.image.registry();
+            return Err(LookError::Refused(format!(
+                "registry `{registry}` says that its tokens come from this machine"
+            )));
+        }
         let scope = format!("repository:{}:pull", self.image.path());
         place.query_pairs_mut().append_pair("scope", &scope);
         if let Some(service) = parameters.get("service") {
@@ -331,6 +342,12 @@ fn found(digest: Digest, config: Config) -> FoundImage {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -350,5 +367,71 @@ mod tests {
         let good = ImageName::parse("example.org/models/x").unwrap();
         let error = images.look(&good, "../../x").await.unwrap_err().to_string();
         assert!(error.contains("neither a tag nor a digest"), "{error}");
+    }
+
+    /// A server that gives every request the same answer, and counts the requests that bring a login.
+    async fn server(answer: impl Fn(&str) -> String + Send + 'static) -> (String, Arc<AtomicUsize>, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (asked, logins) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let counts = (Arc::clone(&asked), Arc::clone(&logins));
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let (mut request, mut byte) = (String::new(), [0]);
+                while !request.ends_with("\r\n\r\n") && stream.read(&mut byte).await.is_ok_and(|read| read == 1) {
+                    request.push(char::from(byte[0]));
+                }
+                counts.0.fetch_add(1, Ordering::SeqCst);
+                if request.to_ascii_lowercase().contains("authorization:") {
+                    counts.1.fetch_add(1, Ordering::SeqCst);
+                }
+                let head = answer(&request);
+                let told = format!("HTTP/1.1 {head}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                stream.write_all(told.as_bytes()).await.unwrap();
+            }
+        });
+        (address, asked, logins)
+    }
+
+    fn images(registry: &str) -> (Images, ImageName) {
+        let login = (registry.to_owned(), "ada".to_owned(), SecretString::from("secret"));
+        let settings = ImagesSettings { accepted: vec![format!("{registry}/models")], login: Some(login) };
+        (Images::new(settings), ImageName::parse(&format!("{registry}/models/x")).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_login_goes_to_the_registry_that_it_is_for_and_to_no_other() {
+        // What the registry itself asks for it gets.
+        let (own, asked, logins) = server(|_| "401 Unauthorized\r\nwww-authenticate: Basic realm=x".to_owned()).await;
+        let (registry, image) = images(&own);
+        let error = registry.look(&image, "latest").await.unwrap_err().to_string();
+        assert!(error.contains("does not show"), "{error}");
+        assert_eq!((asked.load(Ordering::SeqCst), logins.load(Ordering::SeqCst)), (2, 1));
+
+        // Who it leads to gets nothing, neither itself nor by a place of tokens that it names.
+        let (realm, realm_asked, _) = server(|_| "200 OK".to_owned()).await;
+        for challenge in ["Basic realm=x".to_owned(), format!("Bearer realm=\"http://{realm}/token\"")] {
+            let (other, _, other_logins) =
+                server(move |_| format!("401 Unauthorized\r\nwww-authenticate: {challenge}")).await;
+            let (leading, _, own_logins) =
+                server(move |_| format!("307 Temporary Redirect\r\nlocation: http://{other}/x")).await;
+            let (registry, image) = images(&leading);
+            let error = registry.look(&image, "latest").await.unwrap_err().to_string();
+            assert!(error.contains("leads to `127.0.0.1`, which asks for a login"), "{error}");
+            assert_eq!(other_logins.load(Ordering::SeqCst) + own_logins.load(Ordering::SeqCst), 0);
+        }
+        assert_eq!(realm_asked.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn a_registry_elsewhere_sends_us_to_no_place_of_this_machine() {
+        let (realm, asked, _) = server(|_| "200 OK".to_owned()).await;
+        let (_, image) = images("registry.example.org");
+        let base = Url::parse("https://registry.example.org/v2/models/x/").unwrap();
+        let asker = Asker { web: Web::new(&base).unwrap(), base, image: &image, login: None, authorization: None };
+        let parameters = HashMap::from([("realm".to_owned(), format!("http://{realm}/token"))]);
+        let error = asker.fetch_token(&parameters).await.unwrap_err().to_string();
+        assert!(error.contains("come from this machine"), "{error}");
+        assert_eq!(asked.load(Ordering::SeqCst), 0);
     }
 }

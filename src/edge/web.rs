@@ -5,7 +5,9 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use http::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Url, redirect};
+use reqwest::{Client, Response, Url, redirect};
+
+use crate::domain::host;
 
 /// How long may a connection take to be there?
 const CONNECT: Duration = Duration::from_secs(10);
@@ -25,6 +27,8 @@ pub(super) struct Web {
 /// What was answered.
 #[derive(Debug)]
 pub(super) struct Answer {
+    /// Who answered: where the address led to in the end.
+    pub(super) place: Url,
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
@@ -39,15 +43,9 @@ impl Web {
             "`{place}` is neither HTTPS nor on this machine"
         );
         let builder = Client::builder().connect_timeout(CONNECT).timeout(PATIENCE).redirect(redirect::Policy::custom(
-            |attempt| {
-                let came_by_https = attempt.previous().last().is_some_and(|before| before.scheme() == "https");
-                if attempt.previous().len() > MOST_HOPS {
-                    attempt.error("it leads from one address to another without end")
-                } else if came_by_https && attempt.url().scheme() != "https" {
-                    attempt.error("it leads away from HTTPS")
-                } else {
-                    attempt.follow()
-                }
+            |attempt| match check_hops(attempt.previous(), attempt.url()) {
+                Ok(()) => attempt.follow(),
+                Err(reason) => attempt.error(reason),
             },
         ));
         // A proxy is for what lies outside.
@@ -71,26 +69,43 @@ impl Web {
             request = request.header(http::header::AUTHORIZATION, authorization);
         }
         let host = place.host_str().unwrap_or_default();
-        let mut answer = request.send().await.with_context(|| format!("`{host}` does not answer"))?;
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let mut body = Vec::new();
-        while let Some(piece) = answer.chunk().await.with_context(|| format!("the answer of `{host}` broke off"))? {
-            if body.len() + piece.len() > most {
-                bail!("the answer of `{host}` is longer than {most} bytes");
-            }
-            body.extend_from_slice(&piece);
-        }
-        Ok(Answer { status, headers, body })
+        let answer = request.send().await.with_context(|| format!("`{host}` does not answer"))?;
+        let (end, status, headers) = (answer.url().clone(), answer.status(), answer.headers().clone());
+        let body = bounded(answer, most).await.with_context(|| format!("cannot read what `{host}` answers"))?;
+        Ok(Answer { place: end, status, headers, body })
     }
+}
+
+/// Whether an address may lead on from `before`, the first of which we asked for, to `next`.
+fn check_hops(before: &[Url], next: &Url) -> Result<(), &'static str> {
+    let is_local = before.first().is_some_and(is_loopback);
+    let came_by_https = before.last().is_some_and(|before| before.scheme() == "https");
+    if before.len() > MOST_HOPS {
+        Err("it leads from one address to another without end")
+    } else if !is_local && is_loopback(next) {
+        Err("it leads to this very machine")
+    } else if next.scheme() != "https" && (came_by_https || !is_loopback(next)) {
+        Err("it leads away from HTTPS")
+    } else {
+        Ok(())
+    }
+}
+
+/// The body of an answer of at most so many bytes. No error holds the address.
+pub(super) async fn bounded(mut answer: Response, most: usize) -> anyhow::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(piece) = answer.chunk().await.map_err(reqwest::Error::without_url).context("the answer broke off")? {
+        if body.len() + piece.len() > most {
+            bail!("the answer is longer than {most} bytes");
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
 }
 
 /// Whether the address is one of this machine.
 pub(super) fn is_loopback(place: &Url) -> bool {
-    match place.host_str() {
-        Some("localhost" | "[::1]") => true,
-        Some(host) => host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback()),
-        None => false,
-    }
+    place.host_str().is_some_and(host::is_loopback)
 }
 
 /// Whether both are answered by the same server.
@@ -109,5 +124,33 @@ mod tests {
         assert!(may("http://[::1]:80"));
         assert!(!may("http://example.org") && !may("http://169.254.169.254/") && !may("http://127.0.0.1.example.org"));
         assert!(!may("ftp://localhost") && !may("file:///etc/passwd"));
+    }
+
+    #[test]
+    fn no_address_leads_to_less_safety() {
+        let leads = |hops: &[&str], next: &str| {
+            let hops: Vec<Url> = hops.iter().map(|hop| Url::parse(hop).unwrap()).collect();
+            check_hops(&hops, &Url::parse(next).unwrap())
+        };
+        for (hop, next) in [
+            ("https://example.org", "https://files.example.net/x"),
+            ("http://127.0.0.1:5000", "http://127.0.0.1:5001/x"),
+            ("http://127.0.0.1:5000", "https://files.example.net/x"),
+        ] {
+            assert_eq!(leads(&[hop], next), Ok(()), "{hop} to {next}");
+        }
+        for (hop, next) in [
+            ("https://example.org", "http://example.org"),
+            ("https://127.0.0.1", "http://127.0.0.1"),
+            ("https://example.org", "https://127.0.0.1/x"),
+            ("https://example.org", "https://[::1]/x"),
+            ("http://127.0.0.1:5000", "http://169.254.169.254/latest"),
+            ("https://example.org", "ftp://example.org"),
+        ] {
+            assert!(leads(&[hop], next).is_err(), "{hop} to {next}");
+        }
+        let back = ["http://127.0.0.1", "https://example.org"];
+        assert!(leads(&back, "http://127.0.0.1").is_err(), "away from HTTPS on the way");
+        assert!(leads(&["https://example.org"; 6], "https://example.org").is_err());
     }
 }

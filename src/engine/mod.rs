@@ -99,8 +99,18 @@ enum Failure {
     Later(anyhow::Error),
     /// The forge is away or asked us to wait, so it was not even tried.
     Away(anyhow::Error),
+    /// What it is about is not there, or not yet.
+    Missing(anyhow::Error),
     /// It never will.
     Never(anyhow::Error),
+}
+
+impl Failure {
+    /// What went wrong, whether or not it may go well later.
+    fn into_cause(self) -> anyhow::Error {
+        let (Self::Later(error) | Self::Away(error) | Self::Missing(error) | Self::Never(error)) = self;
+        error
+    }
 }
 
 impl From<anyhow::Error> for Failure {
@@ -113,6 +123,8 @@ impl From<ForgeError> for Failure {
     fn from(error: ForgeError) -> Self {
         match error {
             ForgeError::Later(error) => Self::Away(error),
+            ForgeError::OutOfReach(error) => Self::Later(error),
+            ForgeError::Missing(error) => Self::Missing(error),
             ForgeError::Never(error) => Self::Never(error),
         }
     }
@@ -407,8 +419,7 @@ impl Engine {
     ) -> Result<(), StoreError> {
         let name = effect.name();
         let failed = patience::after(effect, tries, &failure, now);
-        let (Failure::Later(error) | Failure::Away(error) | Failure::Never(error)) = failure;
-        let text = format!("{error:#}");
+        let text = format!("{:#}", failure.into_cause());
         let Tries { attempts, waits } = tries;
         let events = if failed == Failed::ForGood {
             tracing::error!(effect = name, error = text, attempts, waits, "failed for good");

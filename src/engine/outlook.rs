@@ -3,8 +3,8 @@
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 
+use super::Engine;
 use super::perform::build::{Ended, Prepared, prepare};
-use super::{Engine, Failure};
 use crate::domain::diagnostic::{Diagnostic, Faults};
 use crate::domain::forge::HeadOrigin;
 use crate::domain::ids::{Digest, ModelName, ObjectId};
@@ -53,9 +53,7 @@ impl Engine {
                 return Ok(Outlook::Refused(Faults::from(Diagnostic::of_file(&source.manifest, message, None))));
             }
             Err(Ended::Cancelled) => anyhow::bail!("looking at `{model}` was cancelled"),
-            Err(Ended::Ours(Failure::Later(error) | Failure::Away(error) | Failure::Never(error))) => {
-                return Err(error);
-            }
+            Err(Ended::Ours(failure)) => return Err(failure.into_cause()),
         };
         let versions = self.store.versions(model).await?;
         let same: Vec<_> = versions.iter().filter(|version| own.is_of(version)).collect();

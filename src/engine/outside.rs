@@ -266,6 +266,7 @@ fn remotes(settings: &Settings, state: &Path) -> Remotes {
     Remotes::new(RemoteSettings {
         directory: state.join("remotes"),
         folders: settings.sources.folders.clone(),
+        hosts: settings.sources.hosts.clone(),
         search_path: settings.process.search_path.clone(),
         environment: settings.sources.environment.clone(),
     })

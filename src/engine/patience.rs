@@ -17,6 +17,9 @@ const ATTEMPTS: u32 = 6;
 /// some hours in all.
 const TALK_ATTEMPTS: u32 = 60;
 
+/// How often is looked again for what the forge has announced and does not show? Half a minute in all.
+const MISSING_ATTEMPTS: u32 = 6;
+
 /// How often is another program told something before it is given up? Waits grow to an hour: three days in all.
 const NOTICE_ATTEMPTS: u32 = 80;
 
@@ -50,7 +53,10 @@ pub(super) fn after(effect: &Effect, tries: Tries, failure: &Failure, now: Time)
             let most = if matches!(effect, Effect::Notify { .. }) { NOTICE_DOUBLINGS } else { DOUBLINGS };
             Failed::Again(pause(tries.attempts.saturating_sub(1), most))
         }
-        Failure::Later(_) | Failure::Away(_) | Failure::Never(_) => Failed::ForGood,
+        Failure::Missing(_) if tries.attempts < MISSING_ATTEMPTS => {
+            Failed::Again(pause(tries.attempts.saturating_sub(1), DOUBLINGS))
+        }
+        Failure::Later(_) | Failure::Away(_) | Failure::Missing(_) | Failure::Never(_) => Failed::ForGood,
     }
 }
 

@@ -110,7 +110,7 @@ impl Engine {
         Ok(Found::One(self.recorded(known).await?))
     }
 
-    async fn recorded(&self, known: KnownRun) -> Result<Recorded> {
+    pub(super) async fn recorded(&self, known: KnownRun) -> Result<Recorded> {
         let artifacts = self.outside.artifacts.clone();
         let run = known.run.clone();
         let task = tokio::task::spawn_blocking(move || {

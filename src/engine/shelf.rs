@@ -10,6 +10,7 @@ use crate::domain::sweep::record::Outcome;
 use crate::edge::artifacts::content::Content;
 use crate::edge::artifacts::directory::ArtifactKey;
 use crate::runner::redact::redact;
+use crate::store::runs::KnownRun;
 
 /// A file that a sweep leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,18 @@ impl Engine {
     /// When the artifact store fails.
     pub async fn open_of_sweep(&self, sweep: &SweepId, file: SweepFile) -> Result<Option<Content>> {
         self.open(keys::of_sweep(sweep, file.name())?).await
+    }
+
+    /// A run with its record and its plan; none when what it left is gone.
+    ///
+    /// # Errors
+    /// When the artifact store fails, or what it has cannot be read.
+    pub async fn kept_run(&self, known: KnownRun) -> Result<Option<Recorded>> {
+        match self.recorded(known).await {
+            Ok(recorded) => Ok(Some(recorded)),
+            Err(error) if error.chain().filter_map(|cause| cause.downcast_ref()).any(is_gone) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// A file that a run left; none when its record names no such file, or when it is gone.

@@ -161,6 +161,7 @@ mod tests {
     fn secrets_are_masked_and_the_rest_stays() {
         check("token ghs_0123456789abcdefABCDEF end", "token [redacted] end");
         check("github_pat_11AAAAAAAAAAAAAAAAAAAA_b!", "[redacted]!");
+        check("of an App: ghs_12_eyJh.eyJp.c2ln-x, and so on", "of an App: [redacted], and so on");
         check("key AKIAIOSFODNN7EXAMPLE.", "key [redacted].");
         check("aws_secret_access_key = wJalrXUtnFEMI/K7MDENG", "aws_secret_access_key = [redacted]");
         check("a\n-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\nb", "a\n[redacted]\nb");

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 use warp::reply::{Reply as _, Response};
 use warp::{Filter, Rejection};
 
-use super::readers::Asked;
+use super::frame::denied;
+use super::readers::{Access, Asked, Readable};
 use super::{App, Refusal, ask, asked};
 use crate::domain::ids::{ModelName, Repository, SweepId};
 use crate::domain::sweep::state::SweepReport;
 use crate::domain::version::ChannelMove;
-use crate::engine::Recorded;
+use crate::store::runs::KnownRun;
 
 /// Most sweeps that a list holds.
 const MOST_SWEEPS: usize = 100;
@@ -39,11 +40,11 @@ pub struct SweepEntry {
     pub report: SweepReport,
 }
 
-/// A run that has ended.
-#[derive(Debug, Clone)]
+/// A run that has ended: whose it is, before anything is read of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunEntry {
-    /// The run with its record.
-    pub recorded: Recorded,
+    /// Where it lies.
+    pub known: KnownRun,
     /// The repositories that it is made of, as a sweep's: the model's, whoever asked for the run first.
     pub repositories: Vec<Repository>,
 }
@@ -61,31 +62,43 @@ async fn models(app: Arc<App>, asked: Asked) -> Response {
         let access = &app.context.access;
         let viewer = access.viewer(&asked.headers);
         if !access.has_something_for(&viewer) {
-            return Ok(access.denied(&viewer, &asked));
+            return Ok(denied(&app, &viewer, &asked));
         }
         let mut models = ask(&app, app.context.registry.models()).await?;
         let readable = access.readable(&viewer, models.iter().map(|entry| &entry.repository)).await?;
-        models.retain(|entry| readable.contains(&entry.repository.id));
-        Ok(warp::reply::json(&json!({ "models": models })).into_response())
+        models.retain(|entry| access.includes(&readable, std::slice::from_ref(&entry.repository)));
+        Ok(warp::reply::json(&json!({ "models": models, "complete": !readable.is_cut })).into_response())
     };
     answer.await.unwrap_or_else(|refusal: Refusal| refusal.into())
 }
 
 async fn versions(owner: String, title: String, app: Arc<App>, asked: Asked) -> Response {
     let answer = async {
-        let access = &app.context.access;
-        let viewer = access.viewer(&asked.headers);
-        let Ok(model) = ModelName::new(&owner, &title) else { return Ok(access.denied(&viewer, &asked)) };
-        let versions = ask(&app, app.context.registry.versions(model.clone())).await?;
-        let Some(versions) = versions else { return Ok(access.denied(&viewer, &asked)) };
-        let repositories: Vec<Repository> =
-            versions.iter().take(1).map(|version| version.source.repository.clone()).collect();
-        if !access.may_read(&viewer, &repositories).await? {
-            return Ok(access.denied(&viewer, &asked));
-        }
-        Ok(warp::reply::json(&json!({ "model": model, "versions": versions })).into_response())
+        let entry = match readable_model(&owner, &title, &app, &asked).await? {
+            Ok(entry) => entry,
+            Err(denied) => return Ok(denied),
+        };
+        let versions = ask(&app, app.context.registry.versions(entry.model.clone())).await?;
+        Ok(warp::reply::json(&json!({ "model": entry.model, "versions": versions })).into_response())
     };
     answer.await.unwrap_or_else(|refusal: Refusal| refusal.into())
+}
+
+/// The model of that name, if the viewer may know of it.
+pub(super) async fn readable_model(
+    owner: &str,
+    title: &str,
+    app: &App,
+    asked: &Asked,
+) -> Result<Result<ModelEntry, Response>, Refusal> {
+    let access = &app.context.access;
+    let viewer = access.viewer(&asked.headers);
+    let Ok(name) = ModelName::new(owner, title) else { return Ok(Err(denied(app, &viewer, asked))) };
+    let Some(entry) = ask(app, app.context.registry.model(name)).await? else {
+        return Ok(Err(denied(app, &viewer, asked)));
+    };
+    let may_read = access.may_read(&viewer, std::slice::from_ref(&entry.repository)).await?;
+    Ok(if may_read { Ok(entry) } else { Err(denied(app, &viewer, asked)) })
 }
 
 async fn sweeps(app: Arc<App>, asked: Asked) -> Response {
@@ -93,24 +106,22 @@ async fn sweeps(app: Arc<App>, asked: Asked) -> Response {
         let access = &app.context.access;
         let viewer = access.viewer(&asked.headers);
         if !access.has_something_for(&viewer) {
-            return Ok(access.denied(&viewer, &asked));
+            return Ok(denied(&app, &viewer, &asked));
         }
-        let sweeps = readable_sweeps(&app, &asked).await?;
+        let sweeps = ask(&app, app.context.registry.sweeps()).await?;
+        let readable = access.readable(&viewer, sweeps.iter().flat_map(|entry| &entry.repositories)).await?;
+        let sweeps = newest(access, &readable, sweeps);
         let sweeps: Vec<Value> = sweeps.iter().map(|entry| public(&entry.id, &entry.report)).collect();
-        Ok(warp::reply::json(&json!({ "sweeps": sweeps })).into_response())
+        Ok(warp::reply::json(&json!({ "sweeps": sweeps, "complete": !readable.is_cut })).into_response())
     };
     answer.await.unwrap_or_else(|refusal: Refusal| refusal.into())
 }
 
-/// The newest sweeps that the viewer may read of.
-pub(super) async fn readable_sweeps(app: &App, asked: &Asked) -> Result<Vec<SweepEntry>, Refusal> {
-    let access = &app.context.access;
-    let viewer = access.viewer(&asked.headers);
-    let mut sweeps = ask(app, app.context.registry.sweeps()).await?;
-    let readable = access.readable(&viewer, sweeps.iter().flat_map(|entry| &entry.repositories)).await?;
-    sweeps.retain(|entry| access.includes(&readable, &entry.repositories));
+/// As many of the readable ones of `sweeps` as a list holds.
+pub(super) fn newest(access: &Access, readable: &Readable, mut sweeps: Vec<SweepEntry>) -> Vec<SweepEntry> {
+    sweeps.retain(|entry| access.includes(readable, &entry.repositories));
     sweeps.truncate(MOST_SWEEPS);
-    Ok(sweeps)
+    sweeps
 }
 
 async fn sweep(id: String, app: Arc<App>, asked: Asked) -> Response {
@@ -131,12 +142,12 @@ pub(super) async fn readable_sweep(
 ) -> Result<Result<SweepEntry, Response>, Refusal> {
     let access = &app.context.access;
     let viewer = access.viewer(&asked.headers);
-    let Ok(id) = SweepId::parse(id) else { return Ok(Err(access.denied(&viewer, asked))) };
+    let Ok(id) = SweepId::parse(id) else { return Ok(Err(denied(app, &viewer, asked))) };
     let Some(entry) = ask(app, app.context.registry.sweep(id)).await? else {
-        return Ok(Err(access.denied(&viewer, asked)));
+        return Ok(Err(denied(app, &viewer, asked)));
     };
     let may_read = access.may_read(&viewer, &entry.repositories).await?;
-    Ok(if may_read { Ok(entry) } else { Err(access.denied(&viewer, asked)) })
+    Ok(if may_read { Ok(entry) } else { Err(denied(app, &viewer, asked)) })
 }
 
 /// The report as others may see it: how the executor finds its jobs again is our own affair.

@@ -16,12 +16,13 @@ use warp::reply::{Reply as _, Response};
 use warp::{Filter, Rejection};
 
 use super::api::readable_sweep;
+use super::frame::denied;
 use super::readers::Asked;
-use super::{App, Refusal, RunEntry, ask, asked};
+use super::{App, Refusal, ask, asked};
 use crate::domain::ids::RunId;
 use crate::domain::report::percent_encoded;
 use crate::edge::artifacts::content::Content;
-use crate::engine::SweepFile;
+use crate::engine::{Recorded, SweepFile};
 
 /// What a browser may do with a file: nothing at all.
 const LOCKED: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; sandbox";
@@ -83,18 +84,19 @@ fn manner(file: SweepFile) -> Manner {
     Manner { content_type, policy, place }
 }
 
-/// The run of that id, if the viewer may know of it.
-pub(super) async fn readable_run(id: &str, app: &App, asked: &Asked) -> Result<Result<RunEntry, Response>, Refusal> {
+/// The run of that id, if the viewer may know of it and what it left is still there.
+pub(super) async fn readable_run(id: &str, app: &App, asked: &Asked) -> Result<Result<Recorded, Response>, Refusal> {
     let access = &app.context.access;
     let viewer = access.viewer(&asked.headers);
-    let Ok(id) = RunId::parse(id) else { return Ok(Err(access.denied(&viewer, asked))) };
+    let Ok(id) = RunId::parse(id) else { return Ok(Err(denied(app, &viewer, asked))) };
     let Some(run) = ask(app, app.context.registry.run(id)).await? else {
-        return Ok(Err(access.denied(&viewer, asked)));
+        return Ok(Err(denied(app, &viewer, asked)));
     };
     if !access.may_read(&viewer, &run.repositories).await? {
-        return Ok(Err(access.denied(&viewer, asked)));
+        return Ok(Err(denied(app, &viewer, asked)));
     }
-    Ok(Ok(run))
+    let gone = Refusal(StatusCode::NOT_FOUND, "what this run left is no longer here");
+    Ok(Ok(ask(app, app.context.registry.recorded(run)).await?.ok_or(gone)?))
 }
 
 async fn log(id: String, app: Arc<App>, asked: Asked) -> Response {
@@ -113,7 +115,7 @@ async fn find_log(id: &str, app: &App, asked: &Asked) -> Result<Response, Refusa
     }
     let mut response = Response::new(text.into());
     let log = Manner { content_type: "text/plain; charset=utf-8", policy: LOCKED, place: Place::Window };
-    describe(response.headers_mut(), log, &tag, &format!("{}.log", run.recorded.known.run.short()));
+    describe(response.headers_mut(), log, &tag, &format!("{}.log", run.known.run.short()));
     Ok(response)
 }
 

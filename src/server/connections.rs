@@ -1,17 +1,25 @@
 //! Connections: how many, how slow, how long.
 //!
+//! A connection lasts so long, and again as long for as often as enough was sent on it meanwhile: a large file takes its
+//! time, and whoever takes it byte by byte is cut off.
+//!
 //! warp's own loop sets no timer, so that a client which sends one byte a minute would hold its connection for ever. The
 //! service is warp's; the loop around it is ours.
 
-use std::pin::pin;
+use std::fmt::Display;
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -22,6 +30,9 @@ const MAX_HEADERS: usize = 64;
 
 /// Most bytes of one request's headers together.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// How many bytes must be sent in a connection's time for it to get as much again.
+const LEAST_SENT: u64 = 1024 * 1024;
 
 /// How long to wait after a connection could not be taken, mostly because every file handle is in use.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -58,14 +69,13 @@ pub(super) async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl F
                 continue;
             }
         };
-        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service.clone()));
+        let sent = Arc::new(AtomicU64::new(0));
+        let stream = TokioIo::new(Counted { stream, sent: Arc::clone(&sent) });
+        let connection = http.serve_connection(stream, TowerToHyperService::new(service.clone()));
         let connection = graceful.watch(connection.into_owned());
         let lifetime = limits.connection;
         open.spawn(async move {
-            // A client that breaks off or is too slow is its own affair.
-            if let Ok(Err(error)) = tokio::time::timeout(lifetime, connection).await {
-                tracing::debug!(error = %error, "a connection ended early");
-            }
+            last(lifetime, connection, &sent).await;
             drop(slot);
         });
     }
@@ -74,4 +84,72 @@ pub(super) async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl F
         tracing::warn!("requests were still open when the server stopped");
     }
     open.shutdown().await;
+}
+
+/// Lets the connection go on for its time, and for as long again as often as enough was sent on it.
+async fn last<E: Display>(lifetime: Duration, connection: impl Future<Output = Result<(), E>>, sent: &AtomicU64) {
+    let mut connection = pin!(connection);
+    loop {
+        let before = sent.load(Ordering::Relaxed);
+        match tokio::time::timeout(lifetime, connection.as_mut()).await {
+            Ok(ended) => {
+                // A client that breaks off or is too slow is its own affair.
+                if let Err(error) = ended {
+                    tracing::debug!(error = %error, "a connection ended early");
+                }
+                return;
+            }
+            Err(_) if sent.load(Ordering::Relaxed) - before < LEAST_SENT => return,
+            Err(_) => {}
+        }
+    }
+}
+
+/// A connection that counts what is sent on it.
+struct Counted {
+    stream: TcpStream,
+    sent: Arc<AtomicU64>,
+}
+
+impl Counted {
+    fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &written {
+            self.sent.fetch_add(u64::try_from(*bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+        written
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.count(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        self.count(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }

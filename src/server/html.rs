@@ -5,7 +5,6 @@ use warp::http::{HeaderValue, StatusCode};
 use warp::reply::{Reply as _, Response};
 
 use super::Refusal;
-use super::readers::Viewer;
 use crate::domain::report::html as escape;
 
 /// What a page may load: nothing, but its own style. What it may send: forms, to us.
@@ -22,7 +21,7 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;paddi
     pre{background:#f4f6f8;padding:.75rem;overflow-x:auto;max-height:40rem}dl{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1.5rem}\
     dt{color:#5b636b}dd{margin:0;overflow-wrap:anywhere}.state{font-weight:600}.quiet{color:#5b636b}";
 
-/// A page of ours. `title` is text; `top` and `body` are HTML already.
+/// A page of ours. `title` is text; the others are HTML already.
 pub(super) struct Page<'a> {
     pub(super) title: &'a str,
     /// What stands at the top on the right: who looks.
@@ -39,7 +38,7 @@ impl Page<'_> {
              <meta name=\"viewport\" content=\"width=device-width\">\n<title>{} · modelship</title>\n\
              <style>{STYLE}</style>\n<header><a href=\"{}/\">modelship</a>{}</header>\n{}",
             escape(self.title),
-            escape(self.prefix),
+            self.prefix,
             self.top,
             self.body
         );
@@ -59,26 +58,6 @@ pub(super) fn see_other(address: &str) -> Response {
         }
         Err(_) => Refusal(StatusCode::BAD_REQUEST, "this address cannot be gone on from").into(),
     }
-}
-
-/// The page for a person who may not read a thing, or asks for one that is not there.
-pub(super) fn nothing_here(viewer: &Viewer) -> Response {
-    let who = match viewer {
-        Viewer::Person(user) => format!(
-            "<p>You are signed in as <b>{}</b>. What is of a repository is shown to those who may read the repository on \
-             GitHub.",
-            escape(&user.login)
-        ),
-        Viewer::Stranger | Viewer::Program(_) => String::new(),
-    };
-    let body = format!("<h1>There is nothing here</h1>\n{who}\n");
-    Page { title: "Nothing here", top: "", prefix: "", body: &body }.respond(StatusCode::NOT_FOUND)
-}
-
-/// The page for a person whose request is refused.
-pub(super) fn refused(Refusal(status, message): Refusal) -> Response {
-    let body = format!("<h1>This did not work</h1>\n<p>{}.\n", escape(message));
-    Page { title: "This did not work", top: "", prefix: "", body: &body }.respond(status)
 }
 
 /// A table; `rows` are HTML already.

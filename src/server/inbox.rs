@@ -16,7 +16,7 @@ use crate::store::deliveries::{Accepted, NewDelivery};
 const GROUP: usize = 64;
 
 /// How long without a new delivery until a flood is over?
-const GRACE: Duration = Duration::from_millis(2);
+const GRACE: Duration = Duration::from_millis(20);
 
 /// Takes deliveries for one engine.
 pub(super) struct GroupedInbox(mpsc::Sender<Waiting>);

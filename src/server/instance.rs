@@ -1,7 +1,7 @@
 //! The server's needs, met by an engine: deliveries go into its queue, answers come out of its database and its artifact
 //! store, and its forge knows the people.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -25,9 +25,11 @@ use crate::edge::forge::github::GitHub;
 use crate::edge::forge::github::signin::{SignInRequest, SignedIn};
 use crate::edge::forge::{Forge, ForgeError};
 use crate::edge::oidc::TokenError;
-use crate::engine::{Engine, SweepFile, new_id};
+use crate::engine::{Engine, Recorded, SweepFile, new_id};
 use crate::store::deliveries::{self, NewDelivery};
-use crate::store::registry::Found;
+
+/// How many requests are left to the server's own work: a fifth of the 5000 an hour that GitHub takes at least.
+const RESERVE: u64 = 1000;
 
 /// An engine as the server sees it.
 pub struct Instance {
@@ -42,6 +44,23 @@ impl Instance {
         Self { inbox: GroupedInbox::start(Arc::clone(&engine)), engine }
     }
 
+    async fn owners(&self) -> Result<Owners, Unavailable> {
+        Ok(Owners(self.engine.store().owners().await.map_err(unavailable)?))
+    }
+
+    async fn entry(&self, model: ModelName, repository: Repository) -> Result<ModelEntry, Unavailable> {
+        let channels = self.engine.store().newest_moves(&model).await.map_err(unavailable)?;
+        Ok(ModelEntry { model, repository, channels })
+    }
+
+    async fn state_of(&self, sweep: SweepId) -> Result<Option<SweepState>, Unavailable> {
+        let json = self.engine.store().state(&Key::Sweep(sweep).to_string()).await.map_err(unavailable)?;
+        Ok(match json.map(|json| serde_json::from_str(&json)).transpose().map_err(unavailable)? {
+            Some(State::Sweep(state)) => Some(*state),
+            _ => None,
+        })
+    }
+
     fn github(&self) -> Option<&GitHub> {
         match self.engine.outside().forge() {
             Some(Forge::GitHub(github)) => Some(github),
@@ -52,7 +71,7 @@ impl Instance {
 
 impl Inbox for Instance {
     fn accept(&self, delivery: Delivery, events: Vec<Keyed>) -> BoxFuture<'_, Result<Accepted, Unavailable>> {
-        let Delivery { id, event, digest, meaning, body: _ } = delivery;
+        let Delivery { id, event, digest, meaning } = delivery;
         let received_at = self.engine.now();
         Box::pin(async move {
             let delivery = NewDelivery { id, event, body_digest: digest, meaning, events, received_at };
@@ -83,36 +102,32 @@ impl Registry for Instance {
 
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelEntry>, Unavailable>> {
         Box::pin(async move {
-            let store = self.engine.store();
             let mut entries = Vec::new();
-            for row in store.models().await.map_err(unavailable)? {
-                let mut channels = Vec::new();
-                for channel in store.channels(&row.name).await.map_err(unavailable)? {
-                    let history = store.channel_history(&row.name, &channel.channel).await.map_err(unavailable)?;
-                    channels.extend(history.into_iter().next());
-                }
-                entries.push(ModelEntry { model: row.name, repository: row.repository, channels });
+            for (model, repository) in self.engine.store().owners().await.map_err(unavailable)? {
+                entries.push(self.entry(model, repository).await?);
             }
             Ok(entries)
         })
     }
 
-    fn versions(&self, model: ModelName) -> BoxFuture<'_, Result<Option<Vec<Version>>, Unavailable>> {
+    fn model(&self, model: ModelName) -> BoxFuture<'_, Result<Option<ModelEntry>, Unavailable>> {
         Box::pin(async move {
-            let versions = self.engine.store().versions(&model).await.map_err(unavailable)?;
-            Ok((!versions.is_empty()).then_some(versions))
+            let Some(repository) = self.owners().await?.of(&model) else { return Ok(None) };
+            Ok(Some(self.entry(model, repository).await?))
         })
+    }
+
+    fn versions(&self, model: ModelName) -> BoxFuture<'_, Result<Vec<Version>, Unavailable>> {
+        Box::pin(async move { self.engine.store().versions(&model).await.map_err(unavailable) })
     }
 
     fn sweeps(&self) -> BoxFuture<'_, Result<Vec<SweepEntry>, Unavailable>> {
         Box::pin(async move {
-            let models = self.engine.store().models().await.map_err(unavailable)?;
-            let models: HashMap<ModelName, Repository> =
-                models.into_iter().map(|row| (row.name, row.repository)).collect();
+            let owners = self.owners().await?;
             let mut entries = Vec::new();
             for row in self.engine.store().states("sweep").await.map_err(unavailable)? {
                 if let State::Sweep(state) = serde_json::from_str(&row.json).map_err(unavailable)? {
-                    entries.push(entry(&state, models.get(&state.plan.model)));
+                    entries.push(owners.entry(&state));
                 }
             }
             entries.sort_by_key(|entry| std::cmp::Reverse(entry.report.started_at));
@@ -122,13 +137,8 @@ impl Registry for Instance {
 
     fn sweep(&self, id: SweepId) -> BoxFuture<'_, Result<Option<SweepEntry>, Unavailable>> {
         Box::pin(async move {
-            let Some(json) = self.engine.store().state(&Key::Sweep(id).to_string()).await.map_err(unavailable)? else {
-                return Ok(None);
-            };
-            let State::Sweep(state) = serde_json::from_str(&json).map_err(unavailable)? else { return Ok(None) };
-            let version = self.engine.store().version(&state.plan.version).await.map_err(unavailable)?;
-            let repository = version.map(|version| version.source.repository);
-            Ok(Some(entry(&state, repository.as_ref())))
+            let Some(state) = self.state_of(id).await? else { return Ok(None) };
+            Ok(Some(self.owners().await?.entry(&state)))
         })
     }
 
@@ -138,19 +148,49 @@ impl Registry for Instance {
 
     fn run(&self, id: RunId) -> BoxFuture<'_, Result<Option<RunEntry>, Unavailable>> {
         Box::pin(async move {
-            let found = self.engine.recorded_run(id.as_str()).await.map_err(unavailable)?;
-            let Found::One(recorded) = found else { return Ok(None) };
-            let repositories = vec![recorded.planned.version.source.repository.clone()];
-            Ok(Some(RunEntry { recorded, repositories }))
+            let known =
+                self.engine.store().known_runs(std::slice::from_ref(&id)).await.map_err(unavailable)?.remove(&id);
+            let Some(known) = known else { return Ok(None) };
+            let model = self.state_of(known.sweep.clone()).await?.map(|state| state.plan.model);
+            let owners = self.owners().await?;
+            let repositories = model.and_then(|model| owners.of(&model)).into_iter().collect();
+            Ok(Some(RunEntry { known, repositories }))
         })
     }
 
-    fn run_log<'a>(&'a self, run: &'a RunEntry) -> BoxFuture<'a, Result<String, Unavailable>> {
-        Box::pin(async move { self.engine.printed(&run.recorded).await.map_err(unavailable) })
+    fn recorded(&self, run: RunEntry) -> BoxFuture<'_, Result<Option<Recorded>, Unavailable>> {
+        Box::pin(async move { self.engine.kept_run(run.known).await.map_err(unavailable) })
     }
 
-    fn run_file<'a>(&'a self, run: &'a RunEntry, name: &'a str) -> BoxFuture<'a, Result<Option<Content>, Unavailable>> {
-        Box::pin(async move { self.engine.open_of_run(&run.recorded, name).await.map_err(unavailable) })
+    fn run_log<'a>(&'a self, run: &'a Recorded) -> BoxFuture<'a, Result<String, Unavailable>> {
+        Box::pin(async move { self.engine.printed(run).await.map_err(unavailable) })
+    }
+
+    fn run_file<'a>(&'a self, run: &'a Recorded, name: &'a str) -> BoxFuture<'a, Result<Option<Content>, Unavailable>> {
+        Box::pin(async move { self.engine.open_of_run(run, name).await.map_err(unavailable) })
+    }
+}
+
+/// Which repository each model is published from, and what repositories are called now: what was built or asked for under
+/// an earlier name belongs to the same repository.
+struct Owners(Vec<(ModelName, Repository)>);
+
+impl Owners {
+    fn of(&self, model: &ModelName) -> Option<Repository> {
+        self.0.iter().find(|(name, _)| name == model).map(|(_, repository)| repository.clone())
+    }
+
+    /// The repository under its present name, as far as we know it.
+    fn present(&self, repository: &Repository) -> Repository {
+        let known = self.0.iter().find(|(_, known)| known.id == repository.id);
+        known.map_or(repository, |(_, known)| known).clone()
+    }
+
+    fn entry(&self, state: &SweepState) -> SweepEntry {
+        let asked_in = state.pull.as_ref().map(|pull| self.present(&pull.repository));
+        let mut repositories: Vec<Repository> = asked_in.into_iter().chain(self.of(&state.plan.model)).collect();
+        repositories.dedup_by_key(|repository| repository.id);
+        SweepEntry { id: state.plan.id.clone(), repositories, report: state.report() }
     }
 }
 
@@ -175,11 +215,11 @@ impl People for Instance {
             let back = SignedIn { code, back, verifier: verifier.expose_secret() };
             match github.signed_in(&back).await {
                 Ok(user) => Ok(Some(user)),
-                Err(ForgeError::Never(error)) => {
-                    tracing::warn!(error = format!("{error:#}"), "somebody could not sign in");
+                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
+                Err(error) => {
+                    tracing::warn!(error = format!("{:#}", error.cause()), "somebody could not sign in");
                     Ok(None)
                 }
-                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
             }
         })
     }
@@ -189,13 +229,24 @@ impl People for Instance {
             let Some(github) = self.github() else { return Ok(false) };
             match github.permission(&repository, &user).await {
                 Ok(permission) => Ok(permission >= Permission::Read),
+                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
                 // For instance because the App is not installed there any more.
-                Err(ForgeError::Never(error)) => {
-                    tracing::info!(error = format!("{error:#}"), "nobody reads `{}` here", repository.name);
+                Err(error) => {
+                    tracing::info!(error = format!("{:#}", error.cause()), "nobody reads `{}` here", repository.name);
                     Ok(false)
                 }
-                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
             }
+        })
+    }
+
+    fn has_questions_to_spare(&self) -> bool {
+        self.github().and_then(GitHub::budget_left).is_none_or(|left| left >= RESERVE)
+    }
+
+    fn is_token(&self, token: SecretString) -> BoxFuture<'_, Result<bool, Unreachable>> {
+        Box::pin(async move {
+            let Some(github) = self.github() else { return Ok(false) };
+            github.is_token(&token).await.map_err(Unreachable)
         })
     }
 
@@ -204,26 +255,19 @@ impl People for Instance {
             let Some(github) = self.github() else { return Ok(false) };
             match github.can_read(&repository, &token).await {
                 Ok(reads) => Ok(reads),
-                Err(ForgeError::Never(_)) => Ok(false),
                 Err(ForgeError::Later(error)) => Err(Unreachable(error)),
+                Err(_) => Ok(false),
             }
         })
     }
 }
 
-fn entry(state: &SweepState, repository: Option<&Repository>) -> SweepEntry {
-    let asked_in = state.pull.as_ref().map(|pull| &pull.repository);
-    let mut repositories: Vec<Repository> = asked_in.into_iter().chain(repository).cloned().collect();
-    repositories.dedup_by_key(|repository| repository.id);
-    SweepEntry { id: state.plan.id.clone(), repositories, report: state.report() }
-}
-
 impl Offers for Instance {
-    fn identify(&self, token: String) -> BoxFuture<'_, Option<Result<(Identity, Time), TokenError>>> {
+    fn identify(&self, token: SecretString) -> BoxFuture<'_, Option<Result<(Identity, Time), TokenError>>> {
         Box::pin(async move {
             let verifier = self.engine.outside().verifier.as_ref()?;
             let now = self.engine.now();
-            Some(verifier.identify(&token, now).await.map(|who| (who, now)))
+            Some(verifier.identify(token.expose_secret(), now).await.map(|who| (who, now)))
         })
     }
 

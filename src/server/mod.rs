@@ -8,6 +8,9 @@ mod api;
 mod app_form;
 mod artifacts;
 mod connections;
+mod credentials;
+mod frame;
+mod host;
 mod html;
 mod inbox;
 mod instance;
@@ -38,7 +41,7 @@ use crate::domain::event::Keyed;
 use crate::domain::ids::{ModelName, Repository, RunId, SweepId};
 use crate::domain::version::Version;
 use crate::edge::artifacts::content::Content;
-use crate::engine::SweepFile;
+use crate::engine::{Recorded, SweepFile};
 
 pub use api::{ModelEntry, RunEntry, SweepEntry};
 pub use app_form::AppForm;
@@ -75,10 +78,13 @@ pub trait Registry: Send + Sync {
     /// Every model, by name.
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelEntry>, Unavailable>>;
 
-    /// A model's versions, newest first; none when nobody knows the model.
-    fn versions(&self, model: ModelName) -> BoxFuture<'_, Result<Option<Vec<Version>>, Unavailable>>;
+    /// A model; none when nobody knows it.
+    fn model(&self, model: ModelName) -> BoxFuture<'_, Result<Option<ModelEntry>, Unavailable>>;
 
-    /// The newest sweeps, newest first; as many as a page can hold.
+    /// A model's versions, newest first.
+    fn versions(&self, model: ModelName) -> BoxFuture<'_, Result<Vec<Version>, Unavailable>>;
+
+    /// Every sweep, newest first.
     fn sweeps(&self) -> BoxFuture<'_, Result<Vec<SweepEntry>, Unavailable>>;
 
     /// A sweep; none when nobody knows it.
@@ -87,14 +93,17 @@ pub trait Registry: Send + Sync {
     /// What a sweep left under that name; none when it has not, or not yet.
     fn sweep_file(&self, id: SweepId, file: SweepFile) -> BoxFuture<'_, Result<Option<Content>, Unavailable>>;
 
-    /// A run that has ended; none when nobody knows it.
+    /// A run that has ended; none when nobody knows it. Nothing is read of what it left.
     fn run(&self, id: RunId) -> BoxFuture<'_, Result<Option<RunEntry>, Unavailable>>;
 
+    /// What is recorded of a run; none when it is gone.
+    fn recorded(&self, run: RunEntry) -> BoxFuture<'_, Result<Option<Recorded>, Unavailable>>;
+
     /// What a run printed, redacted.
-    fn run_log<'a>(&'a self, run: &'a RunEntry) -> BoxFuture<'a, Result<String, Unavailable>>;
+    fn run_log<'a>(&'a self, run: &'a Recorded) -> BoxFuture<'a, Result<String, Unavailable>>;
 
     /// A file that a run kept; none when it kept no such file.
-    fn run_file<'a>(&'a self, run: &'a RunEntry, name: &'a str) -> BoxFuture<'a, Result<Option<Content>, Unavailable>>;
+    fn run_file<'a>(&'a self, run: &'a Recorded, name: &'a str) -> BoxFuture<'a, Result<Option<Content>, Unavailable>>;
 }
 
 /// Whose webhooks are listened to.
@@ -125,7 +134,7 @@ pub struct Limits {
     /// How long the database may take. GitHub stops listening after 10 s and never asks again by itself, so our answer
     /// that something went wrong must come before that.
     pub database: Duration,
-    /// How long one connection may last, whatever happens on it.
+    /// How long one connection may last; as long again for as often as a MiB was sent on it meanwhile.
     pub connection: Duration,
     /// How long open requests may take to end once the server shuts down.
     pub drain: Duration,
@@ -165,8 +174,8 @@ pub struct ServerContext {
     pub registry: Arc<dyn Registry>,
     /// Who may read them.
     pub access: Arc<Access>,
-    /// Who may offer versions that were built elsewhere; none where nobody may.
-    pub offers: Option<OfferDoors>,
+    /// Who may offer versions that were built elsewhere.
+    pub offers: OfferDoors,
     /// How much a client may take.
     pub limits: Limits,
 }
@@ -187,7 +196,9 @@ struct App {
 }
 
 fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
-    webhook::route(app)
+    host::route(app)
+        .or(webhook::route(app))
+        .unify()
         .or(offers::routes(app))
         .unify()
         .or(registry::routes(app))

@@ -10,11 +10,11 @@ use futures_util::Stream;
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 use serde_json::json;
-use warp::http::header::AUTHORIZATION;
 use warp::http::{HeaderMap, StatusCode};
 use warp::reply::{Reply as _, Response};
 use warp::{Buf, Filter, Rejection};
 
+use super::credentials::bearer;
 use super::metrics::Counted;
 use super::webhook::{check_form, read_body};
 use super::{Accepted, AllowedRepositories, App, Delivery, Refusal, Unavailable, ask};
@@ -39,7 +39,7 @@ pub enum Sender {
 /// What the server needs to take offers.
 pub trait Offers: Send + Sync {
     /// Who sent `token`, and what time it is; none where this server cannot say, as it has no address of its own.
-    fn identify(&self, token: String) -> BoxFuture<'_, Option<Result<(Identity, Time), TokenError>>>;
+    fn identify(&self, token: SecretString) -> BoxFuture<'_, Option<Result<(Identity, Time), TokenError>>>;
 
     /// What became of an offer; none when nobody knows it.
     fn offer(&self, model: ModelName, id: String) -> BoxFuture<'_, Result<Option<OfferState>, Unavailable>>;
@@ -95,7 +95,6 @@ async fn receive<B: Buf>(
 ) -> Result<(Response, Counted), Refusal> {
     let no_address =
         Refusal(StatusCode::FORBIDDEN, "this server takes no versions from workflows: set its `server.url`");
-    let doors = app.context.offers.as_ref().ok_or(no_address)?;
     let AllowedRepositories::Only(allowed) = &app.context.repositories else {
         return Err(Refusal(
             StatusCode::FORBIDDEN,
@@ -106,7 +105,7 @@ async fn receive<B: Buf>(
     let token =
         bearer(headers).ok_or(Refusal(StatusCode::UNAUTHORIZED, "send one header `Authorization: Bearer TOKEN`"))?;
     let patience = app.context.limits.database;
-    let identified = tokio::time::timeout(patience, doors.offers.identify(token)).await;
+    let identified = tokio::time::timeout(patience, app.context.offers.offers.identify(token)).await;
     let no_keys = Refusal(StatusCode::SERVICE_UNAVAILABLE, "the issuer of tokens does not answer; try again later");
     let (who, now) = identified.map_err(|_| no_keys)?.ok_or(no_address)?.map_err(|error| {
         tracing::warn!("a token was refused: {error}");
@@ -142,9 +141,7 @@ async fn receive<B: Buf>(
     })?;
     let (id, model) = (offer.id.clone(), offer.model.clone());
     let digest = Digest::of(&body.bytes);
-    // It was read as JSON, which is UTF-8.
-    let text = String::from_utf8(body.bytes).unwrap_or_default();
-    let delivery = Delivery { id: id.clone(), event: "register".to_owned(), digest, meaning: None, body: text };
+    let delivery = Delivery { id: id.clone(), event: "register".to_owned(), digest, meaning: None };
     let event = Event::VersionOffered { offer: Box::new(offer) };
     let keyed = Keyed { key: Key::Model(model.clone()), event };
     let (word, counted) = match ask(app, app.context.inbox.accept(delivery, vec![keyed])).await? {
@@ -161,19 +158,10 @@ async fn receive<B: Buf>(
     Ok((warp::reply::with_status(warp::reply::json(&answer), StatusCode::ACCEPTED).into_response(), counted))
 }
 
-/// The one token of the one header that has it.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<String> {
-    let mut given = headers.get_all(AUTHORIZATION).iter();
-    let (Some(value), None) = (given.next(), given.next()) else { return None };
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.to_owned())
-}
-
 async fn standing(app: &App, owner: &str, title: &str, id: String) -> Result<Response, Refusal> {
     let unknown = || Refusal(StatusCode::NOT_FOUND, "there is no such offer");
-    let doors = app.context.offers.as_ref().ok_or_else(unknown)?;
     let model = ModelName::new(owner, title).map_err(|_| unknown())?;
-    let known = ask(app, doors.offers.offer(model.clone(), id)).await?.ok_or_else(unknown)?;
+    let known = ask(app, app.context.offers.offers.offer(model.clone(), id)).await?.ok_or_else(unknown)?;
     let OfferState { id, commit, image, outcome } = known;
     let answer = json!({"offer": id, "model": model, "commit": commit, "image": image, "outcome": outcome});
     Ok(warp::reply::json(&answer).into_response())

@@ -3,16 +3,15 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use warp::http::StatusCode;
 use warp::reply::{Reply as _, Response};
 use warp::{Filter, Rejection};
 
-use super::api::{ModelEntry, SweepEntry, readable_sweep, readable_sweeps};
+use super::api::{ModelEntry, SweepEntry, newest, readable_model, readable_sweep};
 use super::artifacts::readable_run;
-use super::html::{Page, table};
-use super::readers::{Asked, Viewer};
-use super::{App, Refusal, RunEntry, ask, asked, html};
-use crate::domain::ids::{ModelName, RunId};
+use super::frame::Frame;
+use super::html::table;
+use super::readers::{Asked, Readable};
+use super::{App, Refusal, ask, asked};
 use crate::domain::report::numbers::{bytes, count, duration, number};
 use crate::domain::report::{html as escape, percent_encoded};
 use crate::domain::sweep::analysis::{AnalysisSummary, OutputStatistics};
@@ -38,74 +37,26 @@ pub(super) fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error
             }
         })
     };
-    let index = warp::path::end()
-        .and(asked(app))
-        .then(|app: Arc<App>, asked: Asked| async move { index(&app, &asked).await.unwrap_or_else(html::refused) });
+    let index = warp::path::end().and(asked(app)).then(|app: Arc<App>, asked: Asked| async move {
+        index(&app, &asked).await.unwrap_or_else(|refusal| Frame::of(&app, &asked).refused(refusal))
+    });
     let model = warp::path!("models" / String / String).and(asked(app)).then(
         |owner: String, title: String, app: Arc<App>, asked: Asked| async move {
-            model(&owner, &title, &app, &asked).await.unwrap_or_else(html::refused)
+            model(&owner, &title, &app, &asked).await.unwrap_or_else(|refusal| Frame::of(&app, &asked).refused(refusal))
         },
     );
     let sweep =
         warp::path!("sweeps" / String).and(asked(app)).then(|id: String, app: Arc<App>, asked: Asked| async move {
-            sweep(&id, &app, &asked).await.unwrap_or_else(html::refused)
+            sweep(&id, &app, &asked).await.unwrap_or_else(|refusal| Frame::of(&app, &asked).refused(refusal))
         });
     let run = warp::path!("runs" / String).and(asked(app)).then(|id: String, app: Arc<App>, asked: Asked| async move {
-        run(&id, &app, &asked).await.unwrap_or_else(html::refused)
+        run(&id, &app, &asked).await.unwrap_or_else(|refusal| Frame::of(&app, &asked).refused(refusal))
     });
     alive.or(ready).unify().or(index).unify().or(model).unify().or(sweep).unify().or(run).unify()
 }
 
 fn answer(status: &str) -> Response {
     warp::reply::json(&serde_json::json!({ "status": status })).into_response()
-}
-
-/// What every page of ours has: who looks, and what stands before its links.
-struct Frame<'a> {
-    app: &'a App,
-    asked: &'a Asked,
-    prefix: String,
-}
-
-impl<'a> Frame<'a> {
-    fn of(app: &'a App, asked: &'a Asked) -> Self {
-        let prefix = app.context.access.sign_in().map_or_else(String::new, |sign_in| escape(sign_in.prefix()));
-        Self { app, asked, prefix }
-    }
-
-    fn respond(&self, title: &str, body: &str) -> Response {
-        Page { title, top: &self.top(), prefix: &self.prefix, body }.respond(StatusCode::OK)
-    }
-
-    /// Who looks, with the way in or out.
-    fn top(&self) -> String {
-        let Some(sign_in) = self.app.context.access.sign_in() else { return String::new() };
-        let prefix = &self.prefix;
-        match self.app.context.access.viewer(&self.asked.headers) {
-            Viewer::Person(user) => {
-                let token = sign_in.form_token(&self.asked.headers).unwrap_or_default();
-                format!(
-                    "<span class=\"who\">{}</span><form action=\"{prefix}/sign-out\" method=\"post\"><input type=\"hidden\" \
-                     name=\"token\" value=\"{}\"><button>Sign out</button></form>",
-                    escape(&user.login),
-                    escape(&token)
-                )
-            }
-            Viewer::Stranger => {
-                let to = percent_encoded(&self.asked.target);
-                format!("<span class=\"who\"><a href=\"{prefix}/sign-in?to={to}\">Sign in with GitHub</a></span>")
-            }
-            Viewer::Program(_) => String::new(),
-        }
-    }
-
-    fn model(&self, model: &ModelName) -> String {
-        format!("<a href=\"{0}/models/{1}\">{1}</a>", self.prefix, escape(&model.to_string()))
-    }
-
-    fn run(&self, run: &RunId) -> String {
-        format!("<a href=\"{}/runs/{run}\"><code>{}</code></a>", self.prefix, run.short())
-    }
 }
 
 async fn index(app: &App, asked: &Asked) -> Result<Response, Refusal> {
@@ -122,18 +73,31 @@ async fn index(app: &App, asked: &Asked) -> Result<Response, Refusal> {
         return Ok(frame.respond("Welcome", &format!("<h1>modelship {}</h1>\n{way}", env!("CARGO_PKG_VERSION"))));
     }
     let mut models = ask(app, app.context.registry.models()).await?;
-    let readable = access.readable(&viewer, models.iter().map(|entry| &entry.repository)).await?;
-    models.retain(|entry| readable.contains(&entry.repository.id));
-    let sweeps = readable_sweeps(app, asked).await?;
+    let sweeps = ask(app, app.context.registry.sweeps()).await?;
+    let of_models = models.iter().map(|entry| &entry.repository);
+    let of_sweeps = sweeps.iter().flat_map(|entry| &entry.repositories);
+    let readable = access.readable(&viewer, of_models.chain(of_sweeps)).await?;
+    models.retain(|entry| access.includes(&readable, std::slice::from_ref(&entry.repository)));
+    let sweeps = newest(access, &readable, sweeps);
     let body = format!(
-        "<h1>modelship {}</h1>\n<h2>Models</h2>\n{}<h2>Sweeps</h2>\n{}<p class=\"quiet\">For programs: \
+        "<h1>modelship {}</h1>\n{}<h2>Models</h2>\n{}<h2>Sweeps</h2>\n{}<p class=\"quiet\">For programs: \
          <a href=\"{prefix}/api/models\">/api/models</a>, <a href=\"{prefix}/api/sweeps\">/api/sweeps</a>.\n",
         env!("CARGO_PKG_VERSION"),
+        cut(&readable),
         model_table(&frame, &models),
         sweep_table(&frame, &sweeps),
         prefix = frame.prefix,
     );
     Ok(frame.respond("Models and sweeps", &body))
+}
+
+/// What is said above a list that is not whole.
+fn cut(readable: &Readable) -> &'static str {
+    if readable.is_cut {
+        "<p>This is not all: GitHub could not be asked about every repository at once. Come back in a minute.\n"
+    } else {
+        ""
+    }
 }
 
 fn model_table(frame: &Frame<'_>, models: &[ModelEntry]) -> String {
@@ -166,22 +130,22 @@ fn sweep_table(frame: &Frame<'_>, sweeps: &[SweepEntry]) -> String {
 }
 
 async fn model(owner: &str, title: &str, app: &App, asked: &Asked) -> Result<Response, Refusal> {
+    let entry = match readable_model(owner, title, app, asked).await? {
+        Ok(entry) => entry,
+        Err(denied) => return Ok(denied),
+    };
+    let name = &entry.model;
+    let versions = ask(app, app.context.registry.versions(name.clone())).await?;
+    let mut sweeps = ask(app, app.context.registry.sweeps()).await?;
+    // Only what the page could show is asked about.
+    sweeps.retain(|sweep| sweep.report.plan.model == *name);
     let access = &app.context.access;
     let viewer = access.viewer(&asked.headers);
-    let Ok(name) = ModelName::new(owner, title) else { return Ok(access.denied(&viewer, asked)) };
-    let models = ask(app, app.context.registry.models()).await?;
-    let Some(entry) = models.into_iter().find(|entry| entry.model == name) else {
-        return Ok(access.denied(&viewer, asked));
-    };
-    if !access.may_read(&viewer, std::slice::from_ref(&entry.repository)).await? {
-        return Ok(access.denied(&viewer, asked));
-    }
-    let versions = ask(app, app.context.registry.versions(name.clone())).await?.unwrap_or_default();
-    let mut sweeps = readable_sweeps(app, asked).await?;
-    sweeps.retain(|sweep| sweep.report.plan.model == name);
+    let readable = access.readable(&viewer, sweeps.iter().flat_map(|entry| &entry.repositories)).await?;
+    let sweeps = newest(access, &readable, sweeps);
     let frame = Frame::of(app, asked);
     let body = format!(
-        "<h1>{0}</h1>\n<p>Published from <b>{1}</b>.\n<h2>Channels</h2>\n{2}<h2>Versions</h2>\n{3}<h2>Sweeps</h2>\n{4}\
+        "<h1>{0}</h1>\n<p>Published from <b>{1}</b>.\n<h2>Channels</h2>\n{2}<h2>Versions</h2>\n{3}<h2>Sweeps</h2>\n{6}{4}\
          <p class=\"quiet\">For programs: <a href=\"{5}/api/models/{0}/versions\">/api/models/{0}/versions</a>.\n",
         escape(&name.to_string()),
         escape(&entry.repository.name.to_string()),
@@ -189,6 +153,7 @@ async fn model(owner: &str, title: &str, app: &App, asked: &Asked) -> Result<Res
         version_table(&versions),
         sweep_table(&frame, &sweeps),
         frame.prefix,
+        cut(&readable),
     );
     Ok(frame.respond(&name.to_string(), &body))
 }
@@ -349,11 +314,10 @@ fn failures(frame: &Frame<'_>, failures: &[RunFailure]) -> String {
 }
 
 async fn run(id: &str, app: &App, asked: &Asked) -> Result<Response, Refusal> {
-    let entry = match readable_run(id, app, asked).await? {
-        Ok(entry) => entry,
+    let recorded = match readable_run(id, app, asked).await? {
+        Ok(recorded) => recorded,
         Err(denied) => return Ok(denied),
     };
-    let RunEntry { recorded, .. } = &entry;
     let (record, version) = (&recorded.record, &recorded.planned.version);
     let frame = Frame::of(app, asked);
     let run = &recorded.known.run;

@@ -3,41 +3,34 @@
 //! What belongs to a repository is for those who may read the repository, asked of the forge by the reader's number and
 //! believed for a minute. To whoever may not read a thing, it is as if there were none: nobody learns what is here by
 //! asking for it.
+//!
+//! The forge takes only so many questions from this server, and most of them are for its work. So readers have so many a
+//! minute each, none once few are left, and a token is asked about itself before it is asked about any repository.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+mod memory;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
 use secrecy::{ExposeSecret as _, SecretString};
-use warp::http::header::{ACCEPT, AUTHORIZATION, COOKIE};
+use warp::http::header::ACCEPT;
 use warp::http::{HeaderMap, StatusCode};
-use warp::reply::Response;
 
-use super::session::{Purpose, Session, SessionKey};
-use super::{Refusal, html, sign_in};
+use self::memory::{Memory, Way, Who};
+use super::Refusal;
+use super::credentials::bearer;
+use super::session::SessionKey;
 use crate::domain::forge::User;
 use crate::domain::ids::{Digest, Repository, Time};
 use crate::settings::Public;
 
-/// How long is an answer of the forge believed?
-const BELIEVED: Duration = Duration::from_secs(60);
-
-/// How many answers are remembered?
-const REMEMBERED: usize = 10_000;
-
-/// How many repositories does one list ask the forge about, and how many of them at once?
-const MOST_ASKED: usize = 100;
+/// How many repositories does one list ask the forge about at once?
 const AT_ONCE: usize = 8;
-
-/// How many tokens that read nothing are tried in a minute? GitHub stops listening to who brings it too many.
-const MOST_FRUITLESS: usize = 60;
 
 /// How long may the forge take?
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The longest token, in bytes.
-const MOST_TOKEN: usize = 2048;
 
 /// The forge does not answer now. What went wrong is logged and never shown.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +78,13 @@ pub trait People: Send + Sync {
     /// Whether the account with the user's number may read the repository, now.
     fn may_read(&self, repository: Repository, user: User) -> Answer<'_, bool>;
 
-    /// Whether whoever has this token can read the repository with it, now.
+    /// Whether the forge takes so many more questions from this server that readers may put some.
+    fn has_questions_to_spare(&self) -> bool;
+
+    /// Whether it is a token of the forge's, whatever it may read.
+    fn is_token(&self, token: SecretString) -> Answer<'_, bool>;
+
+    /// Whether whoever has this token can read the repository with it, now. It is asked with the token alone.
     fn token_reads(&self, repository: Repository, token: SecretString) -> Answer<'_, bool>;
 }
 
@@ -114,21 +113,30 @@ pub enum Others {
 pub struct Access {
     public: Public,
     others: Others,
-    known: Mutex<Known>,
+    memory: Mutex<Memory>,
+    /// One token after the other is shown to the forge, so that each is shown once.
+    showing: tokio::sync::Mutex<()>,
 }
 
-/// What the forge answered in the last minute.
-#[derive(Default)]
-struct Known {
-    answers: HashMap<(Who, i64), (bool, Time)>,
-    fruitless: Vec<Time>,
+/// What of a list may be read.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Readable {
+    ids: BTreeSet<i64>,
+    /// Whether some repositories were not asked about, as there were too many.
+    pub(super) is_cut: bool,
 }
 
-/// Who asks, as it is remembered.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Who {
-    User(i64),
-    Token(Digest),
+/// Somebody about whom the forge is asked.
+struct Asker<'a> {
+    sign_in: &'a SignIn,
+    who: Who,
+    now: Time,
+}
+
+/// What is known without asking.
+enum Standing<'a> {
+    Known(bool),
+    Open(Asker<'a>),
 }
 
 /// Who looks.
@@ -162,7 +170,7 @@ impl Access {
     /// Everybody may read what is public, `others` the rest.
     #[must_use]
     pub fn new(public: Public, others: Others) -> Self {
-        Self { public, others, known: Mutex::default() }
+        Self { public, others, memory: Mutex::default(), showing: tokio::sync::Mutex::default() }
     }
 
     /// How people sign in; none where nobody does.
@@ -173,9 +181,14 @@ impl Access {
         }
     }
 
+    /// Whether everybody who reaches the server reads everything.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.others, Others::Everybody)
+    }
+
     /// Whether a stranger is shown lists, which may be empty.
     pub(super) fn has_something_for(&self, viewer: &Viewer) -> bool {
-        matches!(self.others, Others::Everybody) || !matches!(viewer, Viewer::Stranger) || !self.public.is_empty()
+        self.is_open() || !matches!(viewer, Viewer::Stranger) || !self.public.is_empty()
     }
 
     /// Who looks.
@@ -184,11 +197,7 @@ impl Access {
         if let Some(token) = bearer(headers) {
             return Viewer::Program(token);
         }
-        let now = sign_in.people.now();
-        let words = cookies(headers, &sign_in.session_cookie()).into_iter();
-        let mut sessions = words.filter_map(|word| sign_in.key.open::<Session>(Purpose::Session, word));
-        let session = sessions.find(|session| session.until > now);
-        session.map_or(Viewer::Stranger, |session| Viewer::Person(session.user))
+        sign_in.session(headers).map_or(Viewer::Stranger, |(_, session)| Viewer::Person(session.user))
     }
 
     /// Whether the viewer may read every one of `repositories`.
@@ -203,34 +212,46 @@ impl Access {
 
     /// Whether something that is made of these repositories belongs to any; what does not is shown to nobody.
     fn holds(&self, repositories: &[Repository]) -> bool {
-        !repositories.is_empty() || matches!(self.others, Others::Everybody)
+        !repositories.is_empty() || self.is_open()
     }
 
     /// Whether all of `repositories` are among the readable ones.
-    pub(super) fn includes(&self, readable: &BTreeSet<i64>, repositories: &[Repository]) -> bool {
-        self.holds(repositories) && repositories.iter().all(|repository| readable.contains(&repository.id))
+    pub(super) fn includes(&self, readable: &Readable, repositories: &[Repository]) -> bool {
+        self.holds(repositories) && repositories.iter().all(|repository| readable.ids.contains(&repository.id))
     }
 
-    /// Those of `repositories` that the viewer may read, by number.
+    /// Those of `repositories` that the viewer may read. Of those that nothing is known of, the newest are asked about
+    /// first.
     pub(super) async fn readable<'a>(
         &self,
         viewer: &Viewer,
         repositories: impl Iterator<Item = &'a Repository>,
-    ) -> Result<BTreeSet<i64>, Refusal> {
-        let all: BTreeSet<&Repository> = repositories.collect();
-        if all.len() > MOST_ASKED {
-            tracing::warn!(
-                repositories = all.len(),
-                "a list is of so many repositories that only a part of it is shown"
-            );
+    ) -> Result<Readable, Refusal> {
+        let by_id: BTreeMap<i64, &Repository> = repositories.map(|repository| (repository.id, repository)).collect();
+        let (mut readable, mut asker, mut open) = (Readable::default(), None, Vec::new());
+        for (id, repository) in by_id.into_iter().rev() {
+            match self.standing(viewer, repository) {
+                Standing::Known(true) => {
+                    readable.ids.insert(id);
+                }
+                Standing::Known(false) => {}
+                Standing::Open(who) => {
+                    asker = Some(who);
+                    open.push(repository);
+                }
+            }
         }
-        let all: Vec<&Repository> = all.into_iter().take(MOST_ASKED).collect();
-        let mut readable = BTreeSet::new();
-        for some in all.chunks(AT_ONCE) {
-            let answers = join_all(some.iter().map(|repository| self.reads(viewer, repository))).await;
+        let Some(asker) = asker else { return Ok(readable) };
+        if !self.is_heard(viewer, &asker).await? {
+            return Ok(readable);
+        }
+        let turns = open.iter().take_while(|_| self.take_turn(viewer, &asker).is_ok()).count();
+        readable.is_cut = turns < open.len();
+        for some in open[..turns].chunks(AT_ONCE) {
+            let answers = join_all(some.iter().map(|repository| self.ask(viewer, &asker, repository))).await;
             for (repository, reads) in some.iter().zip(answers) {
                 if reads? {
-                    readable.insert(repository.id);
+                    readable.ids.insert(repository.id);
                 }
             }
         }
@@ -238,81 +259,120 @@ impl Access {
     }
 
     async fn reads(&self, viewer: &Viewer, repository: &Repository) -> Result<bool, Refusal> {
-        if self.public.includes(repository) {
-            return Ok(true);
+        let asker = match self.standing(viewer, repository) {
+            Standing::Known(reads) => return Ok(reads),
+            Standing::Open(asker) => asker,
+        };
+        if !self.is_heard(viewer, &asker).await? {
+            return Ok(false);
         }
-        let sign_in = match (&self.others, viewer) {
-            (Others::Everybody, _) => return Ok(true),
-            (Others::Nobody, _) | (_, Viewer::Stranger) => return Ok(false),
-            (Others::SignedIn(sign_in), _) => sign_in,
+        self.take_turn(viewer, &asker)?;
+        self.ask(viewer, &asker, repository).await
+    }
+
+    /// Whether the viewer may read the repository, as far as that is known.
+    fn standing(&self, viewer: &Viewer, repository: &Repository) -> Standing<'_> {
+        if self.public.includes(repository) {
+            return Standing::Known(true);
+        }
+        let sign_in = match &self.others {
+            Others::Everybody => return Standing::Known(true),
+            Others::Nobody => return Standing::Known(false),
+            Others::SignedIn(sign_in) => sign_in,
         };
         let who = match viewer {
-            Viewer::Stranger => return Ok(false),
+            Viewer::Stranger => return Standing::Known(false),
             Viewer::Person(user) => Who::User(user.id),
             Viewer::Program(token) => Who::Token(Digest::of(token.expose_secret())),
         };
-        let (now, name) = (sign_in.people.now(), (who, repository.id));
-        if let Some(known) = self.remembered(&name, now)? {
-            return Ok(known);
+        let now = sign_in.people.now();
+        let known = self.memory().answer(&who, repository.id, now);
+        known.map_or(Standing::Open(Asker { sign_in, who, now }), Standing::Known)
+    }
+
+    /// Whether the forge knows who asks: a token may be none.
+    async fn is_heard(&self, viewer: &Viewer, asker: &Asker<'_>) -> Result<bool, Refusal> {
+        let (Viewer::Program(token), Who::Token(digest)) = (viewer, &asker.who) else { return Ok(true) };
+        let known = || self.memory().is_token(digest, asker.now);
+        if let Some(is_token) = known() {
+            return Ok(is_token);
         }
+        let turn = tokio::time::timeout(PATIENCE, self.showing.lock()).await;
+        let _turn = turn.map_err(|_| Refusal(StatusCode::SERVICE_UNAVAILABLE, SILENT))?;
+        // Perhaps it was shown meanwhile.
+        if let Some(is_token) = known() {
+            return Ok(is_token);
+        }
+        if !self.memory().may_show(digest, asker.now) {
+            return Err(Refusal(StatusCode::TOO_MANY_REQUESTS, "too many tokens were tried; try again in a minute"));
+        }
+        let is_token = reach(asker.sign_in.people.is_token(token.clone())).await?;
+        self.memory().learn_token(digest.clone(), is_token, asker.now);
+        Ok(is_token)
+    }
+
+    /// Takes one of the questions that may be put for who asks.
+    fn take_turn(&self, viewer: &Viewer, asker: &Asker<'_>) -> Result<(), Refusal> {
+        // A program's questions are put with its own token, so they take nothing from the server's work.
+        if matches!(viewer, Viewer::Person(_)) && !asker.sign_in.people.has_questions_to_spare() {
+            return Err(Refusal(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "GitHub takes few questions from this server until the hour is over; try again later",
+            ));
+        }
+        if !self.memory().takes_question(&asker.who, asker.now) {
+            return Err(Refusal(
+                StatusCode::TOO_MANY_REQUESTS,
+                "GitHub was asked about too many repositories for you; try again in a minute",
+            ));
+        }
+        Ok(())
+    }
+
+    async fn ask(&self, viewer: &Viewer, asker: &Asker<'_>, repository: &Repository) -> Result<bool, Refusal> {
+        let Asker { sign_in, who, now } = asker;
         let reads = reach(match viewer {
             Viewer::Stranger => return Ok(false),
             Viewer::Person(user) => sign_in.people.may_read(repository.clone(), user.clone()),
             Viewer::Program(token) => sign_in.people.token_reads(repository.clone(), token.clone()),
         })
         .await?;
-        self.remember(name, reads, now);
+        self.memory().learn(who.clone(), repository.id, reads, *now);
         Ok(reads)
     }
 
-    /// What was answered in the last minute. A token that is new is refused while too many were tried in vain.
-    fn remembered(&self, name: &(Who, i64), now: Time) -> Result<Option<bool>, Refusal> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((reads, at)) = known.answers.get(name)
-            && *at <= now
-            && now.since(*at) < BELIEVED
-        {
-            return Ok(Some(*reads));
-        }
-        known.fruitless.retain(|at| *at <= now && now.since(*at) < BELIEVED);
-        if matches!(name.0, Who::Token(_)) && known.fruitless.len() >= MOST_FRUITLESS {
-            return Err(Refusal(StatusCode::TOO_MANY_REQUESTS, "too many tokens were tried; try again in a minute"));
-        }
-        Ok(None)
-    }
-
-    fn remember(&self, name: (Who, i64), reads: bool, now: Time) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.answers.len() >= REMEMBERED {
-            known.answers.clear();
-        }
-        if !reads && matches!(name.0, Who::Token(_)) {
-            known.fruitless.push(now);
-        }
-        known.answers.insert(name, (reads, now));
-    }
-
-    /// The answer to somebody who may not read a thing, or asks for one that is not there: the two look the same.
-    pub(super) fn denied(&self, viewer: &Viewer, asked: &Asked) -> Response {
-        match (viewer, self.sign_in()) {
-            (Viewer::Stranger, Some(sign_in)) if asked.is_browser() => {
-                html::see_other(&sign_in::address(sign_in, &asked.target))
+    /// Who came back by the way with this `state`; none when the forge does not take the code. Each way is good once.
+    pub(super) async fn arrived(
+        &self,
+        sign_in: &SignIn,
+        state: &str,
+        arrival: Arrival,
+    ) -> Result<Option<User>, Refusal> {
+        let way = self.memory().take_way(state, sign_in.people.now());
+        match way {
+            Way::Open => {}
+            Way::Gone => return Ok(None),
+            Way::Crowded => {
+                return Err(Refusal(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too many people who sign in bring codes that are none; try again in a minute",
+                ));
             }
-            (Viewer::Stranger, Some(_)) => Refusal(
-                StatusCode::UNAUTHORIZED,
-                "sign in at /sign-in, or send a token of GitHub's as `Authorization: Bearer ...`",
-            )
-            .into(),
-            (Viewer::Stranger, None) if matches!(self.others, Others::Nobody) => Refusal(
-                StatusCode::UNAUTHORIZED,
-                "nobody can sign in here: `server.url`, `forge.github.client_id` and its secret are not set",
-            )
-            .into(),
-            _ if asked.is_browser() => html::nothing_here(viewer),
-            _ => Refusal(StatusCode::NOT_FOUND, "there is nothing here").into(),
         }
+        let user = reach(sign_in.people.arrived(arrival)).await?;
+        if user.is_some() {
+            self.memory().let_in(state);
+        }
+        Ok(user)
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// What is said while the forge says nothing.
+const SILENT: &str = "GitHub does not answer; try again later";
 
 /// Waits for the forge, not for ever.
 pub(super) async fn reach<T>(answer: Answer<'_, T>) -> Result<T, Refusal> {
@@ -322,20 +382,7 @@ pub(super) async fn reach<T>(answer: Answer<'_, T>) -> Result<T, Refusal> {
         Err(_) => format!("no answer within {PATIENCE:?}"),
     };
     tracing::warn!(reason, "the forge does not say who may read what");
-    Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, "GitHub does not answer; try again later"))
-}
-
-/// The values of the cookies of that name.
-pub(super) fn cookies<'h>(headers: &'h HeaderMap, name: &str) -> Vec<&'h str> {
-    let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(found, _)| *found == name).map(|(_, value)| value).collect()
-}
-
-fn bearer(headers: &HeaderMap) -> Option<SecretString> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    let fine = token.len() <= MOST_TOKEN && !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
-    (fine && scheme.eq_ignore_ascii_case("bearer")).then(|| SecretString::from(token))
+    Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, SILENT))
 }
 
 #[cfg(test)]

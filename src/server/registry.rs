@@ -18,8 +18,9 @@ use warp::http::{HeaderMap, StatusCode};
 use warp::reply::{Reply as _, Response};
 use warp::{Buf, Filter, Rejection};
 
+use super::credentials::bearer;
 use super::metrics::Counted;
-use super::offers::{OfferDoors, Sender, bearer};
+use super::offers::{OfferDoors, Sender};
 use super::webhook::{check_form, read_body};
 use super::{Accepted, App, Delivery, Refusal, ask};
 use crate::domain::event::{Event, Key, Keyed};
@@ -51,7 +52,6 @@ struct Pushed {
     reference: String,
     /// The hash of what was told of it.
     digest: Digest,
-    body: String,
 }
 
 pub(super) fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + use<> {
@@ -83,9 +83,12 @@ async fn receive<B: Buf>(
 ) -> Result<(Response, Counted), Refusal> {
     let closed =
         Refusal(StatusCode::FORBIDDEN, "this server does not listen to registries: set its `server.registry_secret`");
-    let doors = app.context.offers.as_ref().filter(|doors| !doors.registry_secrets.is_empty()).ok_or(closed)?;
-    let shown = secret.or_else(|| bearer(headers)).unwrap_or_default();
-    if !is_known(&doors.registry_secrets, &shown) {
+    let doors = &app.context.offers;
+    if doors.registry_secrets.is_empty() {
+        return Err(closed);
+    }
+    let shown = secret.map(SecretString::from).or_else(|| bearer(headers)).unwrap_or_default();
+    if !is_known(&doors.registry_secrets, shown.expose_secret()) {
         tracing::warn!("a registry's webhook without the secret was refused");
         return Err(Refusal(StatusCode::UNAUTHORIZED, "the secret is missing or wrong"));
     }
@@ -121,7 +124,7 @@ fn keep<'a>(
     doors: &OfferDoors,
     pushed: Pushed,
 ) -> Option<impl Future<Output = Result<Accepted, Refusal>> + use<'a>> {
-    let Pushed { id, sender, repository, reference, digest, body } = pushed;
+    let Pushed { id, sender, repository, reference, digest } = pushed;
     let images = doors.offers.accepted(sender, &repository);
     let events: Vec<_> = images
         .into_iter()
@@ -131,7 +134,7 @@ fn keep<'a>(
             Keyed { key: Key::Instance, event: Event::ImagePushed { image, reference: reference.clone(), id } }
         })
         .collect();
-    let delivery = Delivery { id, event: "image".to_owned(), digest, meaning: None, body };
+    let delivery = Delivery { id, event: "image".to_owned(), digest, meaning: None };
     (!events.is_empty()).then_some(async move { ask(app, app.context.inbox.accept(delivery, events)).await })
 }
 
@@ -202,10 +205,9 @@ fn read(told: &Value, bytes: &[u8]) -> Vec<Pushed> {
     }
     // It has no id of its own; told again it says the same.
     let digest = Digest::of(bytes);
-    let body = json!({"repository": repository.repo_name, "tag": push_data.tag}).to_string();
     let id = format!("hub-{}", digest.hex());
     let (repository, reference) = (repository.repo_name, push_data.tag);
-    vec![Pushed { id, sender: Sender::DockerHub, repository, reference, digest, body }]
+    vec![Pushed { id, sender: Sender::DockerHub, repository, reference, digest }]
 }
 
 fn notified(told: Notification) -> Option<Pushed> {
@@ -224,7 +226,6 @@ fn notified(told: Notification) -> Option<Pushed> {
         repository: told.target.repository,
         reference: digest.to_string(),
         digest: Digest::of(&body),
-        body,
     })
 }
 

@@ -13,8 +13,11 @@ use warp::http::{HeaderMap, StatusCode, Uri};
 use warp::reply::Response;
 use warp::{Filter, Rejection};
 
-use super::readers::{Arrival, Departure, SignIn, cookies, reach};
+use super::credentials::cookies;
+use super::frame::Frame;
+use super::readers::{Arrival, Asked, Departure, SignIn};
 use super::session::{Begun, Purpose, Session, challenge};
+use super::webhook::read_body;
 use super::{App, Refusal, html};
 use crate::domain::report::percent_encoded;
 
@@ -28,7 +31,7 @@ const SIGNING_IN: Duration = Duration::from_secs(600);
 const MOST_TARGET: usize = 1000;
 
 /// The largest form of ours that comes back, in bytes.
-const MOST_FORM: u64 = 4096;
+const MOST_FORM: usize = 4096;
 
 #[derive(Deserialize)]
 struct Wish {
@@ -39,11 +42,6 @@ struct Wish {
 struct Back {
     code: Option<String>,
     state: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Form {
-    token: String,
 }
 
 impl SignIn {
@@ -84,14 +82,16 @@ impl SignIn {
 
     /// What the form to sign out must bring, so that no other site can send it.
     pub(super) fn form_token(&self, headers: &HeaderMap) -> Option<String> {
-        let session = self.session_word(headers)?;
-        Some(self.key.derive(Purpose::Form, session))
+        let (word, _) = self.session(headers)?;
+        Some(self.key.derive(Purpose::Form, word))
     }
 
-    fn session_word<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+    /// The session that goes on, with our word for it.
+    pub(super) fn session<'h>(&self, headers: &'h HeaderMap) -> Option<(&'h str, Session)> {
         let now = self.people.now();
-        let good = |word: &str| self.key.open::<Session>(Purpose::Session, word).is_some_and(|it| it.until > now);
-        cookies(headers, &self.session_cookie()).into_iter().find(|word| good(word))
+        let words = cookies(headers, &self.session_cookie()).into_iter();
+        let mut sessions = words.filter_map(|word| Some((word, self.key.open::<Session>(Purpose::Session, word)?)));
+        sessions.find(|(_, session)| session.until > now)
     }
 }
 
@@ -103,54 +103,58 @@ pub(super) fn address(sign_in: &SignIn, target: &str) -> String {
 pub(super) fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + use<> {
     let with = || {
         let app = Arc::clone(app);
-        warp::any().map(move || Arc::clone(&app))
+        warp::any().map(move || Arc::clone(&app)).and(warp::header::headers_cloned())
     };
-    let sign_in = warp::path!("sign-in").and(warp::get()).and(warp::query()).and(with()).map(begin);
-    let signed_in = warp::path!("signed-in")
+    let sign_in = warp::path!("sign-in")
         .and(warp::get())
         .and(warp::query())
-        .and(warp::header::headers_cloned())
         .and(with())
-        .then(finish);
-    let sign_out = warp::path!("sign-out")
-        .and(warp::post())
-        .and(warp::header::headers_cloned())
-        .and(warp::body::content_length_limit(MOST_FORM))
-        .and(warp::body::form())
-        .and(with())
-        .map(leave);
+        .map(|wish: Wish, app: Arc<App>, headers: HeaderMap| framed(&app, headers, |_| begin(wish, &app)));
+    let signed_in = warp::path!("signed-in").and(warp::get()).and(warp::query()).and(with()).then(
+        async |back: Back, app: Arc<App>, headers: HeaderMap| {
+            let arrived = arrive(back, &app, &headers).await;
+            let mut response = framed(&app, headers, |_| arrived);
+            if let Some(sign_in) = app.context.access.sign_in() {
+                // What was begun is over, however it ended.
+                let gone = sign_in.cookie(&sign_in.begun_cookie(), "", Duration::ZERO);
+                response.headers_mut().append(SET_COOKIE, gone);
+            }
+            response
+        },
+    );
+    let sign_out = warp::path!("sign-out").and(warp::post()).and(with()).and(warp::body::stream()).then(
+        async |app: Arc<App>, headers: HeaderMap, body| {
+            let form = read_body(&app, &headers, body, MOST_FORM).await;
+            framed(&app, headers, |headers| leave(&app, headers, &form?.bytes))
+        },
+    );
     sign_in.or(signed_in).unify().or(sign_out).unify()
 }
 
+/// The answer, or a page that says why there is none. No such page names where the browser is: a code stands there.
+fn framed(app: &App, headers: HeaderMap, answer: impl FnOnce(&HeaderMap) -> Result<Response, Refusal>) -> Response {
+    let asked = Asked { headers, target: "/".to_owned() };
+    answer(&asked.headers).unwrap_or_else(|refusal| Frame::of(app, &asked).refused(refusal))
+}
+
 /// Sends the browser to GitHub.
-#[expect(clippy::needless_pass_by_value, reason = "warp hands over what it extracted")]
-fn begin(wish: Wish, app: Arc<App>) -> Response {
-    let Some(sign_in) = app.context.access.sign_in() else { return nobody() };
+fn begin(wish: Wish, app: &App) -> Result<Response, Refusal> {
+    let sign_in = app.context.access.sign_in().ok_or(NOBODY)?;
     let state = sign_in.people.unguessable();
     let verifier = sign_in.key.derive(Purpose::Verifier, &state);
     let departure = Departure { back: sign_in.back(), state: state.clone(), challenge: challenge(&verifier) };
-    let Some(address) = sign_in.people.sign_in_address(&departure) else { return nobody() };
+    let address = sign_in.people.sign_in_address(&departure).ok_or(NOBODY)?;
     let to = wish.to.filter(|to| is_local(to)).unwrap_or_else(|| "/".to_owned());
     let begun = Begun { state, to, until: sign_in.people.now().plus(SIGNING_IN) };
     let word = sign_in.key.seal(Purpose::SignIn, &begun);
     let mut response = html::see_other(&address);
     response.headers_mut().append(SET_COOKIE, sign_in.cookie(&sign_in.begun_cookie(), &word, SIGNING_IN));
-    response
+    Ok(response)
 }
 
 /// Takes the browser back from GitHub.
-async fn finish(back: Back, headers: HeaderMap, app: Arc<App>) -> Response {
-    let Some(sign_in) = app.context.access.sign_in() else { return nobody() };
-    let mut response = match arrive(sign_in, back, &headers).await {
-        Ok(response) => response,
-        Err(refusal) => html::refused(refusal),
-    };
-    // What was begun is over, however it ended.
-    response.headers_mut().append(SET_COOKIE, sign_in.cookie(&sign_in.begun_cookie(), "", Duration::ZERO));
-    response
-}
-
-async fn arrive(sign_in: &SignIn, back: Back, headers: &HeaderMap) -> Result<Response, Refusal> {
+async fn arrive(back: Back, app: &App, headers: &HeaderMap) -> Result<Response, Refusal> {
+    let sign_in = app.context.access.sign_in().ok_or(NOBODY)?;
     let strange =
         Refusal(StatusCode::BAD_REQUEST, "this did not begin in this browser, or too long ago; sign in again");
     let state = back.state.ok_or(strange)?;
@@ -165,7 +169,7 @@ async fn arrive(sign_in: &SignIn, back: Back, headers: &HeaderMap) -> Result<Res
     let code = back.code.filter(|code| !code.is_empty() && code.len() <= 200).ok_or(refused)?;
     let verifier = sign_in.key.derive(Purpose::Verifier, &state).into();
     let arrival = Arrival { code, back: sign_in.back(), verifier };
-    let user = reach(sign_in.people.arrived(arrival)).await?.ok_or(refused)?;
+    let user = app.context.access.arrived(sign_in, &state, arrival).await?.ok_or(refused)?;
     tracing::info!(user.id, user.login, "signed in");
     let session = Session { user, until: now.plus(SESSION) };
     let word = sign_in.key.seal(Purpose::Session, &session);
@@ -177,30 +181,28 @@ async fn arrive(sign_in: &SignIn, back: Back, headers: &HeaderMap) -> Result<Res
 }
 
 /// Ends the session of the browser that sends our own form.
-#[expect(clippy::needless_pass_by_value, reason = "warp hands over what it extracted")]
-fn leave(headers: HeaderMap, form: Form, app: Arc<App>) -> Response {
-    let Some(sign_in) = app.context.access.sign_in() else { return nobody() };
-    let ours = sign_in
-        .session_word(&headers)
-        .is_none_or(|session| sign_in.key.is_derived(Purpose::Form, session, &form.token));
+fn leave(app: &App, headers: &HeaderMap, form: &[u8]) -> Result<Response, Refusal> {
+    let sign_in = app.context.access.sign_in().ok_or(NOBODY)?;
+    // Our words are plain letters, so there is nothing to decode.
+    let token = std::str::from_utf8(form).ok().and_then(|form| form.strip_prefix("token=")).unwrap_or_default();
+    let ours =
+        sign_in.session(headers).is_none_or(|(session, _)| sign_in.key.is_derived(Purpose::Form, session, token));
     let from_here = |name: HeaderName, good: &[&str]| {
         headers.get(name).is_none_or(|value| value.to_str().is_ok_and(|value| good.contains(&value)))
     };
     let site = HeaderName::from_static("sec-fetch-site");
     if !ours || !from_here(ORIGIN, &[sign_in.origin()]) || !from_here(site, &["same-origin"]) {
-        return html::refused(Refusal(StatusCode::FORBIDDEN, "this did not come from a page of this server"));
+        return Err(Refusal(StatusCode::FORBIDDEN, "this did not come from a page of this server"));
     }
     let mut response = html::see_other(&format!("{}/", sign_in.prefix()));
     response.headers_mut().append(SET_COOKIE, sign_in.cookie(&sign_in.session_cookie(), "", Duration::ZERO));
-    response
+    Ok(response)
 }
 
-fn nobody() -> Response {
-    html::refused(Refusal(
-        StatusCode::NOT_FOUND,
-        "nobody can sign in here: `server.url`, `forge.github.client_id` and its secret are not set",
-    ))
-}
+const NOBODY: Refusal = Refusal(
+    StatusCode::NOT_FOUND,
+    "nobody can sign in here: `server.url`, `forge.github.client_id` and its secret are not set",
+);
 
 /// Whether `to` is a place on this server whatever a browser makes of it: one slash first, no backslash, plain characters.
 fn is_local(to: &str) -> bool {
@@ -241,6 +243,12 @@ mod tests {
             async { Ok(None) }.boxed()
         }
         fn may_read(&self, _: Repository, _: User) -> BoxFuture<'_, Result<bool, Unreachable>> {
+            async { Ok(false) }.boxed()
+        }
+        fn has_questions_to_spare(&self) -> bool {
+            true
+        }
+        fn is_token(&self, _: SecretString) -> BoxFuture<'_, Result<bool, Unreachable>> {
             async { Ok(false) }.boxed()
         }
         fn token_reads(&self, _: Repository, _: SecretString) -> BoxFuture<'_, Result<bool, Unreachable>> {

@@ -21,6 +21,9 @@ use super::{App, Refusal, ask};
 use crate::domain::event::Key;
 use crate::domain::ids::Digest;
 
+/// How many bytes does a body have at most, mostly? That much room is made at once.
+const USUAL_BODY: usize = 32 * 1024;
+
 /// A webhook request that was signed by somebody who knows the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
@@ -32,8 +35,6 @@ pub struct Delivery {
     pub digest: Digest,
     /// What tells this happening from all others, whoever tells of it; none when the body does not say enough.
     pub meaning: Option<Digest>,
-    /// The body.
-    pub body: String,
 }
 
 /// What the inbox made of a delivery.
@@ -95,10 +96,7 @@ async fn receive<B: Buf>(
     if let Some(keyed) = events.iter().find(|keyed| !allowed(&keyed.key)) {
         return Ok(ignored(&id, &event, &format!("{} is not on the list of repositories", keyed.key)));
     }
-    // The content was read as JSON, which is UTF-8.
-    let digest = Digest::of(&body.bytes);
-    let Ok(text) = String::from_utf8(body.bytes) else { return Ok(ignored(&id, &event, "the body is not UTF-8")) };
-    let delivery = Delivery { id: id.clone(), event: event.clone(), digest, meaning, body: text };
+    let delivery = Delivery { id: id.clone(), event: event.clone(), digest: Digest::of(&body.bytes), meaning };
     let accepted = ask(app, app.context.inbox.accept(delivery, events)).await?;
     drop(body.held);
     let (word, counted) = match accepted {
@@ -184,7 +182,9 @@ impl Body {
         if announced.is_some_and(|length| length > limit) {
             return Err(too_large());
         }
-        let mut body = Self { bytes: Vec::new(), held: None };
+        // As much as it says, but no more than what most bodies have: anybody can say anything.
+        let expected = announced.unwrap_or_default().min(USUAL_BODY);
+        let mut body = Self { bytes: Vec::with_capacity(expected), held: None };
         let mut stream = pin!(stream);
         while let Some(chunk) = stream.next().await {
             let mut chunk = chunk.map_err(|_| Refusal(StatusCode::BAD_REQUEST, "the body broke off before its end"))?;

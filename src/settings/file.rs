@@ -21,6 +21,7 @@ pub(super) struct File {
     pub(super) artifacts: Option<PathBuf>,
     pub(super) forge: Option<ForgeFile>,
     pub(super) source_folders: Vec<PathBuf>,
+    pub(super) source_hosts: Vec<String>,
     pub(super) server: ServerFile,
     pub(super) webhooks: Vec<WebhookFile>,
     pub(super) executor: ExecutorKind,

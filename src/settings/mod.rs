@@ -156,6 +156,8 @@ pub struct ServerSettings {
 pub struct SourceSettings {
     /// Folders of this machine whose repositories may be named with `file://`.
     pub folders: Vec<PathBuf>,
+    /// Hosts of one's own network that may be named, as addresses spell them.
+    pub hosts: Vec<String>,
     /// Variables that `git` sees: where it finds its configuration, keys, proxies and certificates.
     pub environment: Vec<(String, String)>,
 }
@@ -307,6 +309,7 @@ impl Settings {
             forge,
             sources: SourceSettings {
                 folders: file.source_folders.into_iter().map(at).collect(),
+                hosts: file.source_hosts,
                 environment: git_environment(),
             },
             server: ServerSettings {

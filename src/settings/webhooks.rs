@@ -3,7 +3,6 @@
 //! Addresses come from the settings alone, never from a repository, so which of them lie in one's own network is for
 //! whoever runs the instance to choose.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -13,6 +12,7 @@ use serde::Deserialize;
 
 use super::environment::variable;
 use super::secrets::secret_file;
+use crate::domain::host::is_loopback;
 use crate::domain::notice::{NoticeKind, Subscription};
 
 /// A program that is told what happens.
@@ -115,11 +115,6 @@ fn address(file: &WebhookFile) -> Result<Address> {
     }
     let is_open = scheme == "http" && !is_loopback(authority.host());
     Ok(Address { host: authority.as_str().to_owned(), is_open })
-}
-
-fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn secret(file: &WebhookFile, base: &Path) -> Result<SecretString> {

@@ -18,6 +18,9 @@ const READERS: u32 = 4;
 /// How long does a caller wait for a connection to a server? Less than whoever sends a webhook waits for its answer.
 const SERVER_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long ago may a connection to a server have been used so that nobody asks whether it is still there?
+const FRESH: Duration = Duration::from_secs(1);
+
 /// How many connections to a server write? One commits; the others are on their way to the lock, or back from it.
 const SERVER_WRITERS: u32 = 4;
 
@@ -80,8 +83,16 @@ async fn connect_postgres(url: &str) -> Result<Store> {
         AnyPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(SERVER_PATIENCE)
-            // A server that was stopped and started has forgotten its connections.
-            .test_before_acquire(true)
+            // A server that was stopped and started has forgotten its connections. What was used just now tells by itself.
+            .test_before_acquire(false)
+            .before_acquire(|connection, told| {
+                Box::pin(async move {
+                    if told.idle_for > FRESH {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     connection.execute(settings).await?;

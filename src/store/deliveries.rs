@@ -1,7 +1,5 @@
 //! Deliveries: one webhook request each, kept before it is answered, acted on once.
 
-use std::collections::HashSet;
-
 use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::queue::enqueue;
@@ -48,17 +46,17 @@ impl Store {
     /// # Errors
     /// When the database fails; then none is kept.
     pub async fn accept_deliveries(&self, deliveries: &[NewDelivery], now: Time) -> Result<Vec<Accepted>> {
-        let mut transaction = self.write_at_once().await?;
-        let mut inserted = HashSet::new();
-        for chunk in deliveries.chunks(ROWS) {
-            insert(&mut transaction, chunk, &mut inserted).await?;
+        // Nearly always all of them are new.
+        if self.accept_new(deliveries, now).await? {
+            return Ok(vec![Accepted::New; deliveries.len()]);
         }
+        let mut transaction = self.write_at_once().await?;
         let mut accepted = Vec::with_capacity(deliveries.len());
         let mut events = Vec::new();
         for delivery in deliveries {
             // Of two copies in one call, the first one counts.
-            if inserted.remove(&(delivery.id.clone(), delivery.body_digest.as_str().to_owned())) {
-                events.extend_from_slice(&delivery.events);
+            if insert(&mut transaction, std::slice::from_ref(delivery)).await? == 1 {
+                events.extend(&delivery.events);
                 accepted.push(Accepted::New);
             } else {
                 accepted.push(known(&mut transaction, delivery).await?);
@@ -68,17 +66,27 @@ impl Store {
         transaction.commit().await?;
         Ok(accepted)
     }
+
+    /// Keeps all of them if all are new, and none otherwise.
+    async fn accept_new(&self, deliveries: &[NewDelivery], now: Time) -> Result<bool> {
+        let mut transaction = self.write_at_once().await?;
+        for chunk in deliveries.chunks(ROWS) {
+            if insert(&mut transaction, chunk).await? < chunk.len() as u64 {
+                return Ok(false);
+            }
+        }
+        let events: Vec<_> = deliveries.iter().flat_map(|delivery| &delivery.events).collect();
+        enqueue::events(&mut transaction, &events, now).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
 }
 
-/// Inserts the deliveries whose id and meaning are new, and adds the ids and digests of those to `inserted`.
-async fn insert(
-    connection: &mut AnyConnection,
-    deliveries: &[NewDelivery],
-    inserted: &mut HashSet<(String, String)>,
-) -> Result<()> {
+/// Inserts the deliveries whose id and meaning are new, and says how many they are.
+async fn insert(connection: &mut AnyConnection, deliveries: &[NewDelivery]) -> Result<u64> {
     let statement = format!(
         "INSERT INTO deliveries (id, event, body_digest, received_at, meaning) VALUES {}
-         ON CONFLICT DO NOTHING RETURNING id, body_digest",
+         ON CONFLICT DO NOTHING",
         placeholders(0, deliveries.len(), 5)
     );
     let mut query = sqlx::query(AssertSqlSafe(statement));
@@ -90,10 +98,7 @@ async fn insert(
             .bind(delivery.received_at.0)
             .bind(delivery.meaning.as_ref().map(Digest::as_str));
     }
-    for row in query.fetch_all(connection).await? {
-        inserted.insert((row.text("id")?, row.text("body_digest")?));
-    }
-    Ok(())
+    Ok(query.execute(connection).await?.rows_affected())
 }
 
 /// What became of a delivery whose row was not inserted: its id is known, or else its meaning is. In that case its id is

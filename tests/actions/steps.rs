@@ -273,6 +273,12 @@ fn a_new_hub_has_workflows_that_the_linters_accept() {
         assert!(!init("wrong", &["--actions", wrong]).status.success(), "{wrong}");
     }
 
+    // GitHub lets one run of a group wait: each push is in one of its own, so that none is left out.
+    let publish = std::fs::read_to_string(hub.join(".github/workflows/modelship-publish.yml")).unwrap();
+    let publish: serde_json::Value = serde_yaml::from_str(&publish).unwrap();
+    let group = publish["concurrency"]["group"].as_str().unwrap();
+    assert!(group.contains("${{ github.ref }}") && group.contains("${{ github.sha }}"), "{group}");
+
     // What a new hub calls is there, with the inputs that it gives.
     for name in ["check-model", "publish-model", "sweep"] {
         let file = std::path::Path::new(PROJECT).join(format!(".github/workflows/{name}.yml"));

@@ -87,17 +87,24 @@ async fn figures(sender: &Sender, url: &str) -> BTreeMap<String, f64> {
     serde_json::from_slice(&read.stdout).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_under_which_the_server_dies_loses_nothing_and_repeats_nothing() {
-    let mut world = trouble::world("reconcile_every: 1h\n");
-    let (sender, url) = (Sender::new(&world), world.url());
-    let deliveries: Vec<Vec<(Uuid, String)>> =
-        (0..SENDERS).map(|sender| (0..EACH).map(|number| (Uuid::new_v4(), news(sender, number))).collect()).collect();
+/// What each sender sends, one after another.
+fn deliveries() -> Vec<Vec<(Uuid, String)>> {
+    (0..SENDERS).map(|sender| (0..EACH).map(|number| (Uuid::new_v4(), news(sender, number))).collect()).collect()
+}
+
+/// Sends everything at once, and ends the server when a third was answered. Gives what was.
+async fn flood_until_a_third(
+    world: &mut World,
+    sender: &Sender,
+    deliveries: &[Vec<(Uuid, String)>],
+    end: impl FnOnce(&mut World),
+) -> BTreeSet<Uuid> {
+    let url = world.url();
     let answers = AtomicUsize::new(0);
     let flood = join_all(deliveries.iter().map(async |all| {
         let mut answered = BTreeSet::new();
         for (id, body) in all {
-            // Nobody answers once the server is dead.
+            // Nobody answers once the server is gone.
             if let Some(answer) = sender.send(&url, *id, body).await {
                 assert_eq!(answer, (202, "{\"status\":\"accepted\"}".to_owned()));
                 answered.insert(*id);
@@ -106,15 +113,24 @@ async fn a_flood_under_which_the_server_dies_loses_nothing_and_repeats_nothing()
         }
         answered
     }));
-    let kill = async {
+    let end = async {
         while answers.load(Ordering::Relaxed) < ALL / 3 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        world.kill_server();
+        tokio::task::block_in_place(|| end(world));
     };
-    let (answered, ()) = tokio::join!(flood, kill);
+    let (answered, ()) = tokio::join!(flood, end);
     let answered: BTreeSet<_> = answered.into_iter().flatten().collect();
-    assert!((ALL / 3..ALL).contains(&answered.len()), "the server died in the middle: {}", answered.len());
+    assert!((ALL / 3..ALL).contains(&answered.len()), "the server ended in the middle: {}", answered.len());
+    answered
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_under_which_the_server_dies_loses_nothing_and_repeats_nothing() {
+    let mut world = trouble::world("reconcile_every: 1h\n");
+    let sender = Sender::new(&world);
+    let deliveries = deliveries();
+    let answered = flood_until_a_third(&mut world, &sender, &deliveries, World::kill_server).await;
 
     world.start_server();
     let url = world.url();
@@ -155,4 +171,50 @@ async fn a_flood_under_which_the_server_dies_loses_nothing_and_repeats_nothing()
     assert!(figures.contains_key("modelship_oldest_task_age_seconds"), "{figures:?}");
     let ready = sender.client.get(format!("{url}/readyz")).send().await.unwrap();
     assert_eq!(ready.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_stopped_under_a_flood_answers_what_it_has_begun_and_knows_it_afterwards() {
+    let mut world = trouble::world("reconcile_every: 1h\n");
+    let sender = Sender::new(&world);
+    let deliveries = deliveries();
+    let answered = flood_until_a_third(&mut world, &sender, &deliveries, World::stop_server).await;
+
+    world.start_server();
+    let url = world.url();
+    for (id, body) in deliveries.iter().flatten() {
+        let (status, text) = sender.send(&url, *id, body).await.unwrap();
+        assert_eq!(status, 202);
+        assert_eq!(text.contains("repeated"), answered.contains(id), "what was answered is known, and nothing else is");
+    }
+    world.until_idle();
+    assert_eq!(decided(&world).await, i64::try_from(ALL).unwrap(), "each was decided on once");
+}
+
+/// A delivery of nearly the most that GitHub sends.
+fn large(number: u64) -> String {
+    let news = news(0, number);
+    let padding = "x".repeat(24 * 1024 * 1024);
+    format!("{},\"padding\":\"{padding}\"}}", news.strip_suffix('}').unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_bodies_at_once_take_bounded_memory_and_all_are_taken_in_the_end() {
+    let world = trouble::world("reconcile_every: 1h\n");
+    let (sender, url) = (Sender::new(&world), world.url());
+    let before = world.most_memory();
+    let mut waiting: Vec<_> = (0..24).map(|number| (Uuid::new_v4(), large(number))).collect();
+    let mut refused = 0;
+    while !waiting.is_empty() {
+        let answers = join_all(waiting.iter().map(|(id, body)| sender.send(&url, *id, body))).await;
+        let answers: Vec<_> = answers.into_iter().map(|answer| answer.map(|(status, _)| status)).collect();
+        assert!(answers.iter().flatten().all(|status| [202, 503].contains(status)), "{answers:?}");
+        let mut answers = answers.into_iter();
+        waiting.retain(|_| answers.next().flatten() != Some(202));
+        refused += waiting.len();
+    }
+    world.until_idle();
+    assert_eq!(decided(&world).await, 24);
+    let most = (world.most_memory() - before) >> 20;
+    assert!(refused > 0 && most < 400, "{refused} were sent again; {most} MiB for bodies of 200 MiB");
 }

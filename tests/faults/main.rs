@@ -20,7 +20,8 @@
 //! | output that poses as Markdown or HTML | [`models`]; `domain/report/escape.rs` |
 //! | names with spaces, line breaks, leading dashes, `..`, shell and markup | [`names`]; trees in `src/edge/source/tests.rs` |
 //! | forged and unsigned deliveries; one delivery 100 times at once, and under other ids | [`webhook`]; forms of signatures in `tests/webhook/` |
-//! | kill -9 of the server under a flood of deliveries; one push told by two hooks | [`flood`] |
+//! | kill -9 and an ordinary stop of the server under a flood of deliveries; one push told by two hooks | [`flood`] |
+//! | bodies of 24 MB at once | [`flood`] |
 //! | kill -9 of the server at 200 random moments of a story | [`kills`]; at chosen moments `tests/stories/crash.rs` |
 //! | kill -9 of a terminal that runs a sweep | `tests/stories/laptop.rs` |
 //! | disk full under the database, under the artifacts, under a run | [`disk`] |

@@ -66,39 +66,37 @@ pub(crate) fn show(state: &State, request: &Request) -> Answer {
 
 pub(crate) fn installations(state: &State, request: &Request) -> Answer {
     as_app(state, request)?;
-    let rows: Vec<_> = state.app.installed.then(|| shapes::installation(state)).into_iter().collect();
+    let rows: Vec<_> = state.app.installations().into_iter().map(|found| shapes::installation(state, found)).collect();
     Ok(routes::page(state, request, &rows, 30))
 }
 
-fn known_installation(state: &State, id: &str) -> Result<(), Response> {
-    let known = state.app.installed && id == state.app.installation.to_string();
-    if known { Ok(()) } else { Err(refusal(404, "Not Found")) }
+fn known_installation(state: &State, id: &str) -> Result<(u64, u64), Response> {
+    let known = state.app.installations().into_iter().find(|(known, _)| known.to_string() == id);
+    known.ok_or_else(|| refusal(404, "Not Found"))
 }
 
 pub(crate) fn installation(state: &State, request: &Request, id: &str) -> Answer {
     as_app(state, request)?;
-    known_installation(state, id)?;
-    Ok(Response::json(200, &shapes::installation(state)))
+    let found = known_installation(state, id)?;
+    Ok(Response::json(200, &shapes::installation(state, found)))
 }
 
 pub(crate) fn of_repository(state: &State, request: &Request, owner: &str, name: &str) -> Answer {
     as_app(state, request)?;
-    let held = state.find(&format!("{owner}/{name}")).is_some_and(|repository| repository.installed);
-    if !held || !state.app.installed {
-        return Err(refusal(404, "Not Found"));
-    }
-    Ok(Response::json(200, &shapes::installation(state)))
+    let holder = state.find(&format!("{owner}/{name}")).and_then(|repository| repository.installation);
+    let found = known_installation(state, &holder.unwrap_or_default().to_string())?;
+    Ok(Response::json(200, &shapes::installation(state, found)))
 }
 
 /// Mints an installation token: for the repositories and permissions that are asked for, where some are.
 pub(crate) fn mint(state: &mut State, request: &Request, id: &str) -> Answer {
     as_app(state, request)?;
-    known_installation(state, id)?;
-    if state.app.suspended {
+    let (installation, _) = known_installation(state, id)?;
+    if state.app.is_suspended(installation) {
         return Err(refusal(403, "This installation has been suspended"));
     }
     let asked = request.json();
-    let held = |repository: &&Repository| repository.installed;
+    let held = |repository: &&Repository| repository.installation == Some(installation);
     let repositories = match (asked["repository_ids"].as_array(), asked["repositories"].as_array()) {
         (None, None) => None,
         (ids, names) => {
@@ -130,9 +128,10 @@ pub(crate) fn mint(state: &mut State, request: &Request, id: &str) -> Answer {
             given
         }
     };
-    let token = fresh_token(state);
+    let token = fresh_token(state, installation);
     let expires = seconds() + state.token_life;
-    let holder = Holder::Installation { repositories: repositories.clone(), permissions: permissions.clone() };
+    let holder =
+        Holder::Installation { installation, repositories: repositories.clone(), permissions: permissions.clone() };
     state.tokens.insert(token.clone(), Token { holder, expires: Some(expires) });
     let mut body = json!({
         "token": token, "expires_at": chrono::DateTime::from_timestamp(expires, 0).unwrap().format("%Y-%m-%dT%H:%M:%SZ").to_string(),
@@ -145,28 +144,28 @@ pub(crate) fn mint(state: &mut State, request: &Request, id: &str) -> Answer {
 }
 
 /// Every second token has the new form, which is long.
-fn fresh_token(state: &mut State) -> String {
+fn fresh_token(state: &mut State, installation: u64) -> String {
     state.minted += 1;
     let unique = uuid::Uuid::new_v4().simple().to_string();
     if state.minted % 2 == 1 {
         return format!("ghs_{unique}{:04}", state.minted % 10_000);
     }
-    let claims =
-        json!({"iss": "github", "jti": unique, "inst": state.app.installation, "exp": seconds() + state.token_life});
+    let claims = json!({"iss": "github", "jti": unique, "inst": installation, "exp": seconds() + state.token_life});
     let key = EncodingKey::from_rsa_pem(state.app.private_key.as_bytes()).unwrap();
     let signed = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &key).unwrap();
     format!("ghs_{}_{signed}", state.app.id)
 }
 
 pub(crate) fn repositories(state: &State, request: &Request) -> Answer {
-    let Caller::Installation { repositories, .. } = routes::caller(state, request)? else {
+    let Caller::Installation { installation, repositories, .. } = routes::caller(state, request)? else {
         return Err(refusal(
             403,
             "You must authenticate with an installation access token in order to list repositories.",
         ));
     };
     let named = |repository: &&Repository| {
-        repository.installed && repositories.as_ref().is_none_or(|named| named.contains(&repository.id))
+        repository.installation == Some(installation)
+            && repositories.as_ref().is_none_or(|named| named.contains(&repository.id))
     };
     let rows: Vec<_> =
         state.repositories.values().filter(named).map(|found| shapes::repository(state, found)).collect();

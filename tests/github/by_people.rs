@@ -81,6 +81,17 @@ impl GitHub {
         self.change_pull(repository, number, "locked", |pull| pull.locked = true);
     }
 
+    /// Has a pull request ask for another branch.
+    pub(crate) fn retarget_pull(&self, repository: &str, number: u64, base: &str) {
+        let commit =
+            self.with(|state| git::commit_of(&state.named(repository).directory, &format!("refs/heads/{base}")));
+        let commit = commit.unwrap_or_else(|| panic!("there is no branch {base}"));
+        self.change_pull(repository, number, "edited", |pull| {
+            base.clone_into(&mut pull.base_branch);
+            pull.base_sha = commit;
+        });
+    }
+
     pub(crate) fn mark_ready(&self, repository: &str, number: u64) {
         self.change_pull(repository, number, "ready_for_review", |pull| pull.draft = false);
     }

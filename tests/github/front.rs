@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -26,10 +26,14 @@ pub(crate) struct Logged {
     pub(crate) status: u16,
     /// The fault that changed what the client saw.
     pub(crate) fault: Option<Fault>,
+    /// When it came.
+    pub(crate) at: Instant,
 }
 
 /// Answers a client.
 pub(crate) fn answer(world: &Arc<Shared>, name: &str, request: &Request) -> Reply {
+    let at = Instant::now();
+    let logged = |world: &Shared, request: &Request, reply, fault| logged(world, request, reply, fault, at);
     if let Some(id) = request.path().strip_prefix("/_received/") {
         return received(world, id, request);
     }
@@ -54,7 +58,7 @@ pub(crate) fn answer(world: &Arc<Shared>, name: &str, request: &Request) -> Repl
     }
 }
 
-fn logged(world: &Shared, request: &Request, reply: Reply, fault: Option<Fault>) -> Reply {
+fn logged(world: &Shared, request: &Request, reply: Reply, fault: Option<Fault>, at: Instant) -> Reply {
     let status = match &reply {
         Reply::Whole(response) | Reply::Half(response) => response.status,
         Reply::Nothing => 0,
@@ -67,6 +71,7 @@ fn logged(world: &Shared, request: &Request, reply: Reply, fault: Option<Fault>)
         body: request.json(),
         status,
         fault,
+        at,
     });
     reply
 }
@@ -172,9 +177,9 @@ fn serve_git(world: &Arc<Shared>, request: &Request) -> Response {
             Some(Caller::User(id)) => {
                 state.permission(*id, repository) >= if writes { Permission::Write } else { Permission::Read }
             }
-            Some(Caller::Installation { repositories, permissions }) => {
-                let held =
-                    repository.installed && repositories.as_ref().is_none_or(|named| named.contains(&repository.id));
+            Some(Caller::Installation { installation, repositories, permissions }) => {
+                let held = repository.installation == Some(*installation)
+                    && repositories.as_ref().is_none_or(|named| named.contains(&repository.id));
                 let level = permissions.get("contents").map(String::as_str);
                 held && if writes { level == Some("write") } else { level.is_some() }
             }

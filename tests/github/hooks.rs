@@ -23,19 +23,14 @@ const MOST_COMMITS: usize = 2048;
 /// Tells of an event in a repository, when the App is to hear of it.
 pub(crate) fn emit(world: &Shared, state: &State, event: &str, repository: u64, sender: u64, fields: Value) {
     let found = &state.repositories[&repository];
-    let deaf = state.hook.is_none()
-        || !found.installed
-        || !state.app.installed
-        || state.app.suspended
-        || !state.app.events.iter().any(|on| on == event);
-    if deaf {
-        return;
-    }
+    let holder = found.installation.filter(|holder| state.app.has(*holder) && !state.app.is_suspended(*holder));
+    let is_heard = state.hook.is_some() && state.app.events.iter().any(|on| on == event);
+    let Some(holder) = holder.filter(|_| is_heard) else { return };
     let payload = shapes::with(
         fields,
         json!({
             "repository": shapes::repository(state, found), "sender": shapes::user(state, state.user(sender)),
-            "installation": {"id": state.app.installation, "node_id": shapes::node("I", state.app.installation)},
+            "installation": {"id": holder, "node_id": shapes::node("I", holder)},
         }),
     );
     deliver(world, event, Some(repository), payload);
@@ -46,7 +41,9 @@ pub(crate) fn emit_to_app(world: &Shared, state: &State, event: &str, sender: u6
     if state.hook.is_none() {
         return;
     }
-    let more = json!({"installation": shapes::installation(state), "sender": shapes::user(state, state.user(sender))});
+    let first = (state.app.installation, state.app.owner);
+    let more =
+        json!({"installation": shapes::installation(state, first), "sender": shapes::user(state, state.user(sender))});
     deliver(world, event, None, shapes::with(fields, more));
 }
 

@@ -133,6 +133,7 @@ impl GitHub {
             private_key,
             public_key,
             installation: 7001,
+            others: Vec::new(),
             permissions,
             events: events.map(str::to_owned).into(),
             suspended: false,
@@ -262,9 +263,10 @@ impl GitHub {
         self.shared.armed.lock().unwrap().push(Armed { pattern: pattern.to_owned(), times, fault });
     }
 
-    /// Takes back the faults that did not happen yet.
-    pub(crate) fn heal(&self) {
-        self.shared.armed.lock().unwrap().clear();
+    /// Takes back the faults that did not happen yet, and gives them.
+    pub(crate) fn heal(&self) -> Vec<Fault> {
+        let mut armed = self.shared.armed.lock().unwrap();
+        armed.drain(..).flat_map(|armed| std::iter::repeat_n(armed.fault, armed.times)).collect()
     }
 
     /// Nobody reaches GitHub until [`GitHub::end_outage`].

@@ -16,7 +16,7 @@ pub(crate) type Answer = Result<Response, Response>;
 #[derive(Debug, Clone)]
 pub(crate) enum Caller {
     App,
-    Installation { repositories: Option<Vec<u64>>, permissions: BTreeMap<String, String> },
+    Installation { installation: u64, repositories: Option<Vec<u64>>, permissions: BTreeMap<String, String> },
     User(u64),
 }
 
@@ -62,6 +62,8 @@ fn dispatch(world: &Shared, state: &mut State, request: &Request) -> Answer {
         ("GET", ["user", id]) => user(state, request, |user| user.id.to_string() == *id),
         ("GET", ["users", login]) => user(state, request, |user| user.login.eq_ignore_ascii_case(login)),
         ("GET", ["repositories", id]) => repository_by_id(state, request, id),
+        // Those that are there are known by their names here.
+        (_, ["repositories", ..]) => caller(state, request).and_then(|_| Err(refusal(404, "Not Found"))),
         ("GET", ["repos", owner, name]) => {
             let (id, _) = access(state, request, owner, name, Need::Read("metadata"))?;
             Ok(Response::json(200, &shapes::repository(state, &state.repositories[&id])))
@@ -115,13 +117,17 @@ pub(crate) fn caller(state: &State, request: &Request) -> Result<Caller, Respons
         }
         return match &known.holder {
             Holder::User(id) => Ok(Caller::User(*id)),
-            Holder::Installation { .. } if state.app.suspended => {
+            Holder::Installation { installation, .. } if !state.app.has(*installation) => {
+                Err(refusal(401, "Bad credentials"))
+            }
+            Holder::Installation { installation, .. } if state.app.is_suspended(*installation) => {
                 Err(refusal(403, "This installation has been suspended"))
             }
-            Holder::Installation { .. } if !state.app.installed => Err(refusal(401, "Bad credentials")),
-            Holder::Installation { repositories, permissions } => {
-                Ok(Caller::Installation { repositories: repositories.clone(), permissions: permissions.clone() })
-            }
+            Holder::Installation { installation, repositories, permissions } => Ok(Caller::Installation {
+                installation: *installation,
+                repositories: repositories.clone(),
+                permissions: permissions.clone(),
+            }),
         };
     }
     app::verify(state, &token).map(|()| Caller::App)
@@ -161,9 +167,9 @@ fn moved(state: &State, request: &Request, full_name: &str) -> Response {
 fn permit(state: &State, caller: &Caller, repository: &Repository, need: Need) -> Result<(), Response> {
     match caller {
         Caller::App => Err(refusal(403, "Resource not accessible by integration")),
-        Caller::Installation { repositories, permissions } => {
+        Caller::Installation { installation, repositories, permissions } => {
             let named = repositories.as_ref().is_none_or(|named| named.contains(&repository.id));
-            if !repository.installed || !named {
+            if repository.installation != Some(*installation) || !named {
                 return Err(refusal(404, "Not Found"));
             }
             let reads = |what: &str| permissions.contains_key(what) || what == "metadata";

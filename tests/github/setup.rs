@@ -112,6 +112,17 @@ impl GitHub {
         self.tell_of_repository(to, changes);
     }
 
+    /// Transfers a repository to another account, in which the App is installed, too.
+    pub(crate) fn transfer(&self, from: &str, to: &str) {
+        self.with(|state| {
+            let (owner, _) = to.split_once('/').expect("a name is `owner/name`");
+            let (owner, installation) = (state.ensure_user(owner, "Organization"), state.fresh_id());
+            state.app.others.push((installation, owner));
+            state.named_mut(from).installation = Some(installation);
+        });
+        self.rename(from, to);
+    }
+
     /// Deletes a repository; pull requests from it lose their head's.
     pub(crate) fn delete_repository(&self, full_name: &str) {
         self.with(|state| {
@@ -164,6 +175,19 @@ impl GitHub {
         self.with(|state| state.visitor = Some(state.ensure_user(login, "User")));
     }
 
+    /// A token of an App that somebody let into the repository with these permissions.
+    pub(crate) fn token_of_app(&self, repository: &str, permissions: &[(&str, &str)]) -> String {
+        let token = format!("ghs_{}", uuid::Uuid::new_v4().simple());
+        let permissions = permissions.iter().map(|(name, level)| ((*name).to_owned(), (*level).to_owned())).collect();
+        self.with(|state| {
+            let found = state.named(repository);
+            let installation = found.installation.expect("the App is installed there");
+            let holder = Holder::Installation { installation, repositories: Some(vec![found.id]), permissions };
+            state.tokens.insert(token.clone(), Token { holder, expires: None });
+        });
+        token
+    }
+
     /// Every token of people's that signing in has made.
     pub(crate) fn tokens_of_people(&self) -> Vec<String> {
         self.with(|state| state.tokens.keys().filter(|token| token.starts_with("ghu_")).cloned().collect())
@@ -207,9 +231,15 @@ impl GitHub {
         self.tell_of_installation("unsuspend");
     }
 
-    /// Installs the App anew, with what it was installed in before.
+    /// Installs the App anew, with what it was installed in before: under another number, as on GitHub.
     pub(crate) fn install(&self) {
-        self.with(|state| state.app.installed = true);
+        self.with(|state| {
+            let id = state.fresh_id();
+            let old = std::mem::replace(&mut state.app.installation, id);
+            let held = state.repositories.values_mut().filter(|repository| repository.installation == Some(old));
+            held.for_each(|repository| repository.installation = Some(id));
+            state.app.installed = true;
+        });
         self.tell_of_installation("created");
     }
 
@@ -221,7 +251,8 @@ impl GitHub {
 
     fn tell_of_installation(&self, action: &str) {
         self.with(|state| {
-            let rows = state.repositories.values().filter(|repository| repository.installed);
+            let first = Some(state.app.installation);
+            let rows = state.repositories.values().filter(|repository| repository.installation == first);
             let rows: Vec<_> = rows.map(|repository| short_repository(state, repository)).collect();
             let owner = state.app.owner;
             let fields = json!({"action": action, "repositories": rows});
@@ -231,13 +262,16 @@ impl GitHub {
 
     /// Adds a repository to the installation.
     pub(crate) fn install_in(&self, repository: &str) {
-        self.with(|state| state.named_mut(repository).installed = true);
+        self.with(|state| {
+            let first = state.app.installation;
+            state.named_mut(repository).installation = Some(first);
+        });
         self.tell_of_repositories("added", repository);
     }
 
     /// Takes a repository out of the installation.
     pub(crate) fn uninstall_from(&self, repository: &str) {
-        self.with(|state| state.named_mut(repository).installed = false);
+        self.with(|state| state.named_mut(repository).installation = None);
         self.tell_of_repositories("removed", repository);
     }
 
@@ -285,7 +319,7 @@ fn new_repository(state: &mut State, full_name: &str, parent: Option<u64>) -> u6
         private: false,
         archived: false,
         parent,
-        installed: parent.is_none(),
+        installation: parent.is_none().then_some(state.app.installation),
         permissions: HashMap::new(),
         pulls: BTreeMap::new(),
         comments: BTreeMap::new(),

@@ -249,24 +249,25 @@ pub(crate) fn app(state: &State) -> Value {
     })
 }
 
-pub(crate) fn installation(state: &State) -> Value {
+pub(crate) fn installation(state: &State, (id, owner): (u64, u64)) -> Value {
     let app = &state.app;
-    let owner = state.user(app.owner);
+    let owner = state.user(owner);
+    let suspended = app.is_suspended(id);
     // GitHub's contract wants the fields of an enterprise in every account.
     let enterprise = json!({
         "name": owner.login, "slug": owner.login, "created_at": "2020-01-01T00:00:00Z", "updated_at": "2020-01-01T00:00:00Z",
     });
     let account = with(user(state, owner), enterprise);
-    let url = format!("{}/app/installations/{}", state.url, app.installation);
+    let url = format!("{}/app/installations/{id}", state.url);
     json!({
-        "id": app.installation, "account": account, "access_tokens_url": format!("{url}/access_tokens"),
-        "repositories_url": format!("{}/installation/repositories", state.url), "html_url": format!("{}/settings/installations/{}", state.url, app.installation),
-        "app_id": app.id, "app_slug": app.slug, "target_id": app.owner, "target_type": "Organization",
+        "id": id, "account": account, "access_tokens_url": format!("{url}/access_tokens"),
+        "repositories_url": format!("{}/installation/repositories", state.url), "html_url": format!("{}/settings/installations/{id}", state.url),
+        "app_id": app.id, "app_slug": app.slug, "target_id": owner.id, "target_type": "Organization",
         "permissions": app.permissions, "events": app.events, "created_at": "2020-01-01T00:00:00Z",
         "updated_at": "2020-01-01T00:00:00Z", "single_file_name": null, "has_multiple_single_files": false,
         "single_file_paths": [], "repository_selection": "selected",
-        "suspended_at": app.suspended.then_some("2020-01-02T00:00:00Z"),
-        "suspended_by": app.suspended.then(|| user(state, state.user(app.owner))),
+        "suspended_at": suspended.then_some("2020-01-02T00:00:00Z"),
+        "suspended_by": suspended.then(|| user(state, state.user(app.owner))),
     })
 }
 

@@ -60,7 +60,8 @@ pub(crate) struct Repository {
     pub(crate) archived: bool,
     /// The repository that this one was forked from.
     pub(crate) parent: Option<u64>,
-    pub(crate) installed: bool,
+    /// The installation of the App that holds it.
+    pub(crate) installation: Option<u64>,
     pub(crate) permissions: HashMap<u64, Permission>,
     pub(crate) pulls: BTreeMap<u64, Pull>,
     pub(crate) comments: BTreeMap<u64, Comment>,
@@ -164,8 +165,9 @@ pub(crate) struct Token {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Holder {
-    /// The installation: only these repositories where some are named, and these permissions.
+    /// An installation: only these repositories where some are named, and these permissions.
     Installation {
+        installation: u64,
         repositories: Option<Vec<u64>>,
         permissions: BTreeMap<String, String>,
     },
@@ -181,6 +183,8 @@ pub(crate) struct App {
     pub(crate) private_key: String,
     pub(crate) public_key: String,
     pub(crate) installation: u64,
+    /// Installations in other accounts, with their owners.
+    pub(crate) others: Vec<(u64, u64)>,
     pub(crate) permissions: BTreeMap<String, String>,
     pub(crate) events: Vec<String>,
     pub(crate) suspended: bool,
@@ -193,6 +197,20 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn client_id(&self) -> String {
         format!("Iv23{}", self.id)
+    }
+
+    /// The installations that there are, with their owners.
+    pub(crate) fn installations(&self) -> Vec<(u64, u64)> {
+        let first = self.installed.then_some((self.installation, self.owner));
+        first.into_iter().chain(self.others.iter().copied()).collect()
+    }
+
+    pub(crate) fn has(&self, installation: u64) -> bool {
+        self.installations().iter().any(|(id, _)| *id == installation)
+    }
+
+    pub(crate) fn is_suspended(&self, installation: u64) -> bool {
+        self.suspended && installation == self.installation
     }
 }
 

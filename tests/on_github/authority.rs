@@ -36,8 +36,10 @@ fn a_comment_that_is_edited_into_a_command_is_none() {
     hub.world.until("another second", |_| (second() > written + 1).then_some(()));
     hub.github.edit_comment_as("eve", HUB, comment, "/modelship run");
     hub.github.until_delivered();
+    // Nor when the thread is read without anybody's telling.
+    hub.until_asked(3, &format!("GET */issues/{number}/comments"));
     hub.world.until_idle();
-    assert_eq!(hub.ours(number).len(), 1, "only the plan");
+    assert_eq!((hub.ours(number).len(), hub.sweeps().len()), (1, 0), "only the plan");
 }
 
 #[test]
@@ -69,6 +71,20 @@ fn a_fork_runs_once_somebody_who_may_write_approved_that_commit() {
     hub.world.until_idle();
     let reactions = hub.github.reactions(HUB, approval);
     assert_eq!(reactions, ["eyes", "rocket"]);
+}
+
+#[test]
+fn a_fork_that_is_deleted_after_its_approval_runs_from_what_was_approved() {
+    let hub = Hub::as_app();
+    let number = ask_from_a_fork(&hub);
+    hub.until_said(number, &["/modelship approve", &hub.commit("theirs")]);
+    hub.github.comment_as("ada", HUB, number, &format!("/modelship approve {}", hub.commit("theirs")));
+    hub.until_said(number, &["/modelship run theirs"]);
+    hub.github.delete_repository("eve/hub");
+    hub.until_asked(2, &format!("GET */issues/{number}/comments"));
+    hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.until_said(number, &["2 runs done"]);
+    hub.world.until_idle();
 }
 
 /// Eve, who may only read, asks for a sweep from her fork.

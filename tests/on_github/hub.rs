@@ -1,5 +1,6 @@
 //! A hub on GitHub with a server that works for it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -18,6 +19,35 @@ pub(crate) struct Hub {
     pub(crate) github: GitHub,
     /// The hub's number.
     pub(crate) repository: u64,
+}
+
+impl Drop for Hub {
+    /// No token of the server's and no key lies in its log or in its folder.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let key = self.github.private_key().lines().nth(1).unwrap_or_default().to_owned();
+        let asked = self.github.log().into_iter().filter_map(|asked| asked.token);
+        let secrets: BTreeSet<String> = asked.chain([key]).collect();
+        let found = |text: &str| secrets.iter().any(|secret| text.contains(secret.as_str()));
+        assert!(!found(&self.world.server_log()), "a secret in the server's log");
+        let mut folders = vec![self.world.state()];
+        while let Some(entries) = folders.pop().map(fs::read_dir) {
+            // What the server just removed is not there.
+            for entry in entries.into_iter().flatten().flatten() {
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                    Ok(kind) if kind.is_file() => {
+                        let bytes = fs::read(entry.path()).unwrap_or_default();
+                        let path = entry.path();
+                        assert!(!found(&String::from_utf8_lossy(&bytes)), "a secret in {}", path.display());
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
 }
 
 impl Hub {
@@ -99,6 +129,11 @@ impl Hub {
     /// Starts the server, and lets GitHub tell it of everything from now on.
     pub(crate) fn start(&mut self) {
         self.world.start_server();
+        self.listen();
+    }
+
+    /// Lets GitHub tell the server of everything from now on.
+    pub(crate) fn listen(&self) {
         self.github.deliver_to(&format!("{}/webhooks/github", self.world.address()), SECRET);
     }
 
@@ -139,6 +174,24 @@ impl Hub {
         self.world.until(&format!("{pattern} is asked for {times} times more"), |_| {
             (self.github.count(pattern) >= before + times).then_some(())
         });
+    }
+
+    /// Waits until the newest check of that name beside the commit has come to this conclusion.
+    pub(crate) fn until_concluded(&self, commit: &str, name: &str, conclusion: &str) {
+        self.world.until(&format!("`{name}` beside {commit} is {conclusion}"), |_| {
+            let newest = self.github.checks(HUB, commit).into_iter().rfind(|check| check["name"] == name)?;
+            (newest["conclusion"] == conclusion).then_some(())
+        });
+    }
+
+    /// Waits until a run of a model is under way.
+    pub(crate) fn until_running(&self) {
+        self.world.until("a run is under way", |world| world.is_running("python3").then_some(()));
+    }
+
+    /// Waits until no run is under way.
+    pub(crate) fn until_nothing_runs(&self) {
+        self.world.until("no run is under way", |world| (!world.is_running("python3")).then_some(()));
     }
 
     /// The sweeps that were started, however they stand.

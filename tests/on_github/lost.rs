@@ -5,18 +5,111 @@ use crate::hub::{HUB, Hub};
 
 #[test]
 fn a_comment_whose_answer_was_lost_is_not_written_twice() {
-    let mut hub = Hub::as_app();
-    hub.world.expected_errors.push("GitHub");
-    for fault in [Fault::LostAnswer, Fault::ClosedAfter, Fault::Truncated, Fault::Html] {
-        hub.github.fail_next(1, "POST */issues/*/comments", fault);
+    let hub = Hub::as_app();
+    let faults = [Fault::LostAnswer, Fault::ClosedAfter, Fault::Truncated, Fault::Html];
+    for (nth, fault) in faults.into_iter().enumerate() {
+        let happens = || {
+            hub.world.until_idle();
+            assert_eq!(hub.github.heal(), [], "it has happened");
+        };
+        hub.github.fail_next(1, "POST */issues/*/comments", fault.clone());
+        let number = hub.ask_for(&format!("sizes-{nth}"), &format!("[{}, {}]", 2 * nth + 1, 2 * nth + 2));
+        happens();
+        hub.github.fail_next(1, "POST */issues/*/comments", fault.clone());
+        hub.github.comment_as("ada", HUB, number, "/modelship run");
+        hub.until_said(number, &["2 runs done"]);
+        happens();
+        assert_eq!(hub.ours(number).len(), 2, "{fault:?}: {:#?}", hub.ours(number));
     }
+}
+
+#[test]
+fn a_pull_request_that_github_does_not_know_yet_is_looked_at_again() {
+    let hub = Hub::as_app();
+    hub.github.fail_next(2, "GET */pulls/*", Fault::Status(404));
     let number = hub.ask_for("sizes", "[1, 2]");
-    hub.github.heal();
-    hub.github.fail_next(1, "POST */issues/*/comments", Fault::LostAnswer);
+    hub.world.until_idle();
+    assert_eq!(hub.github.heal(), []);
+    assert_eq!(hub.ours(number).len(), 1);
+}
+
+/// Starts a sweep of two slow runs and gives its pull request.
+fn slow_sweep(hub: &Hub) -> u64 {
+    let sweep = "sweep: slow\nmodel: examples/identity-matrix\nparameters:\n  N: [1, 2]\n  SLEEP: 2\n";
+    let number = hub.ask_with("slow", "Slowly", sweep);
     hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.world.until("a run is under way", |world| world.is_running("python3").then_some(()));
+    number
+}
+
+/// Waits until the runs are done and the result was told in vain.
+fn until_told_in_vain(hub: &Hub) {
+    hub.world.until("the sweep is done and could not be told", |world| {
+        let log = world.server_log();
+        let mut lines = log.lines().filter(|line| line.contains("it will be tried again"));
+        lines.find(|line| line.contains("PostComment")).map(|_| ())
+    });
+}
+
+#[test]
+fn an_app_that_is_suspended_in_the_middle_tells_the_result_afterwards() {
+    let hub = Hub::as_app();
+    let number = slow_sweep(&hub);
+    hub.github.suspend();
+    until_told_in_vain(&hub);
+    hub.github.unsuspend();
     hub.until_said(number, &["2 runs done"]);
     hub.world.until_idle();
-    assert_eq!(hub.ours(number).len(), 2, "{:#?}", hub.ours(number));
+    assert_eq!(hub.ours(number).len(), 2);
+}
+
+#[test]
+fn an_app_that_is_installed_anew_in_the_middle_tells_the_result_afterwards() {
+    let hub = Hub::as_app();
+    let number = slow_sweep(&hub);
+    let before = hub.github.installation_id();
+    hub.github.uninstall();
+    until_told_in_vain(&hub);
+    hub.github.install();
+    assert_ne!(hub.github.installation_id(), before);
+    hub.until_said(number, &["2 runs done"]);
+    hub.world.until_idle();
+    assert_eq!(hub.ours(number).len(), 2);
+}
+
+#[test]
+fn a_repository_that_is_transferred_in_the_middle_is_told_the_result() {
+    let hub = Hub::as_app();
+    hub.github.set_private(HUB);
+    let number = slow_sweep(&hub);
+    hub.github.transfer(HUB, "science/models");
+    hub.world.until("the result is there", |_| {
+        let mut comments = hub.github.app_comments("science/models", number).into_iter();
+        comments.find(|comment| comment.body.contains("2 runs done"))
+    });
+    hub.world.until_idle();
+    assert_eq!(hub.github.app_comments("science/models", number).len(), 2);
+}
+
+#[test]
+fn a_button_that_was_pressed_before_many_lost_deliveries_acts() {
+    let mut hub = Hub::as_app();
+    let number = hub.ask_for("sizes", "[1, 2]");
+    let head = hub.commit("sizes");
+    let check = hub.world.until("the button is there", |_| {
+        let mut checks = hub.github.checks(HUB, &head).into_iter();
+        checks.find(|check| check["actions"][0]["label"] == "Run sweep")
+    });
+    hub.world.kill_server();
+    let button = check["actions"][0]["identifier"].as_str().unwrap();
+    hub.github.press("ada", HUB, check["id"].as_u64().unwrap(), button);
+    for _ in 0..120 {
+        hub.github.comment_as("ada", HUB, number, "thanks");
+    }
+    hub.github.until_delivered();
+    hub.start();
+    hub.until_said(number, &["2 runs done"]);
+    hub.world.until_idle();
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod app;
 mod authority;
 mod browser;
+mod changes;
 mod checks;
 mod deploy;
 #[path = "../github/mod.rs"]
@@ -15,6 +16,7 @@ mod hub;
 #[path = "../offers/issuer.rs"]
 #[expect(dead_code, reason = "the attacks on tokens use the rest of it")]
 mod issuer;
+mod limits;
 mod lost;
 mod pull;
 mod reconcile;
@@ -22,6 +24,8 @@ mod register;
 #[path = "../offers/registry.rs"]
 #[expect(dead_code, reason = "the other offers use the rest of it")]
 mod registry;
+mod replicas;
+mod rights;
 mod signin;
 mod survives;
 #[path = "../world/mod.rs"]

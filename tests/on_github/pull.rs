@@ -1,6 +1,8 @@
 //! A pull request from its plan to its result.
 
+use crate::github::Opened;
 use crate::hub::{HUB, Hub};
+use crate::world::git;
 use crate::world::tables::numbers;
 
 #[test]
@@ -60,4 +62,41 @@ fn a_comment_of_ours_that_somebody_deletes_is_written_once_more() {
     let ours = hub.ours(number);
     assert_eq!(ours.len(), 2, "{ours:#?}");
     assert!(ours.iter().all(|comment| comment.id != plan.id));
+}
+
+#[test]
+fn a_comment_of_ours_that_somebody_changed_says_again_what_it_said() {
+    let hub = Hub::as_app();
+    let number = hub.ask_for("sizes", "[1, 2]");
+    hub.world.until_idle();
+    let plan = hub.until_said(number, &["/modelship run sizes"]);
+    // As another server with an older plan would.
+    hub.github.edit_comment_as("ada", HUB, plan.id, "an older plan");
+    hub.github.comment_as("ada", HUB, number, "/modelship plan");
+    let said = hub.until_said(number, &["/modelship run sizes"]);
+    assert_eq!((said.id, said.body), (plan.id, plan.body));
+    hub.world.until_idle();
+}
+
+#[test]
+fn who_takes_a_repositorys_old_name_is_told_nothing() {
+    let hub = Hub::with_token();
+    let number = hub.ask_for("sizes", "[1, 2]");
+    hub.world.until_idle();
+    hub.github.rename(HUB, "urban/models");
+    hub.github.repository(HUB);
+    let squatter = hub.github.directory(HUB);
+    git(&hub.world.clone, &["push", "--quiet", squatter.to_str().unwrap(), "main", "sizes"]);
+    let opened = Opened { author: "ada", title: "Another", head: "sizes", base: "main", draft: false };
+    assert_eq!(hub.github.open_pull(HUB, &opened), number);
+    let head = hub.commit("sizes");
+    hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.github.comment_as("ada", "urban/models", number, "/modelship run");
+    hub.world.until("the result is there", |_| {
+        let mut comments = hub.github.comments("urban/models", number).into_iter();
+        comments.find(|comment| comment.body.contains("2 runs done"))
+    });
+    hub.world.until_idle();
+    assert_eq!(hub.github.comments(HUB, number).len(), 1, "{:#?}", hub.github.comments(HUB, number));
+    assert_eq!(hub.github.statuses(HUB, &head).len(), 0);
 }

@@ -48,7 +48,7 @@ fn a_pull_request_that_was_closed_before_a_hundred_others_is_not_left_running() 
     let sweep = "sweep: slow\nmodel: examples/identity-matrix\nparameters: {N: [1, 2], SLEEP: 60}\n";
     let number = hub.ask_with("slow", "Slow", sweep);
     hub.github.comment_as("ada", HUB, number, "/modelship run");
-    hub.world.until("a run is under way", |world| world.is_running("python3").then_some(()));
+    hub.until_running();
     hub.world.kill_server();
     hub.github.close_pull(HUB, number);
     for _ in 0..101 {
@@ -60,5 +60,5 @@ fn a_pull_request_that_was_closed_before_a_hundred_others_is_not_left_running() 
     hub.github.forget_deliveries();
     hub.start();
     hub.until_said(number, &["was cancelled"]);
-    hub.world.until("nothing runs", |world| (!world.is_running("python3")).then_some(()));
+    hub.until_nothing_runs();
 }

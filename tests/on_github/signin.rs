@@ -372,15 +372,16 @@ fn no_path_leads_out_of_a_runs_place() {
     assert_eq!(found.status, 404, "{}", text(&found));
 }
 
-/// The folder of that name somewhere below.
+/// The folder or file of that name somewhere below.
 fn find(below: &std::path::Path, name: &str) -> std::path::PathBuf {
     let mut left = vec![below.to_owned()];
-    while let Some(folder) = left.pop() {
-        if folder.file_name().is_some_and(|found| found == name) {
-            return folder;
+    while let Some(found) = left.pop() {
+        if found.file_name().is_some_and(|found| found == name) {
+            return found;
         }
-        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        left.extend(entries.filter(|path| path.is_dir()));
+        if found.is_dir() {
+            left.extend(fs::read_dir(found).unwrap().map(|entry| entry.unwrap().path()));
+        }
     }
     panic!("there is no {name} below {}", below.display());
 }
@@ -439,10 +440,114 @@ fn a_program_reads_with_a_token_that_reads_the_repository() {
 }
 
 #[test]
+fn an_app_that_was_refused_the_files_reads_none_here() {
+    let done = done("");
+    let path = format!("/runs/{}/log", done.run);
+    let program = |permissions: &[(&str, &str)]| {
+        let token = done.hub.github.token_of_app(HUB, permissions);
+        done.program(&path, Some(&token)).status
+    };
+    assert_eq!(program(&[("metadata", "read"), ("issues", "write")]), 404, "it sees the repository's name alone");
+    assert_eq!(program(&[("metadata", "read"), ("contents", "read")]), 200);
+}
+
+#[test]
 fn what_settings_call_public_everybody_reads() {
     let done = done(&format!(", public_repositories: [{HUB}]"));
     assert_eq!(done.program(&format!("/sweeps/{}/analysis.csv", done.sweep), None).status, 200);
     assert_eq!(done.program(&format!("/runs/{}/log", done.run), None).status, 200);
     assert_eq!(done.program("/api/models", None).value()["models"][0]["model"], "examples/echo");
     assert_eq!(done.program("/sweeps/none-0123456789", None).status, 401);
+}
+
+#[test]
+fn a_name_that_is_public_is_not_worth_anything_to_who_had_it_before() {
+    let mut done = done(&format!(", public_repositories: [{HUB}]"));
+    // Whom to trust is said by name as well.
+    done.hub.world.kill_server();
+    let settings = fs::read_to_string(done.hub.world.settings()).unwrap();
+    let trusting = settings.replace(&format!("trusted: [{HUB}]"), &format!("trusted: [{HUB}, urban/secret]"));
+    fs::write(done.hub.world.settings(), trusting).unwrap();
+    done.hub.world.start_server();
+    let paths = [
+        "/models/examples/echo".to_owned(),
+        "/api/models/examples/echo/versions".to_owned(),
+        format!("/sweeps/{}", done.sweep),
+        format!("/sweeps/{}/analysis.csv", done.sweep),
+        format!("/api/sweeps/{}", done.sweep),
+        format!("/runs/{}", done.run),
+        format!("/runs/{}/log", done.run),
+    ];
+    for path in &paths {
+        assert_eq!(done.program(path, None).status, 200, "{path}");
+    }
+    done.hub.github.rename(HUB, "urban/secret");
+    done.hub.world.checkout("main");
+    done.hub.world.write("models/echo/echo.sh", &format!("{SCRIPT}# again\n"));
+    done.hub.world.push_branch("main", "Change the model");
+    // One of its models is heard of under the new name; whatever was made before belongs to the same repository.
+    done.hub.world.until("nobody reads the models of a repository that is public no more", |_| {
+        let models = done.program("/api/models", None).value();
+        models["models"].as_array().is_some_and(Vec::is_empty).then_some(())
+    });
+    for path in &paths {
+        assert_eq!(done.program(path, None).status, 401, "{path}: {}", text(&done.program(path, None)));
+    }
+    assert_eq!(done.program("/api/sweeps", None).value()["sweeps"], Value::Array(Vec::new()));
+    let mut ada = done.browser("ada");
+    for path in &paths {
+        assert_eq!(ada.get(&done.url(path)).status, 200, "{path}");
+    }
+}
+
+#[test]
+fn what_a_run_left_is_looked_for_only_for_who_may_read_it() {
+    let done = done("");
+    let place = find(&done.hub.world.state().join("artifacts/sweeps").join(&done.sweep), "records.jsonl");
+    fs::remove_file(place).unwrap();
+    let (mut ada, mut eve) = (done.browser("ada"), done.eve());
+    let unknown = text(&eve.get(&done.url(&format!("/runs/{}", "0".repeat(64)))));
+    for path in [format!("/runs/{}", done.run), format!("/runs/{}/log", done.run)] {
+        let without_right = eve.get(&done.url(&path));
+        assert_eq!((without_right.status, text(&without_right)), (404, unknown.clone()), "{path}");
+        assert_eq!(done.program(&path, None).status, 401, "{path}");
+        let gone = ada.get(&done.url(&path));
+        assert_eq!(gone.status, 404, "{path}: {}", text(&gone));
+        assert!(text(&gone).contains("no longer here"), "{path}: {}", text(&gone));
+    }
+    let log = done.hub.world.server_log();
+    assert!(!log.contains("the database does not answer"), "{log}");
+}
+
+#[test]
+fn a_made_up_token_keeps_no_other_program_out() {
+    let done = done("");
+    let ada = done.hub.github.token_of("ada");
+    for number in 0..3 {
+        let made_up = done.program("/api/sweeps", Some(&format!("ghp_made_up_{number}")));
+        assert_eq!((made_up.status, made_up.value()["sweeps"].clone()), (200, Value::Array(Vec::new())));
+    }
+    let read = done.program("/api/sweeps", Some(&ada)).value();
+    assert_eq!((read["sweeps"].as_array().map(Vec::len), read["complete"].as_bool()), (Some(1), Some(true)), "{read}");
+}
+
+#[test]
+fn a_page_that_says_no_still_says_who_looks_and_leads_on() {
+    let mut done = done("");
+    let mut ada = done.browser("ada");
+    let page = text(&ada.get(&done.url("/runs/none")));
+    assert!(page.contains("There is nothing here") && page.contains("Sign out"), "{page}");
+    // Behind a proxy that puts the server below a path, every link and the way out begin with it.
+    let url = format!("url: \"{}\"", done.hub.world.address());
+    let settings = fs::read_to_string(done.hub.world.settings()).unwrap();
+    assert!(settings.contains(&url), "{settings}");
+    done.hub.world.kill_server();
+    fs::write(done.hub.world.settings(), settings.replace(&url, &format!("{}/models\"", url.trim_end_matches('"'))))
+        .unwrap();
+    done.hub.world.start_server();
+    let page = text(&ada.get(&done.url("/runs/none")));
+    assert!(page.contains("href=\"/models/\"") && page.contains("action=\"/models/sign-out\""), "{page}");
+    let strange = text(&Browser::default().get(&done.url("/signed-in?code=a&state=b")));
+    assert!(strange.contains("did not begin in this browser"), "{strange}");
+    assert!(strange.contains("href=\"/models/\"") && strange.contains("/models/sign-in?to=%2F\""), "{strange}");
 }

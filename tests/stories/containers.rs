@@ -6,22 +6,11 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::world::World;
+use crate::world::docker::{docker_settings, given};
 use crate::world::tables::{numbers, texts};
 
-/// What `scripts/with-docker` says.
-pub(crate) fn given(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run this through scripts/with-docker"))
-}
-
 fn world_of_containers(models: &[&str]) -> World {
-    let settings = format!(
-        "executor: docker\ndocker:\n  host: {}\n  runner: {}\n  registry: {}/story\n  build_network: host\n  \
-         build_args: {{BASE: modelship-test/debian}}\n",
-        given("MODELSHIP_TEST_DOCKER_HOST"),
-        given("MODELSHIP_TEST_RUNNER"),
-        given("MODELSHIP_TEST_REGISTRY"),
-    );
-    World::with_settings(models, &settings)
+    World::with_settings(models, &docker_settings("story"))
 }
 
 /// Containers of this world, ended ones too: those with its state folder mounted.

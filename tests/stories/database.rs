@@ -1,8 +1,7 @@
 //! Servers on PostgreSQL: it goes away and comes back; several servers share it.
 
-use std::process::Command;
-
 use crate::world::World;
+use crate::world::postgres::Postgres;
 
 /// What the server's log may say while its database is away.
 const AWAY: &[&str] = &[
@@ -12,45 +11,6 @@ const AWAY: &[&str] = &[
     "leases could not be renewed",
     "the database does not answer",
 ];
-
-/// A PostgreSQL server of one story's own.
-struct Postgres {
-    directory: String,
-    url: String,
-}
-
-impl Postgres {
-    fn start() -> Self {
-        let told = with_postgres(&["--start"]);
-        let (directory, url) = told.trim().split_once('\n').unwrap();
-        Self { directory: directory.to_owned(), url: format!("{url}/postgres") }
-    }
-
-    fn settings(&self) -> String {
-        format!("database: {}\n", self.url)
-    }
-
-    fn stop(&self) {
-        with_postgres(&["--stop", &self.directory]);
-    }
-
-    fn start_again(&self) {
-        with_postgres(&["--start", &self.directory]);
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        with_postgres(&["--remove", &self.directory]);
-    }
-}
-
-fn with_postgres(arguments: &[&str]) -> String {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/with-postgres");
-    let output = Command::new(script).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
 
 /// Waits until a branch of the example model has a version.
 fn until_built(world: &World, branch: &str) {

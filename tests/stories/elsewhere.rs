@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::containers::given;
+use crate::world::docker::given;
 use crate::world::{World, git};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";

@@ -12,14 +12,17 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
 use modelship::domain::event::{Event, Key, Keyed};
-use modelship::domain::ids::{ModelName, Repository, RepositoryName, RunId, SweepId};
+use modelship::domain::ids::{Digest, ModelName, Repository, RepositoryName, RunId, SweepId, Time};
+use modelship::domain::image::ImageName;
+use modelship::domain::offer::{Identity, OfferState};
 use modelship::domain::version::Version;
 use modelship::edge::artifacts::content::Content;
 use modelship::edge::forge::local::signature;
-use modelship::engine::SweepFile;
+use modelship::edge::oidc::TokenError;
+use modelship::engine::{Recorded, SweepFile};
 use modelship::server::{
-    Accepted, Access, AllowedRepositories, Delivery, Figures, Inbox, Limits, ModelEntry, Others, Registry, RunEntry,
-    ServerContext, SweepEntry, Unavailable, WebhookSecrets, serve,
+    Accepted, Access, AllowedRepositories, Delivery, Figures, Inbox, Limits, ModelEntry, OfferDoors, Offers, Others,
+    Registry, RunEntry, Sender, ServerContext, SweepEntry, Unavailable, WebhookSecrets, serve,
 };
 use modelship::settings::Public;
 use reqwest::{RequestBuilder, StatusCode};
@@ -44,6 +47,8 @@ struct World {
     database: Mutex<Database>,
     kept: Mutex<HashMap<String, (Delivery, Vec<Keyed>)>>,
     asked: AtomicUsize,
+    /// How many models there are.
+    models: AtomicUsize,
 }
 
 impl World {
@@ -93,10 +98,16 @@ impl Registry for World {
     fn models(&self) -> BoxFuture<'_, Result<Vec<ModelEntry>, Unavailable>> {
         let model = ModelName::parse("urban/simple-tax").unwrap();
         let repository = Repository { id: 1, name: RepositoryName::parse("urban/hub").unwrap() };
-        self.answer(vec![ModelEntry { model, repository, channels: Vec::new() }])
+        let entry = ModelEntry { model, repository, channels: Vec::new() };
+        self.answer(vec![entry; self.models.load(Ordering::SeqCst)])
     }
-    fn versions(&self, model: ModelName) -> BoxFuture<'_, Result<Option<Vec<Version>>, Unavailable>> {
-        self.answer((model.title() == "simple-tax").then(Vec::new))
+    fn model(&self, model: ModelName) -> BoxFuture<'_, Result<Option<ModelEntry>, Unavailable>> {
+        let repository = Repository { id: 1, name: RepositoryName::parse("urban/hub").unwrap() };
+        let is_known = model.title() == "simple-tax";
+        self.answer(is_known.then_some(ModelEntry { model, repository, channels: Vec::new() }))
+    }
+    fn versions(&self, _: ModelName) -> BoxFuture<'_, Result<Vec<Version>, Unavailable>> {
+        self.answer(Vec::new())
     }
     fn sweeps(&self) -> BoxFuture<'_, Result<Vec<SweepEntry>, Unavailable>> {
         self.answer(Vec::new())
@@ -110,11 +121,27 @@ impl Registry for World {
     fn run(&self, _: RunId) -> BoxFuture<'_, Result<Option<RunEntry>, Unavailable>> {
         self.answer(None)
     }
-    fn run_log<'a>(&'a self, _: &'a RunEntry) -> BoxFuture<'a, Result<String, Unavailable>> {
+    fn recorded(&self, _: RunEntry) -> BoxFuture<'_, Result<Option<Recorded>, Unavailable>> {
+        self.answer(None)
+    }
+    fn run_log<'a>(&'a self, _: &'a Recorded) -> BoxFuture<'a, Result<String, Unavailable>> {
         self.answer(String::new())
     }
-    fn run_file<'a>(&'a self, _: &'a RunEntry, _: &'a str) -> BoxFuture<'a, Result<Option<Content>, Unavailable>> {
+    fn run_file<'a>(&'a self, _: &'a Recorded, _: &'a str) -> BoxFuture<'a, Result<Option<Content>, Unavailable>> {
         self.answer(None)
+    }
+}
+
+/// Nobody offers anything here.
+impl Offers for World {
+    fn identify(&self, _: SecretString) -> BoxFuture<'_, Option<Result<(Identity, Time), TokenError>>> {
+        async { None }.boxed()
+    }
+    fn offer(&self, _: ModelName, _: String) -> BoxFuture<'_, Result<Option<OfferState>, Unavailable>> {
+        self.answer(None)
+    }
+    fn accepted(&self, _: Sender, _: &str) -> Vec<ImageName> {
+        Vec::new()
     }
 }
 
@@ -138,6 +165,7 @@ impl Server {
             database: Mutex::new(Database::Well),
             kept: Mutex::new(HashMap::new()),
             asked: AtomicUsize::new(0),
+            models: AtomicUsize::new(1),
         });
         let secrets = ["old secret", SECRET].map(SecretString::from).to_vec();
         let context = ServerContext {
@@ -146,7 +174,7 @@ impl Server {
             inbox: world.clone(),
             registry: world.clone(),
             access: Arc::new(Access::new(Public::All, Others::Everybody)),
-            offers: None,
+            offers: OfferDoors { offers: world.clone(), registry_secrets: Vec::new() },
             limits,
         };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -240,7 +268,7 @@ async fn a_signed_delivery_is_kept_and_becomes_an_event() {
     let body = push(7, 'a');
     assert_eq!(told(server.request("push", &body)).await, (202, "accepted".into()));
     let (delivery, events) = server.world.kept.lock().unwrap()[GUID].clone();
-    assert_eq!((delivery.event.as_str(), delivery.body.as_bytes()), ("push", &*body));
+    assert_eq!((delivery.event.as_str(), delivery.digest), ("push", Digest::of(&body)));
     let [Keyed { key: Key::Repository(repository), event: Event::PushReceived { reference, .. } }] = &events[..] else {
         panic!("{events:?}")
     };
@@ -482,10 +510,69 @@ async fn slow_clients_are_cut_off() {
     }
     // A connection that behaves is cut off in the end, too.
     let mut idle = TcpStream::connect(&server.address).await.unwrap();
-    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let (answer, took) = until_closed(idle).await;
     assert!(answer.starts_with("HTTP/1.1 200") && took < Duration::from_secs(10));
     assert_eq!(status(server.request("push", &push(7, 'a'))).await, 202);
+}
+
+/// Asks for so many models that no buffer holds the answer.
+async fn ask_for_much(server: &Server) -> TcpStream {
+    server.world.models.store(400_000, Ordering::SeqCst);
+    let mut stream = TcpStream::connect(&server.address).await.unwrap();
+    stream.write_all(b"GET /api/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn an_answer_may_take_longer_than_a_connection_lasts_as_long_as_it_is_taken() {
+    let limits = Limits { connection: Duration::from_millis(400), ..Limits::default() };
+    let server = Server::with(limits, AllowedRepositories::Any).await;
+    let mut stream = ask_for_much(&server).await;
+    let (begin, mut answer, mut piece) = (Instant::now(), Vec::new(), vec![0; 2 << 20]);
+    let mut pace = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        pace.tick().await;
+        let mut taken = 0;
+        while taken < piece.len() {
+            match stream.read(&mut piece).await.unwrap() {
+                0 => break,
+                bytes => {
+                    taken += bytes;
+                    answer.extend_from_slice(&piece[..bytes]);
+                }
+            }
+        }
+        if taken == 0 {
+            break;
+        }
+    }
+    assert!(begin.elapsed() > Duration::from_millis(1200), "{:?}", begin.elapsed());
+    assert!(answer.ends_with(b"\"complete\":true}"), "it broke off after {} bytes", answer.len());
+}
+
+#[tokio::test]
+async fn who_takes_nothing_of_an_answer_is_cut_off() {
+    let limits = Limits { connection: Duration::from_millis(400), connections: 1, ..Limits::default() };
+    let server = Server::with(limits, AllowedRepositories::Any).await;
+    let stuck = ask_for_much(&server).await;
+    let begin = Instant::now();
+    assert_eq!(server.get("/healthz").await.0, 200);
+    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
+    drop(stuck);
+}
+
+#[tokio::test]
+async fn a_page_under_a_name_that_anybody_can_point_here_reads_nothing() {
+    let server = Server::start().await;
+    for path in ["/", "/api/models", "/healthz", "/nowhere"] {
+        let request = server.client.get(format!("http://{}{path}", server.address));
+        let answer = request.header("host", "evil.example:8080").send().await.unwrap();
+        assert_eq!(answer.status(), 421, "{path}");
+        assert!(!answer.text().await.unwrap().contains("simple-tax"), "{path}");
+    }
+    let own = server.client.get(format!("http://{}/api/models", server.address)).header("host", "localhost:1");
+    assert_eq!(status(own).await, 200);
 }
 
 #[tokio::test]
@@ -565,21 +652,24 @@ async fn deliveries_are_counted_by_what_became_of_them() {
 async fn pages_and_api_answer_and_never_believe_the_host_header() {
     let server = Server::start().await;
     let request = server.client.get(format!("http://{}/", server.address));
-    let answer =
-        request.header("host", "evil.example").header("x-forwarded-host", "evil.example").send().await.unwrap();
+    let answer = request.header("host", "10.1.2.3").header("x-forwarded-host", "evil.example").send().await.unwrap();
     assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
     assert!(answer.headers().contains_key("content-security-policy"));
     let page = answer.text().await.unwrap();
     assert!(page.contains("urban/simple-tax") && page.contains("modelship") && !page.contains("evil"), "{page}");
+    assert!(!page.contains("10.1.2.3"), "{page}");
 
     let (status, models) = server.get("/api/models").await;
     assert_eq!(
         (status.as_u16(), models.as_str()),
-        (200, r#"{"models":[{"model":"urban/simple-tax","repository":{"id":1,"name":"urban/hub"},"channels":[]}]}"#)
+        (
+            200,
+            r#"{"models":[{"model":"urban/simple-tax","repository":{"id":1,"name":"urban/hub"},"channels":[]}],"complete":true}"#
+        )
     );
     let known = server.get("/api/models/urban/simple-tax/versions").await;
     assert_eq!(known.1, r#"{"model":"urban/simple-tax","versions":[]}"#);
-    assert_eq!(server.get("/api/sweeps").await.1, r#"{"sweeps":[]}"#);
+    assert_eq!(server.get("/api/sweeps").await.1, r#"{"sweeps":[],"complete":true}"#);
     for path in [
         "/api/models/urban/none/versions",
         "/api/models/..%2f..%2fetc/passwd/versions",

@@ -4,8 +4,10 @@
 //! luck: [`World::until`] asks again until the answer is there, and tells what it last saw when it is not there in time.
 //! When the world ends it complains about a server that logged an error or left processes behind.
 
+pub(crate) mod docker;
 pub(crate) mod laptop;
 mod models;
+pub(crate) mod postgres;
 mod processes;
 mod programs;
 pub(crate) mod tables;
@@ -31,6 +33,9 @@ use tables::read_csv;
 /// How long may something take before the story is over? Work of a killed server waits for 30 s when others share its
 /// database.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The state folder of a server beside the first.
+const REPLICA: &str = "replica";
 
 /// A forge with a hub, a clone of it, and a server.
 pub(crate) struct World {
@@ -174,6 +179,15 @@ impl World {
         self.root.path().join("place").join(self.state)
     }
 
+    /// The artifact store.
+    fn artifacts(&self) -> PathBuf {
+        let settings = fs::read_to_string(self.settings()).unwrap();
+        match settings.lines().find_map(|line| line.strip_prefix("artifacts: ")) {
+            Some(shared) => self.root.path().join("place").join(shared),
+            None => self.state().join("artifacts"),
+        }
+    }
+
     /// Starts the server and waits until it answers.
     pub(crate) fn start_server(&mut self) {
         assert!(self.server.is_none(), "the server is running already");
@@ -191,6 +205,7 @@ impl World {
             .arg(self.settings())
             .arg("--state")
             .arg(self.state())
+            .args(if self.state == REPLICA { &["--listen", "127.0.0.1:0"][..] } else { &[] })
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -269,13 +284,28 @@ impl World {
         });
     }
 
-    /// Starts another server on the same forge, with a state folder of its own, instead of the one that answers now. That
-    /// one is returned, still running.
+    /// Starts another server on the same forge, with a state folder and an address of its own, instead of the one that
+    /// answers now. That one is returned, still running.
     pub(crate) fn start_replica(&mut self) -> Replica {
         let first = self.server.take().expect("the server is running");
-        self.state = "replica";
+        self.state = REPLICA;
         self.start_server();
         Replica(first)
+    }
+
+    /// Ends the server as its supervisor does, and waits until it has ended well.
+    pub(crate) fn stop_server(&mut self) {
+        let mut server = self.server.take().expect("the server is running");
+        assert!(Command::new("kill").arg(server.child.id().to_string()).status().unwrap().success());
+        assert!(server.child.wait().unwrap().success(), "the server ends well");
+    }
+
+    /// The most memory that the server has had so far, in bytes.
+    pub(crate) fn most_memory(&self) -> u64 {
+        let pid = self.server.as_ref().expect("the server is running").child.id();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
     }
 
     /// Kills the server as a power cut would.
@@ -378,7 +408,7 @@ impl World {
     pub(crate) fn analysis(&self, sweep: &str) -> (Vec<String>, Vec<Vec<String>>) {
         let report = self.modelship(&["sweep", "results", sweep, "--output", "json"]).ok().json();
         let id = report["report"]["plan"]["id"].as_str().unwrap().to_owned();
-        read_csv(&self.state().join(format!("artifacts/sweeps/{id}/analysis.csv")))
+        read_csv(&self.artifacts().join(format!("sweeps/{id}/analysis.csv")))
     }
 }
 

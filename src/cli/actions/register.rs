@@ -18,6 +18,7 @@ use crate::cli::output::{CliError, Output};
 use crate::cli::progress::Stage;
 use crate::cli::session::Session;
 use crate::cli::workspace::Workspace;
+use crate::domain::host::is_loopback;
 use crate::domain::ids::{ModelName, VersionId};
 use crate::domain::image::ImageRef;
 use crate::domain::manifest::BuildBy;
@@ -85,7 +86,7 @@ pub(crate) async fn register(settings: Settings, register: &Register, output: &O
 fn address(text: &str) -> Result<Url, CliError> {
     let wrong = |why: &str| CliError::User(format!("`{text}` {why}; name the server as its `server.url` does"));
     let url = Url::parse(text).map_err(|_| wrong("is no address such as `https://models.example.org`"))?;
-    let local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    let local = url.host_str().is_some_and(is_loopback);
     match url.scheme() {
         "https" => Ok(url),
         "http" if local => Ok(url),

@@ -32,9 +32,29 @@ pub enum ForgeError {
     /// It may do it later: it does not answer, or asked us to wait.
     #[error(transparent)]
     Later(anyhow::Error),
-    /// It never will: what was asked for is not there, or not allowed.
+    /// We are not let in where it is, until somebody changes that: the GitHub App is suspended or not installed there.
+    #[error(transparent)]
+    OutOfReach(anyhow::Error),
+    /// It is not there, or not yet: GitHub tells of a thing before all of its machines know it.
+    #[error(transparent)]
+    Missing(anyhow::Error),
+    /// It never will: it is not allowed, or makes no sense.
     #[error(transparent)]
     Never(anyhow::Error),
+}
+
+impl ForgeError {
+    /// What went wrong.
+    pub(crate) fn cause(&self) -> &anyhow::Error {
+        let (Self::Later(error) | Self::OutOfReach(error) | Self::Missing(error) | Self::Never(error)) = self;
+        error
+    }
+
+    /// What went wrong, whether or not it may go well later.
+    pub(crate) fn into_cause(self) -> anyhow::Error {
+        let (Self::Later(error) | Self::OutOfReach(error) | Self::Missing(error) | Self::Never(error)) = self;
+        error
+    }
 }
 
 type Result<T> = std::result::Result<T, ForgeError>;
@@ -155,7 +175,7 @@ impl Forge {
     /// The pull request as it is now.
     ///
     /// # Errors
-    /// [`ForgeError::Never`] when there is none.
+    /// [`ForgeError::Missing`] when there is none.
     pub async fn pull(&self, pull: &PullRef) -> Result<PullSnapshot> {
         match self {
             Self::Local(forge) => {
@@ -274,7 +294,7 @@ impl Forge {
     /// Says how a deployment fares that somebody made.
     ///
     /// # Errors
-    /// [`ForgeError::Never`] when the forge does not allow it or the deployment is gone.
+    /// [`ForgeError::Never`] when the forge does not allow it, [`ForgeError::Missing`] when the deployment is gone.
     pub async fn answer_deployment(&self, repository: &Repository, id: i64, status: &DeploymentStatus) -> Result<()> {
         match self {
             Self::Local(_) => Ok(()),
@@ -328,7 +348,7 @@ impl Forge {
     /// Answers a comment without words. The local forge has no reactions.
     ///
     /// # Errors
-    /// [`ForgeError::Never`] when the comment is not there any more.
+    /// [`ForgeError::Missing`] when the comment is not there any more.
     pub async fn react(&self, pull: &PullRef, comment: i64, reaction: Reaction) -> Result<()> {
         match self {
             Self::Local(_) => Ok(()),

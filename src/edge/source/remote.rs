@@ -15,6 +15,7 @@ use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Source;
+use crate::domain::host::is_inside;
 use crate::domain::ids::{CommitSha, Digest};
 use crate::domain::version::PinnedSource;
 use crate::runner::supervise::{How, Limits, Stdout, Step, Stop, SuperviseError, supervise};
@@ -40,6 +41,8 @@ pub struct RemoteSettings {
     pub directory: PathBuf,
     /// Folders of this machine whose repositories manifests may name with `file://`.
     pub folders: Vec<PathBuf>,
+    /// Hosts of one's own network that manifests may name, as addresses spell them.
+    pub hosts: Vec<String>,
     /// Where `git` is looked up.
     pub search_path: String,
     /// Variables that `git` sees: home, proxies, certificates.
@@ -82,6 +85,7 @@ impl Remotes {
     /// # Errors
     /// As [`FetchError`] says.
     pub fn fetch(&self, repo: &str, reference: &str, stop: &Stop) -> Result<Fetched, FetchError> {
+        self.check_host(repo)?;
         let transport = self.transport(repo)?;
         let git_dir = self.settings.directory.join(&Digest::of(repo).hex()[..32]);
         let turn = self.turn(&git_dir);
@@ -141,6 +145,27 @@ impl Remotes {
             "+refs/pull/*/head:refs/pull/*/head",
         ];
         git.run(&arguments).map(drop).map_err(|error| error.about(repo, "branches, tags and pull requests"))
+    }
+
+    /// No manifest leads `git` to what only this machine or its network reaches.
+    fn check_host(&self, repo: &str) -> Result<(), FetchError> {
+        let Some(rest) = ["https://", "ssh://"].into_iter().find_map(|scheme| repo.strip_prefix(scheme)) else {
+            return Ok(());
+        };
+        // Where the host ends is as it is for whoever reads the most into it.
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+        let host = match place.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => host,
+            _ => place,
+        };
+        if !is_inside(host) || self.settings.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) {
+            return Ok(());
+        }
+        Err(FetchError::Refused(format!(
+            "`{repo}` names an address of this machine or its network; the server's owner can list `{host}` under \
+             `source_hosts`"
+        )))
     }
 
     /// The one transport that the address needs, when it is allowed.
@@ -296,6 +321,50 @@ impl Git<'_> {
                 Err(internal(anyhow::Error::new(error).context("failed to start git")))
             }
             Err(SuperviseError::Internal(error)) => Err(internal(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_manifest_leads_git_inside() {
+        let settings = RemoteSettings {
+            directory: PathBuf::new(),
+            folders: Vec::new(),
+            hosts: vec!["10.0.0.7".to_owned(), "Localhost".to_owned()],
+            search_path: String::new(),
+            environment: Vec::new(),
+        };
+        let remotes = Remotes::new(settings);
+        for inside in [
+            "https://169.254.169.254/latest/meta-data",
+            "https://[::1]/x.git",
+            "https://[::1]:8443/x.git",
+            "https://0x7f000001/x.git",
+            "https://2130706433/x.git",
+            "https://127.1:443/x.git",
+            "https://10.0.0.8/x.git",
+            "https://10.0.0.7.localhost/x.git",
+            "ssh://git@192.168.1.1/x.git",
+            "ssh://git@[fd00::1]:22/x.git",
+            "https://127.0.0.1?x@github.com/x.git",
+            "https://github.com@127.0.0.1/x.git",
+            "https://%31%32%37.0.0.1/x.git",
+        ] {
+            let refused = remotes.check_host(inside).expect_err(inside).to_string();
+            assert!(refused.contains(&format!("`{inside}`")) && refused.contains("source_hosts"), "{refused}");
+        }
+        for good in [
+            "https://github.com/urban/models.git",
+            "ssh://git@example.org:2222/x.git",
+            "https://10.0.0.7/x.git",
+            "https://localhost:8443/x.git",
+            "file:///srv/models",
+        ] {
+            remotes.check_host(good).expect(good);
         }
     }
 }

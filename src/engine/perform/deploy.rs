@@ -61,7 +61,9 @@ pub(super) async fn answer(
 fn told(result: Result<(), ForgeError>) -> Reports {
     match result {
         Ok(()) => {}
-        Err(ForgeError::Never(error)) => tracing::warn!("a deployment is not shown: {error:#}"),
+        Err(ForgeError::Never(error) | ForgeError::Missing(error)) => {
+            tracing::warn!("a deployment is not shown: {error:#}");
+        }
         Err(error) => return Err(error.into()),
     }
     Ok(Vec::new())

@@ -11,7 +11,7 @@ use crate::domain::event::{Event, Key, Keyed, PullChange};
 use crate::domain::forge::{PullSnapshot, PullStatus};
 use crate::domain::ids::{CommitSha, PullRef, Repository, SweepId};
 use crate::domain::pull::{COMMENTS_KEPT, PullState};
-use crate::domain::repository::RepositoryState;
+use crate::domain::repository::{RepositoryState, is_followed};
 use crate::edge::forge::{Comment, Forge, ForgeError, References};
 use crate::edge::source::Source;
 use crate::engine::{Engine, Failure};
@@ -34,7 +34,8 @@ pub(super) async fn compare(engine: &Engine) -> Reports {
         let mut keep = |found: Result<Vec<Keyed>, Failure>| match found {
             Ok(found) => events.extend(found),
             // What was found goes on, here and elsewhere; the next tick asks again.
-            Err(Failure::Later(error) | Failure::Away(error) | Failure::Never(error)) => {
+            Err(failure) => {
+                let error = failure.into_cause();
                 tracing::warn!("cannot compare all of `{}` with what we know: {error:#}", repository.name);
             }
         };
@@ -75,7 +76,8 @@ async fn repository_state(engine: &Engine, repository: &Repository) -> anyhow::R
 async fn references(forge: &Forge, repository: &Repository, known: &RepositoryState) -> Reports {
     let key = Key::Repository(repository.clone());
     let known = &known.references;
-    let References { heads, default_branch } = forge.fetch(repository).await?;
+    let References { mut heads, default_branch } = forge.fetch(repository).await?;
+    heads.retain(|reference, _| is_followed(reference));
     let gone = known.keys().filter(|reference| !heads.contains_key(*reference));
     let heard = |reference: &String| known.get(reference).and_then(|known| known.heard.as_ref());
     let moved = heads.iter().filter(|(reference, commit)| heard(reference) != Some(*commit));

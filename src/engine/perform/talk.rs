@@ -24,7 +24,9 @@ pub(super) async fn show_check(engine: &Engine, repository: &Repository, commit:
 /// Answers a comment without words. Nothing depends on it: where it cannot be done, it is left.
 pub(super) async fn react(engine: &Engine, pull: &PullRef, comment: i64, reaction: Reaction) -> Reports {
     match forge(engine)?.react(pull, comment, reaction).await {
-        Err(ForgeError::Never(error)) => tracing::info!("comment {comment} in {pull} gets no reaction: {error:#}"),
+        Err(ForgeError::Never(error) | ForgeError::Missing(error)) => {
+            tracing::info!("comment {comment} in {pull} gets no reaction: {error:#}");
+        }
         done => done?,
     }
     Ok(Vec::new())

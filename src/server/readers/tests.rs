@@ -1,18 +1,27 @@
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
+use std::sync::atomic::AtomicBool;
+
 use futures_util::FutureExt as _;
 use warp::http::HeaderValue;
+use warp::http::header::COOKIE;
 
+use super::super::session::{Purpose, Session};
+use super::memory::{MOST_ASKED, MOST_BAD, MOST_CODES};
 use super::*;
 use crate::domain::ids::RepositoryName;
 
-/// A forge on which account 7 may read repository 1, as long as it answers. The clock stands where it is put.
+/// A forge on which account 7 and the tokens that begin with `good` may read repository 1, as long as it answers. The clock
+/// stands where it is put.
 #[derive(Default)]
 struct Town {
     now: AtomicI64,
     asked: AtomicUsize,
     revoked: AtomicUsize,
     silent: AtomicUsize,
+    /// How often it was asked whether a token is one.
+    shown: AtomicUsize,
+    is_spent: AtomicBool,
 }
 
 impl Town {
@@ -38,14 +47,26 @@ impl People for Town {
     fn sign_in_address(&self, _: &Departure) -> Option<String> {
         None
     }
-    fn arrived(&self, _: Arrival) -> Answer<'_, Option<User>> {
-        async { Ok(None) }.boxed()
+    fn arrived(&self, arrival: Arrival) -> Answer<'_, Option<User>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        async move { Ok((arrival.code == "good").then(|| User { id: 7, login: "ada".to_owned() })) }.boxed()
     }
     fn may_read(&self, repository: Repository, user: User) -> Answer<'_, bool> {
         self.answer(user.id == 7 && repository.id == 1)
     }
+    fn has_questions_to_spare(&self) -> bool {
+        !self.is_spent.load(Ordering::SeqCst)
+    }
+    fn is_token(&self, token: SecretString) -> Answer<'_, bool> {
+        self.shown.fetch_add(1, Ordering::SeqCst);
+        async move {
+            tokio::task::yield_now().await;
+            Ok(!token.expose_secret().starts_with("bad"))
+        }
+        .boxed()
+    }
     fn token_reads(&self, repository: Repository, token: SecretString) -> Answer<'_, bool> {
-        self.answer(token.expose_secret() == "good" && repository.id == 1)
+        self.answer(token.expose_secret().starts_with("good") && repository.id == 1)
     }
 }
 
@@ -109,19 +130,130 @@ async fn a_forge_that_does_not_answer_opens_nothing_and_is_asked_again() {
     assert!(access.may_read(&person(7), &[repository(1)]).await.unwrap());
 }
 
+fn program(token: impl Into<String>) -> Viewer {
+    Viewer::Program(SecretString::from(token.into()))
+}
+
+async fn list(access: &Access, viewer: &Viewer, all: &[Repository]) -> Result<Vec<i64>, Refusal> {
+    access.readable(viewer, all.iter()).await.map(|readable| readable.ids.into_iter().collect())
+}
+
 #[tokio::test]
 async fn tokens_cannot_be_tried_without_end() {
     let (town, access) = begin("https://models.example.org");
-    let program = |token: String| Viewer::Program(SecretString::from(token));
-    for number in 0..MOST_FRUITLESS {
-        assert!(!access.may_read(&program(format!("bad {number}")), &[repository(1)]).await.unwrap());
+    let all: Vec<_> = (1..=50).map(repository).collect();
+    assert!(access.may_read(&program("good one"), &all[..1]).await.unwrap());
+    for number in 0..MOST_BAD {
+        let made_up = program(format!("bad {number}"));
+        assert!(list(&access, &made_up, &all).await.unwrap().is_empty());
+        assert!(!access.may_read(&made_up, &all[..1]).await.unwrap());
     }
-    let refused = access.may_read(&program("good".to_owned()), &[repository(1)]).await.unwrap_err();
+    assert_eq!(town.shown.load(Ordering::SeqCst), MOST_BAD + 1, "a token that is none costs one question");
+    assert_eq!(town.asked.load(Ordering::SeqCst), 1, "and none about a repository");
+
+    let refused = list(&access, &program("bad again"), &all).await.unwrap_err();
     assert_eq!(refused.0, StatusCode::TOO_MANY_REQUESTS);
-    assert!(access.may_read(&person(7), &[repository(1)]).await.unwrap(), "people who signed in go on");
-    assert_eq!(town.asked.load(Ordering::SeqCst), MOST_FRUITLESS + 1);
+    assert!(access.may_read(&person(7), &all[..1]).await.unwrap(), "people who signed in go on");
+    town.pass(30);
+    assert_eq!(list(&access, &program("good one"), &all).await.unwrap(), [1], "so does who was known before");
+    town.pass(30);
+    assert!(access.may_read(&program("good new"), &all[..1]).await.unwrap());
+
+    // Whether it still is a token is asked now and then, whoever else tries.
+    town.pass(3600);
+    for number in 0..MOST_BAD {
+        assert!(list(&access, &program(format!("bad {number}")), &all).await.unwrap().is_empty());
+    }
+    assert_eq!(list(&access, &program("good one"), &all).await.unwrap(), [1]);
+    let refused = list(&access, &program("good newest"), &all).await.unwrap_err();
+    assert_eq!(refused.0, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn a_token_that_reads_little_locks_nobody_out() {
+    let (town, access) = begin("https://models.example.org");
+    let all: Vec<_> = (1..=70).map(repository).collect();
+    for _ in 0..3 {
+        assert_eq!(list(&access, &program("good"), &all).await.unwrap(), [1]);
+    }
+    assert!(access.may_read(&program("good other"), &all[..1]).await.unwrap());
+    assert_eq!(town.shown.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_comes_often_at_once_is_shown_once() {
+    let (town, access) = begin("https://models.example.org");
+    let tries = (0..20).map(|_| async { access.may_read(&program("bad"), &[repository(1)]).await.unwrap() });
+    assert_eq!(join_all(tries).await, [false; 20]);
+    assert_eq!(town.shown.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn readers_leave_the_servers_own_work_its_share() {
+    let (town, access) = begin("https://models.example.org");
+    town.is_spent.store(true, Ordering::SeqCst);
+    let refused = access.may_read(&person(7), &[repository(1)]).await.unwrap_err();
+    assert_eq!(refused.0, StatusCode::SERVICE_UNAVAILABLE);
+    let readable = access.readable(&person(7), [repository(1)].iter()).await.unwrap();
+    assert!(readable.is_cut && readable.ids.is_empty(), "a list shows what is known, and says so");
+    assert_eq!(town.asked.load(Ordering::SeqCst), 0);
+    // A program's questions are its own.
+    assert!(access.may_read(&program("good"), &[repository(1)]).await.unwrap());
+    town.is_spent.store(false, Ordering::SeqCst);
+    assert!(access.may_read(&person(7), &[repository(1)]).await.unwrap());
+    town.is_spent.store(true, Ordering::SeqCst);
+    assert!(access.may_read(&person(7), &[repository(1)]).await.unwrap(), "what is known costs nothing");
+}
+
+#[tokio::test]
+async fn one_person_asks_only_so_much_in_a_minute() {
+    let (town, access) = begin("https://models.example.org");
+    let most = i64::from(MOST_ASKED);
+    let all: Vec<_> = (1..=most + 1).map(repository).collect();
+    let first = access.readable(&person(7), all.iter()).await.unwrap();
+    assert!(first.is_cut && first.ids.is_empty(), "the newest are asked about first");
+    assert_eq!(town.asked.load(Ordering::SeqCst), MOST_ASKED as usize);
+    let refused = access.may_read(&person(7), &all[..1]).await.unwrap_err();
+    assert_eq!(refused.0, StatusCode::TOO_MANY_REQUESTS);
+    assert!(!access.may_read(&person(8), &all[..1]).await.unwrap(), "another one asks on");
     town.pass(60);
-    assert!(access.may_read(&program("good".to_owned()), &[repository(1)]).await.unwrap());
+    let second = access.readable(&person(7), all.iter()).await.unwrap();
+    assert_eq!((second.is_cut, second.ids), (false, BTreeSet::from([1])), "a no is remembered");
+    assert_eq!(town.asked.load(Ordering::SeqCst), MOST_ASKED as usize + 2);
+}
+
+#[tokio::test]
+async fn a_long_list_asks_only_about_what_is_open() {
+    let (town, mut access) = begin("https://models.example.org");
+    access.public = Public::Only { ids: (2..=150).collect(), names: BTreeSet::new() };
+    // It is the same repository under either name.
+    let renamed = Repository { id: 151, name: RepositoryName::parse("urban/renamed").unwrap() };
+    let all: Vec<_> = (1..=151).map(repository).chain([renamed]).collect();
+    let readable = access.readable(&person(7), all.iter()).await.unwrap();
+    assert_eq!((readable.is_cut, readable.ids), (false, (1..=150).collect()));
+    assert_eq!(town.asked.load(Ordering::SeqCst), 2);
+    let local = Access::new(Public::default(), Others::Everybody);
+    let readable = local.readable(&Viewer::Stranger, all.iter()).await.unwrap();
+    assert_eq!((readable.is_cut, readable.ids.len()), (false, 151));
+}
+
+#[tokio::test]
+async fn codes_of_people_who_sign_in_cannot_be_tried_without_end() {
+    let (town, access) = begin("https://models.example.org");
+    let sign_in = access.sign_in().unwrap();
+    let come = async |state: &str, code: &str| {
+        let arrival = Arrival { code: code.to_owned(), back: String::new(), verifier: SecretString::from("word") };
+        access.arrived(sign_in, state, arrival).await
+    };
+    assert!(come("first", "good").await.unwrap().is_some());
+    assert!(come("first", "good").await.unwrap().is_none(), "a way is good once");
+    for number in 0..MOST_CODES {
+        assert!(come(&format!("way {number}"), "made up").await.unwrap().is_none());
+    }
+    assert_eq!(come("next", "made up").await.unwrap_err().0, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(town.asked.load(Ordering::SeqCst), MOST_CODES + 1);
+    town.pass(60);
+    assert!(come("next", "good").await.unwrap().is_some());
 }
 
 #[test]
@@ -146,11 +278,11 @@ async fn lists_show_what_may_be_read() {
     let (_, access) = begin("https://models.example.org");
     let all = [repository(1), repository(2), repository(1)];
     let readable = access.readable(&person(7), all.iter()).await.unwrap();
-    assert_eq!(readable, BTreeSet::from([1]));
+    assert_eq!(readable.ids, BTreeSet::from([1]));
     assert!(access.includes(&readable, &all[..1]) && !access.includes(&readable, &all));
     assert!(!access.includes(&readable, &[]));
     let nobody = Access::new(Public::default(), Others::Nobody);
-    assert!(nobody.readable(&person(7), all.iter()).await.unwrap().is_empty());
+    assert_eq!(nobody.readable(&person(7), all.iter()).await.unwrap(), Readable::default());
     let local = Access::new(Public::default(), Others::Everybody);
-    assert_eq!(local.readable(&Viewer::Stranger, all.iter()).await.unwrap(), BTreeSet::from([1, 2]));
+    assert_eq!(local.readable(&Viewer::Stranger, all.iter()).await.unwrap().ids, BTreeSet::from([1, 2]));
 }

@@ -1,5 +1,7 @@
 //! Putting tasks in. Ids are given in the order of commits, so a smaller id was there earlier.
 
+use std::borrow::Borrow;
+
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::NewEffect;
@@ -46,7 +48,11 @@ impl Store {
 }
 
 /// Inserts events in their order.
-pub(in crate::store) async fn events(connection: &mut AnyConnection, events: &[Keyed], now: Time) -> Result<()> {
+pub(in crate::store) async fn events<E: Borrow<Keyed> + Sync>(
+    connection: &mut AnyConnection,
+    events: &[E],
+    now: Time,
+) -> Result<()> {
     if events.is_empty() {
         return Ok(());
     }
@@ -59,7 +65,7 @@ pub(in crate::store) async fn events(connection: &mut AnyConnection, events: &[K
             rows_of_events(chunk.len())
         );
         let mut query = sqlx::query(AssertSqlSafe(statement)).bind(now.0);
-        for keyed in chunk {
+        for keyed in chunk.iter().map(Borrow::borrow) {
             query = query.bind(id).bind(keyed.event.name()).bind(keyed.key.to_string()).bind(json(keyed)?);
             id += 1;
         }

@@ -81,6 +81,24 @@ impl Store {
             .collect()
     }
 
+    /// The newest move of each channel of a model, by the channel's name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn newest_moves(&self, model: &ModelName) -> Result<Vec<ChannelMove>> {
+        let rows = sqlx::query(
+            "SELECT m.model, m.channel, m.version, m.previous, m.reason, m.moved_at FROM channel_moves m
+             WHERE m.model = $1 AND m.id = (
+                 SELECT MAX(newest.id) FROM channel_moves newest
+                 WHERE newest.model = m.model AND newest.channel = m.channel)
+             ORDER BY m.channel",
+        )
+        .bind(model.to_string())
+        .fetch_all(&self.reader)
+        .await?;
+        rows.iter().map(channel_move).collect()
+    }
+
     /// Every move of a channel, newest first.
     ///
     /// # Errors

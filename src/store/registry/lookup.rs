@@ -86,6 +86,22 @@ impl Store {
         row.map(|row| row.number("repository_id")).transpose()
     }
 
+    /// Every model with the repository that it is published from, under the name that it was last registered under.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn owners(&self) -> Result<Vec<(ModelName, Repository)>> {
+        let rows = sqlx::query("SELECT name, repository_id, repository_name FROM models ORDER BY name")
+            .fetch_all(&self.reader)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let repository = Repository { id: row.number("repository_id")?, name: row.id("repository_name")? };
+                Ok((row.id("name")?, repository))
+            })
+            .collect()
+    }
+
     /// The newest version of `model` built by this recipe and with this manifest, whatever commit it was built from.
     ///
     /// # Errors

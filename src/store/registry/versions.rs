@@ -80,10 +80,16 @@ async fn claim_name(
     .await?;
     let row = sqlx::query("SELECT repository_id, repository_name FROM models WHERE name = $1")
         .bind(model.to_string())
-        .fetch_one(connection)
+        .fetch_one(&mut *connection)
         .await?;
     let owner = Repository { id: row.number("repository_id")?, name: row.id("repository_name")? };
     if owner.id == repository.id {
+        // Its other models are published from the same repository, whatever it was called when they were.
+        sqlx::query("UPDATE models SET repository_name = $1 WHERE repository_id = $2 AND repository_name <> $1")
+            .bind(repository.name.to_string())
+            .bind(repository.id)
+            .execute(connection)
+            .await?;
         return Ok(());
     }
     let (owner, other) = (Box::new(owner), Box::new(repository.clone()));

@@ -140,6 +140,14 @@ async fn a_model_belongs_to_its_first_repository(database: &Database) {
     other.source.repository = Repository { id: 7, name: RepositoryName::parse("urban/renamed").unwrap() };
     register(store, &other, &[]).await;
     assert_eq!(store.models().await.unwrap()[0].repository, other.source.repository, "a renamed one is the same");
+
+    let mut second = version('c', '3');
+    second.model = model("other");
+    second.source.repository = Repository { id: 7, name: RepositoryName::parse("urban/renamed-again").unwrap() };
+    register(store, &second, &[]).await;
+    let owners = store.owners().await.unwrap();
+    let all = owners.iter().all(|(_, owner)| *owner == second.source.repository);
+    assert!(owners.len() == 2 && all, "every model knows its repository by one name: {owners:?}");
 }
 
 async fn uncommitted_work_stays_off_the_channels_that_others_rely_on(database: &Database) {
@@ -185,6 +193,7 @@ async fn a_channel_moves_forth_and_back_with_a_history(database: &Database) {
     let stays = store.move_channel(&promotion(PromotionTarget::Version(a.id.clone()), "4"), at(4)).await.unwrap();
     assert_eq!(stays, back, "it points there already");
     let history = store.channel_history(&a.model, &ChannelName::production()).await.unwrap();
+    assert_eq!(store.newest_moves(&a.model).await.unwrap(), history[..1]);
     let history: Vec<_> = history.iter().map(|moved| (&moved.version, moved.at)).collect();
     assert_eq!(history, [(&a.id, at(3)), (&b.id, at(2)), (&a.id, NOW)]);
 }

@@ -147,8 +147,12 @@ impl CommentAnswer {
 
     /// When it was written; none when GitHub does not say so as it always did.
     pub(super) fn created_at(&self) -> Option<Time> {
-        DateTime::parse_from_rfc3339(&self.created_at).ok().map(|at| Time(at.timestamp_millis()))
+        time(&self.created_at)
     }
+}
+
+fn time(text: &str) -> Option<Time> {
+    DateTime::parse_from_rfc3339(text).ok().map(|at| Time(at.timestamp_millis()))
 }
 
 #[derive(Debug, Deserialize)]
@@ -168,10 +172,16 @@ pub(super) struct Attempt {
     pub(super) id: u64,
     pub(super) guid: String,
     pub(super) event: String,
+    delivered_at: String,
     status_code: i64,
 }
 
 impl Attempt {
+    /// When it was made; none when GitHub does not say so as it always did.
+    pub(super) fn made_at(&self) -> Option<Time> {
+        time(&self.delivered_at)
+    }
+
     pub(super) fn arrived(&self) -> bool {
         (200..300).contains(&self.status_code)
     }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, anyhow};
-use http::header::{ACCEPT, AUTHORIZATION, ETAG, HeaderName, IF_NONE_MATCH, RETRY_AFTER};
+use http::header::{ACCEPT, AUTHORIZATION, ETAG, HeaderName, IF_NONE_MATCH, LINK, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, StatusCode};
 use octocrab::{OctoBody, Octocrab};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -65,12 +65,15 @@ struct Limit {
 
 struct Kept {
     etag: String,
-    body: Vec<u8>,
+    answer: Answer,
 }
 
 /// An answer that is no error.
+#[derive(Debug, Clone)]
 pub(super) struct Answer {
     pub(super) body: Vec<u8>,
+    /// By what the next page of a list is asked for that is read from its newest entry on.
+    pub(super) cursor: Option<String>,
 }
 
 impl Answer {
@@ -130,7 +133,7 @@ impl Client {
         }
         let told = self.exchange(request.method(Method::GET), Some(token), route, None).await?;
         if let (StatusCode::NOT_MODIFIED, Some(kept)) = (told.status, kept) {
-            return Ok(Answer { body: kept.body.clone() });
+            return Ok(kept.answer.clone());
         }
         let etag = told.headers.get(ETAG).and_then(|etag| etag.to_str().ok()).map(str::to_owned);
         let answer = self.judge(told, &Method::GET, route)?;
@@ -139,7 +142,7 @@ impl Client {
             if answers.len() >= KEPT_ANSWERS {
                 answers.clear();
             }
-            answers.insert(name, Arc::new(Kept { etag, body: answer.body.clone() }));
+            answers.insert(name, Arc::new(Kept { etag, answer: answer.clone() }));
         }
         Ok(answer)
     }
@@ -209,21 +212,12 @@ impl Client {
 
     /// Keeps what the answer says of limits.
     fn note(&self, told: &Told) {
-        let number = |name: &str| told.headers.get(name)?.to_str().ok()?.parse::<u64>().ok();
         let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(remaining) = number("x-ratelimit-remaining") {
+        if let Some(remaining) = told.number("x-ratelimit-remaining") {
             limit.remaining = Some(remaining);
         }
-        let wait = if told.is_limited() {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-            let after = number(RETRY_AFTER.as_str());
-            let reset = number("x-ratelimit-reset").filter(|_| limit.remaining == Some(0));
-            let seconds = after.or(reset.map(|reset| reset.saturating_sub(now) + 1));
-            Some(seconds.map_or(PATIENCE, Duration::from_secs).min(MOST_PATIENCE))
-        } else {
-            None
-        };
-        if let Some(wait) = wait {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if let Some(wait) = told.asks_to_wait(now) {
             tracing::warn!(seconds = wait.as_secs(), "GitHub asks us to wait");
             let until = Instant::now() + wait;
             limit.until = Some(limit.until.map_or(until, |before| before.max(until)));
@@ -232,7 +226,7 @@ impl Client {
 
     fn judge(&self, told: Told, method: &Method, route: &str) -> Result<Answer, ForgeError> {
         if told.status.is_success() {
-            return Ok(Answer { body: told.body });
+            return Ok(Answer { cursor: told.cursor(), body: told.body });
         }
         #[derive(serde::Deserialize)]
         struct Said {
@@ -254,6 +248,13 @@ impl Client {
         if told.status.is_server_error() || may_change || told.is_limited() {
             return Err(ForgeError::Later(error));
         }
+        if told.says("suspended") {
+            return Err(ForgeError::OutOfReach(error));
+        }
+        // An App is told the one of a private repository that it may not see any more, and the other of a public one.
+        if told.status == StatusCode::NOT_FOUND || told.says("not accessible by integration") {
+            return Err(ForgeError::Missing(error));
+        }
         Err(ForgeError::Never(error))
     }
 }
@@ -265,8 +266,7 @@ struct Refused(StatusCode);
 
 /// The status with which GitHub refused, if it answered.
 pub(super) fn status_of(error: &ForgeError) -> Option<StatusCode> {
-    let (ForgeError::Later(error) | ForgeError::Never(error)) = error;
-    error.downcast_ref::<Refused>().map(|refused| refused.0)
+    error.cause().downcast_ref::<Refused>().map(|refused| refused.0)
 }
 
 /// Whether GitHub said that there is no such thing (any more).
@@ -287,11 +287,116 @@ impl Told {
         match self.status {
             StatusCode::TOO_MANY_REQUESTS => true,
             StatusCode::FORBIDDEN => {
-                self.headers.contains_key(RETRY_AFTER)
-                    || has("x-ratelimit-remaining", "0")
-                    || String::from_utf8_lossy(&self.body).to_ascii_lowercase().contains("rate limit")
+                self.headers.contains_key(RETRY_AFTER) || has("x-ratelimit-remaining", "0") || self.says("rate limit")
             }
             _ => false,
         }
+    }
+
+    /// How long GitHub wants us to wait, `now` seconds after 1970: as it says, or until its limit begins anew.
+    fn asks_to_wait(&self, now: u64) -> Option<Duration> {
+        if !self.is_limited() {
+            return None;
+        }
+        let is_spent = self.number("x-ratelimit-remaining") == Some(0);
+        let reset = self.number("x-ratelimit-reset").filter(|_| is_spent).map(|reset| reset.saturating_sub(now) + 1);
+        let seconds = self.number(RETRY_AFTER.as_str()).or(reset);
+        Some(seconds.map_or(PATIENCE, Duration::from_secs).min(MOST_PATIENCE))
+    }
+
+    /// Whether it is a refusal in these words.
+    fn says(&self, words: &str) -> bool {
+        self.status == StatusCode::FORBIDDEN && String::from_utf8_lossy(&self.body).to_ascii_lowercase().contains(words)
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        self.headers.get(name)?.to_str().ok()?.parse().ok()
+    }
+
+    /// Only the cursor is taken from the link to the next page: an answer does not say whom we ask.
+    fn cursor(&self) -> Option<String> {
+        let links = self.headers.get(LINK)?.to_str().ok()?;
+        let next = links.split(',').find(|link| link.contains("rel=\"next\""))?;
+        let address = next.split_once('<')?.1.split_once('>')?.0;
+        let mut pairs = address.split_once('?')?.1.split('&');
+        let cursor = pairs.find_map(|pair| pair.strip_prefix("cursor="))?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte);
+        cursor.bytes().all(plain).then(|| cursor.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::join_all;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    fn told(status: u16, headers: &[(&'static str, &str)], body: &str) -> Told {
+        let headers = headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+        let status = StatusCode::from_u16(status).unwrap();
+        Told { status, headers: headers.collect(), body: body.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn github_is_given_the_time_that_it_asks_for() {
+        let secondary = r#"{"message": "You have exceeded a secondary rate limit."}"#;
+        let spent = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1070")];
+        let left = [("x-ratelimit-remaining", "7"), ("x-ratelimit-reset", "1070")];
+        let waits = |status, headers: &[_], body| {
+            told(status, headers, body).asks_to_wait(1_000).map(|wait: Duration| wait.as_secs())
+        };
+        assert_eq!(waits(403, &[], secondary), Some(60), "it does not say how long");
+        assert_eq!(waits(429, &[], ""), Some(60));
+        assert_eq!(waits(403, &left, secondary), Some(60), "the other limit has nothing to do with it");
+        assert_eq!(waits(403, &[("retry-after", "7")], secondary), Some(7));
+        assert_eq!(waits(429, &[("retry-after", "7")], ""), Some(7));
+        assert_eq!(waits(403, &spent, "API rate limit exceeded"), Some(71), "a second for clocks that differ");
+        assert_eq!(waits(403, &[("retry-after", "86400")], ""), Some(3_600), "then it is asked again");
+        assert_eq!(waits(403, &[], "Resource not accessible by integration"), None);
+        assert_eq!(waits(200, &spent, "rate limit"), None);
+        assert_eq!(waits(500, &[], "rate limit"), None);
+    }
+
+    #[test]
+    fn a_list_goes_on_where_github_says_and_nowhere_else() {
+        let next = |link: &str| told(200, &[("link", link)], "[]").cursor();
+        let link = "<https://evil.example/x?per_page=100&cursor=v1_12>; rel=\"next\", <https://a.b/?cursor=v1_9>; rel=\"first\"";
+        assert_eq!(next(link).as_deref(), Some("v1_12"));
+        assert_eq!(next("<https://a.b/?cursor=v1_9>; rel=\"prev\""), None);
+        assert_eq!(next("<https://a.b/?cursor=a b\\c>; rel=\"next\""), None);
+    }
+
+    /// Answers every request after a moment and keeps how many there were at once.
+    async fn answer(mut connection: TcpStream, open: &AtomicUsize, most: &AtomicUsize) {
+        let mut buffer = [0; 8 * 1024];
+        while connection.read(&mut buffer).await.is_ok_and(|read| read > 0) {
+            most.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            open.fetch_sub(1, Ordering::SeqCst);
+            let said = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n[]";
+            connection.write_all(said).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn never_more_requests_are_open_at_once_than_github_is_asked_to_bear() {
+        static OPEN: AtomicUsize = AtomicUsize::new(0);
+        static MOST: AtomicUsize = AtomicUsize::new(0);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let api = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                tokio::spawn(answer(connection, &OPEN, &MOST));
+            }
+        });
+        let (client, token) = (Client::new(&api, None).unwrap(), SecretString::from("a token"));
+        let routes: Vec<String> = (0..5 * AT_ONCE).map(|number| format!("/things/{number}")).collect();
+        let asked = join_all(routes.iter().map(|route| client.get(&token, route))).await;
+        assert!(asked.iter().all(Result::is_ok));
+        assert_eq!(MOST.load(Ordering::SeqCst), AT_ONCE);
     }
 }

@@ -17,23 +17,22 @@ mod tokens;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
 use self::answers::{Account, OwnApp, PermissionAnswer, Pull, RepositoryAnswer};
 use self::client::{Client, is_gone};
-use self::comments::Written;
-use self::reach::{Held, Holder};
+use self::reach::Held;
 use self::signin::SignInApp;
 use self::tokens::Tokens;
 use super::{ForgeError, References, Repositories};
 use crate::domain::forge::{Permission, PullSnapshot, User};
-use crate::domain::ids::{InvalidId, PullRef, Repository};
+use crate::domain::ids::{InvalidId, PullRef, Repository, Time};
 use crate::edge::source::Source;
 use crate::edge::source::remote::Remotes;
 use crate::runner::supervise::Stop;
@@ -74,12 +73,16 @@ pub struct GitHub {
     client: Client,
     tokens: Tokens,
     remotes: Arc<Remotes>,
-    /// How repositories are reached, by number.
-    holders: Mutex<HashMap<i64, Holder>>,
-    /// Our comments, by pull request and marker: where they are and what they say.
-    written: Mutex<HashMap<(PullRef, String), Written>>,
+    /// What people are asked about with their own tokens.
+    people: reqwest::Client,
+    /// Which installation of the App holds a repository, both by number.
+    holders: Mutex<HashMap<i64, i64>>,
+    /// The numbers of our comments, by pull request and marker.
+    written: Mutex<HashMap<(PullRef, String), i64>>,
     /// Which deliveries were asked for again, and when.
     asked: Mutex<HashMap<String, Instant>>,
+    /// Up to when, by GitHub's clock, no delivery is lost.
+    arrived_until: Mutex<Option<Time>>,
     /// Our own account's number, when we have a token.
     own_account: tokio::sync::OnceCell<i64>,
 }
@@ -94,9 +97,11 @@ impl GitHub {
             client: Client::new(&settings.api, settings.between_writes)?,
             tokens: Tokens::new(settings.login.clone()),
             remotes,
+            people: signin::client()?,
             holders: Mutex::default(),
             written: Mutex::default(),
             asked: Mutex::default(),
+            arrived_until: Mutex::default(),
             own_account: tokio::sync::OnceCell::new(),
             settings,
         })
@@ -143,11 +148,6 @@ impl GitHub {
     /// When GitHub does not answer.
     pub async fn fetch(&self, repository: &Repository) -> Result<References> {
         let now: RepositoryAnswer = self.get(repository, "").await?;
-        if now.id != repository.id {
-            let error = anyhow!("`{}` is another repository now (number {})", now.full_name, now.id);
-            self.holders.lock().unwrap_or_else(PoisonError::into_inner).remove(&repository.id);
-            return Err(ForgeError::Later(error));
-        }
         let default_branch = now.default_branch.clone().unwrap_or_else(|| "main".to_owned());
         let token = self.reach(repository).await?.token;
         let head_branch = default_branch.clone();
@@ -170,7 +170,7 @@ impl GitHub {
     /// The pull request as it is now.
     ///
     /// # Errors
-    /// [`ForgeError::Never`] when there is none.
+    /// [`ForgeError::Missing`] when there is none.
     pub async fn pull(&self, pull: &PullRef) -> Result<PullSnapshot> {
         let found: Pull = self.get(&pull.repository, &format!("/pulls/{}", pull.number)).await?;
         found.snapshot(&pull.repository).map_err(strange)

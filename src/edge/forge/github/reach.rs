@@ -1,4 +1,8 @@
-//! How a repository is reached: by which name and with whose token.
+//! How a repository is reached: by its number, so that neither a new name nor who took its old one matters, and with the
+//! token of the installation that holds it.
+//!
+//! GitHub itself leads to addresses with the number in redirects and from page to page:
+//! <https://docs.github.com/en/rest/using-the-rest-api/using-pagination-in-the-rest-api>
 
 use std::sync::{Arc, PoisonError};
 
@@ -9,22 +13,13 @@ use serde::de::DeserializeOwned;
 
 use super::answers::{Installation, InstallationRepositories, RepositoryAnswer};
 use super::client::{Answer, status_of};
-use super::tokens::Login;
+use super::tokens::{Login, Scope};
 use super::{GitHub, PAGE, Result};
 use crate::domain::ids::Repository;
 use crate::edge::forge::ForgeError;
 
 /// Most pages of a list that are read.
 const MOST_PAGES: usize = 100;
-
-/// How a repository is reached.
-#[derive(Debug, Clone)]
-pub(super) struct Holder {
-    /// The App's installation that holds it; none with a token.
-    installation: Option<i64>,
-    /// What it is called now.
-    name: String,
-}
 
 /// What we can reach.
 pub(super) struct Held {
@@ -39,18 +34,12 @@ pub(super) struct Reach {
     pub(super) base: String,
 }
 
-/// Whether a status means that a repository is not where it was.
-fn means_lost(status: StatusCode) -> bool {
-    status.is_redirection() || status == StatusCode::NOT_FOUND
-}
-
 impl GitHub {
     /// What we can reach: what all installations of the App hold, or what the token's owner may work on.
     pub(super) async fn held(&self) -> Result<Held> {
         if let Login::Token(token) = self.tokens.login() {
-            let all = self.pages(token, "/user/repos", |answer, route| answer.json(route)).await?;
-            self.note_holders(None, &all);
-            return Ok(Held { repositories: all, missed: None });
+            let repositories = self.pages(token, "/user/repos", |answer, route| answer.json(route)).await?;
+            return Ok(Held { repositories, missed: None });
         }
         let app = self.tokens.app()?;
         let installations: Vec<Installation> =
@@ -59,6 +48,8 @@ impl GitHub {
         for installation in installations.into_iter().filter(|installation| installation.suspended_at.is_none()) {
             match self.held_by(installation.id).await {
                 Ok(held) => all.repositories.extend(held),
+                // It ended since it was listed.
+                Err(ForgeError::OutOfReach(_) | ForgeError::Missing(_)) => {}
                 // One owner's trouble is not the others'.
                 Err(error) => {
                     tracing::warn!("cannot list what the App's installation {} holds: {error:#}", installation.id);
@@ -71,58 +62,68 @@ impl GitHub {
 
     /// What one installation of the App holds.
     async fn held_by(&self, installation: i64) -> Result<Vec<RepositoryAnswer>> {
-        let token = self.tokens.installation(&self.client, installation).await?;
+        let token = self.tokens.installation(&self.client, installation, Scope::List).await?;
         let list =
             |answer: &Answer, route: &str| answer.json::<InstallationRepositories>(route).map(|list| list.repositories);
         let held = self.pages(&token, "/installation/repositories", list).await;
         let held = held.inspect_err(|error| self.learn_token(error))?;
-        self.note_holders(Some(installation), &held);
-        Ok(held)
-    }
-
-    fn note_holders(&self, installation: Option<i64>, held: &[RepositoryAnswer]) {
         let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
-        for repository in held {
-            holders.insert(repository.id, Holder { installation, name: repository.full_name.clone() });
-        }
+        holders.extend(held.iter().map(|repository| (repository.id, installation)));
+        Ok(held)
     }
 
     /// How the repository is reached.
     pub(super) async fn reach(&self, repository: &Repository) -> Result<Reach> {
-        let known =
-            |github: &Self| github.holders.lock().unwrap_or_else(PoisonError::into_inner).get(&repository.id).cloned();
-        let holder = match known(self) {
+        let base = format!("/repositories/{}", repository.id);
+        if let Login::Token(token) = self.tokens.login() {
+            return Ok(Reach { token: Arc::new(token.clone()), base });
+        }
+        let known = || self.holders.lock().unwrap_or_else(PoisonError::into_inner).get(&repository.id).copied();
+        let holder = match known() {
             Some(holder) => holder,
             None => {
                 let missed = self.held().await?.missed;
-                known(self).ok_or_else(|| {
+                known().ok_or_else(|| {
                     if let Some(error) = missed {
                         return error;
                     }
-                    ForgeError::Never(anyhow!(
-                        "`{}` (number {}) is out of reach: the GitHub App is not installed there, its installation is \
-                         suspended, or the token's owner may not work on it",
+                    ForgeError::OutOfReach(anyhow!(
+                        "`{}` (number {}) is out of reach: the GitHub App is not installed there, or its installation is \
+                         suspended",
                         repository.name,
                         repository.id
                     ))
                 })?
             }
         };
-        let token = match (self.tokens.login(), holder.installation) {
-            (Login::Token(token), _) => Arc::new(token.clone()),
-            (Login::App { .. }, installation) => {
-                self.tokens.installation(&self.client, installation.unwrap_or_default()).await?
+        let token = self.tokens.installation(&self.client, holder, Scope::Repository(repository.id)).await;
+        let token = token.map_err(|error| {
+            // The installation is gone or suspended, or holds the repository no longer.
+            let is_lost = matches!(error, ForgeError::OutOfReach(_) | ForgeError::Missing(_))
+                || status_of(&error) == Some(StatusCode::UNPROCESSABLE_ENTITY);
+            if is_lost {
+                self.forget_holder(repository);
+                return ForgeError::OutOfReach(error.into_cause());
             }
-        };
-        Ok(Reach { token, base: format!("/repos/{}", holder.name) })
+            error
+        })?;
+        Ok(Reach { token, base })
     }
 
     /// Forgets how the repository was reached when GitHub does not know it, or us, by that any more.
     fn learn(&self, repository: &Repository, error: &ForgeError) {
-        if status_of(error).is_some_and(means_lost) {
-            self.holders.lock().unwrap_or_else(PoisonError::into_inner).remove(&repository.id);
+        let status = status_of(error);
+        if matches!(error, ForgeError::OutOfReach(_) | ForgeError::Missing(_)) {
+            self.forget_holder(repository);
+        }
+        if status == Some(StatusCode::NOT_FOUND) {
+            self.tokens.forget_repository(repository.id);
         }
         self.learn_token(error);
+    }
+
+    fn forget_holder(&self, repository: &Repository) {
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner).remove(&repository.id);
     }
 
     /// Forgets our tokens when GitHub takes one of them no longer, before its time.

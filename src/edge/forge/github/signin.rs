@@ -8,11 +8,11 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{RequestBuilder, Response, StatusCode, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::answers::Account;
 use super::{GitHub, Result};
@@ -20,6 +20,7 @@ use crate::domain::forge::User;
 use crate::domain::ids::Repository;
 use crate::domain::report::percent_encoded;
 use crate::edge::forge::ForgeError;
+use crate::edge::web::bounded;
 
 /// How long may GitHub take? Somebody waits before an empty page.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -64,18 +65,7 @@ struct TokenAnswer {
     error: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Found {
-    id: i64,
-}
-
 impl GitHub {
-    /// Whether people can sign in.
-    #[must_use]
-    pub fn signs_in(&self) -> bool {
-        self.settings.sign_in.is_some()
-    }
-
     /// GitHub's page on which somebody agrees to sign in here; none where nobody can.
     #[must_use]
     pub fn sign_in_address(&self, asked: &SignInRequest<'_>) -> Option<String> {
@@ -105,37 +95,51 @@ impl GitHub {
             ("redirect_uri", back.back),
             ("code_verifier", back.verifier),
         ];
-        let request = asking(None)?.post(format!("{}/login/oauth/access_token", self.web()));
+        let request = self.people.post(format!("{}/login/oauth/access_token", self.web()));
         let request = request.header(ACCEPT, "application/json");
         let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form(&pairs));
-        let answer: TokenAnswer = read(send(request, "a code for a token").await?, "a code for a token").await?;
+        let asked = "a code for a token";
+        let answer: TokenAnswer = read(send(request, asked).await?, asked).await?;
         let token = answer.access_token.ok_or_else(|| {
             let error: String =
                 answer.error.unwrap_or_default().chars().filter(char::is_ascii_graphic).take(80).collect();
             ForgeError::Never(anyhow!("GitHub does not take the code: `{error}`"))
         })?;
         let route = "/user";
-        let account: Account = read(send(asking(Some(&token))?.get(self.api(route)), route).await?, route).await?;
+        let request = self.people.get(self.api(route)).header(AUTHORIZATION, bearer(&token)?);
+        let account: Account = read(send(request, route).await?, route).await?;
         Ok(account.into())
     }
 
-    /// Whether whoever has this token can read the repository with it.
+    /// Whether whoever has this token can read the repository's files with it. Its name alone is shown to every App that
+    /// somebody let into it, whatever else was refused.
     ///
     /// # Errors
     /// When GitHub does not answer.
     pub async fn can_read(&self, repository: &Repository, token: &SecretString) -> Result<bool> {
-        let route = format!("/repos/{}", repository.name);
-        let client = asking(Some(token))?;
-        let mut response = send(client.get(self.api(&route)), &route).await;
-        // It was renamed since: GitHub says where it is by its number.
-        if matches!(&response, Ok(response) if response.status().is_redirection()) {
-            let route = format!("/repositories/{}", repository.id);
-            response = send(client.get(self.api(&route)), &route).await;
+        // By number: the name may be somebody else's by now.
+        let route = format!("/repositories/{}/branches?per_page=1", repository.id);
+        let request = self.people.get(self.api(&route)).header(AUTHORIZATION, bearer(token)?);
+        match send(request, &route).await {
+            // A page for people comes from somewhere in between.
+            Ok(response) => read::<Vec<IgnoredAny>>(response, &route).await.map(|_| true),
+            Err(ForgeError::Later(error)) => Err(ForgeError::Later(error)),
+            Err(_) => Ok(false),
         }
-        match response {
-            Ok(response) => Ok(read::<Found>(response, &route).await?.id == repository.id),
-            Err(ForgeError::Never(_)) => Ok(false),
-            Err(error) => Err(error),
+    }
+
+    /// Whether GitHub takes the token for one. What is asked counts for nobody's limit.
+    ///
+    /// # Errors
+    /// When GitHub does not answer.
+    pub async fn is_token(&self, token: &SecretString) -> anyhow::Result<bool> {
+        let route = "/rate_limit";
+        let request = self.people.get(self.api(route)).header(AUTHORIZATION, bearer(token)?);
+        match request.send().await.map_err(|error| later(error, route))?.status() {
+            StatusCode::UNAUTHORIZED => Ok(false),
+            // An instance of one's own may have no limits.
+            status if status.is_success() || status == StatusCode::NOT_FOUND => Ok(true),
+            status => anyhow::bail!("GitHub answers {} to {route}", status.as_u16()),
         }
     }
 
@@ -148,31 +152,31 @@ impl GitHub {
     }
 }
 
-/// A client that speaks with `token` and follows nobody elsewhere.
-fn asking(token: Option<&SecretString>) -> Result<reqwest::Client> {
-    let mut headers = reqwest::header::HeaderMap::new();
+/// A client that follows nobody elsewhere.
+pub(super) fn client() -> anyhow::Result<reqwest::Client> {
+    let mut headers = HeaderMap::new();
     headers.insert(USER_AGENT, HeaderValue::from_static("modelship"));
     headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
-    if let Some(token) = token {
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
-            .context("the token cannot be sent")
-            .map_err(ForgeError::Never)?;
-        bearer.set_sensitive(true);
-        headers.insert(AUTHORIZATION, bearer);
-    }
     let client = reqwest::Client::builder()
         .default_headers(headers)
         .timeout(PATIENCE)
         .redirect(redirect::Policy::none())
         .build();
-    client.context("cannot make a client for GitHub").map_err(ForgeError::Later)
+    client.context("cannot make a client for GitHub")
+}
+
+fn bearer(token: &SecretString) -> Result<HeaderValue> {
+    let bearer = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()));
+    let mut bearer = bearer.context("the token cannot be sent").map_err(ForgeError::Never)?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
 }
 
 /// Sends the request and takes every refusal for one. No error holds an address: the code stands in some.
 async fn send(request: RequestBuilder, asked: &str) -> Result<Response> {
     let response = request.send().await.map_err(|error| later(error, asked))?;
     let status = response.status();
-    if status.is_success() || status.is_redirection() {
+    if status.is_success() {
         return Ok(response);
     }
     let limited = status == StatusCode::TOO_MANY_REQUESTS
@@ -182,17 +186,10 @@ async fn send(request: RequestBuilder, asked: &str) -> Result<Response> {
     if status.is_server_error() || limited { Err(ForgeError::Later(error)) } else { Err(ForgeError::Never(error)) }
 }
 
-async fn read<T: DeserializeOwned>(mut response: Response, asked: &str) -> Result<T> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| later(error, asked))? {
-        if body.len() + chunk.len() > MOST_BYTES {
-            return Err(ForgeError::Later(anyhow!("GitHub's answer to {asked} is too large")));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    serde_json::from_slice(&body)
-        .with_context(|| format!("GitHub's answer to {asked} is not what it should be"))
-        .map_err(ForgeError::Later)
+async fn read<T: DeserializeOwned>(response: Response, asked: &str) -> Result<T> {
+    let read = async { Ok(serde_json::from_slice(&bounded(response, MOST_BYTES).await?)?) };
+    let read: anyhow::Result<T> = read.await;
+    read.with_context(|| format!("GitHub's answer to {asked} is not what it should be")).map_err(ForgeError::Later)
 }
 
 fn later(error: reqwest::Error, asked: &str) -> ForgeError {

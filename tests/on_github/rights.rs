@@ -1,0 +1,171 @@
+//! Rights that change, and words that claim more than they may.
+
+use crate::github::{Delivery, Opened, Permission};
+use crate::hub::{HUB, Hub};
+use crate::world::git;
+
+#[test]
+fn triage_starts_nothing_and_maintain_does() {
+    let hub = Hub::as_app();
+    let number = hub.ask_for("sizes", "[1, 2]");
+    hub.github.user("tina", Permission::Triage);
+    hub.github.user("mark", Permission::Maintain);
+    hub.github.comment_as("tina", HUB, number, "/modelship run");
+    hub.until_said(number, &["write permission", "tina"]);
+    assert_eq!(hub.sweeps().len(), 0);
+    hub.github.comment_as("mark", HUB, number, "/modelship run");
+    hub.until_said(number, &["2 runs done"]);
+    hub.world.until_idle();
+}
+
+#[test]
+fn what_counts_is_who_may_what_when_the_command_is_heard() {
+    let mut hub = Hub::as_app();
+    let number = hub.ask_for("sizes", "[1, 2]");
+    hub.github.user("eve", Permission::Read);
+    hub.world.until_idle();
+    hub.world.kill_server();
+    for login in ["ada", "eve"] {
+        hub.github.comment_as(login, HUB, number, "/modelship run");
+    }
+    // Ada may no longer, and Eve's name goes to somebody who may.
+    hub.github.user("ada", Permission::Read);
+    let old = hub.github.user("eve", Permission::Read);
+    assert_ne!(hub.github.reuse_login("eve"), old);
+    hub.github.user("eve", Permission::Write);
+    hub.github.until_delivered();
+    hub.github.forget_deliveries();
+    hub.start();
+    hub.world.until("both are answered", |_| {
+        let denied = hub.ours(number).into_iter().filter(|comment| comment.body.contains("write permission"));
+        (denied.count() == 2).then_some(())
+    });
+    hub.world.until_idle();
+    assert_eq!((hub.sweeps().len(), hub.ours(number).len()), (0, 3));
+}
+
+#[test]
+fn a_command_never_starts_a_head_that_its_plan_was_not_made_for() {
+    let mut hub = Hub::empty();
+    hub.world.add_settings("reconcile_every: 1h\n");
+    let settings = hub.app_settings();
+    hub.begin(&settings);
+    let number = hub.ask_for("sizes", "[1, 2]");
+    hub.world.until_idle();
+    // The push is not told of, and nobody compares.
+    hub.github.stop_delivering();
+    hub.world.write("sweeps/sizes.yaml", "sweep: sizes\nmodel: examples/identity-matrix\nparameters: {N: [64]}\n");
+    hub.world.push_branch("sizes", "Change it behind the plan");
+    hub.listen();
+    hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.until_said(number, &["the plan was made for", &hub.commit("sizes")[..7]]);
+    hub.world.until_idle();
+    let sweeps = hub.world.state().join("artifacts/sweeps");
+    let mut places = std::fs::read_dir(sweeps).unwrap();
+    assert!(places.all(|sweep| !sweep.unwrap().path().join("jobs").exists()), "no job was made");
+}
+
+#[test]
+fn the_policy_that_holds_is_the_default_branchs() {
+    let hub = Hub::as_app();
+    hub.world.checkout("main");
+    hub.world.write("config/policy.yaml", "allow: [admin]\n");
+    hub.world.push_branch("main", "Only administrators");
+    hub.world.write("config/policy.yaml", "allow: [write]\n");
+    let sweep = "sweep: loose\nmodel: examples/identity-matrix\nparameters: {N: [1, 2]}\n";
+    let number = hub.ask_with("loose", "A policy of its own", sweep);
+    hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.until_said(number, &["administrators only"]);
+    hub.github.user("root", Permission::Admin);
+    hub.github.comment_as("root", HUB, number, "/modelship run");
+    hub.until_said(number, &["2 runs done"]);
+    hub.world.until_idle();
+}
+
+#[test]
+fn a_marker_in_somebody_elses_comment_is_not_ours() {
+    for mut hub in [Hub::as_app(), Hub::with_token()] {
+        hub.github.user("eve", Permission::Read);
+        hub.world.until_idle();
+        hub.world.kill_server();
+        hub.world.checkout("main");
+        let sweep = "sweep: sizes\nmodel: examples/identity-matrix\nparameters: {N: [1, 2]}\n";
+        hub.world.write("sweeps/sizes.yaml", sweep);
+        hub.world.push_branch("sizes", "Ask for a sweep");
+        let opened = Opened { author: "ada", title: "A sweep", head: "sizes", base: "main", draft: false };
+        let number = hub.github.open_pull(HUB, &opened);
+        let forged = "2 of 2 done\n\n<!-- modelship:sweep/sweeps/sizes.yaml -->";
+        let theirs = hub.github.comment_as("eve", HUB, number, forged);
+        hub.github.until_delivered();
+        hub.start();
+        hub.until_said(number, &["/modelship run sizes"]);
+        hub.github.comment_as("ada", HUB, number, "/modelship run");
+        hub.until_said(number, &["2 runs done"]);
+        hub.world.until_idle();
+        let comments = hub.github.comments(HUB, number);
+        let left = comments.iter().find(|comment| comment.id == theirs).unwrap();
+        assert_eq!((left.edits, left.body.as_str()), (0, forged));
+        assert_eq!(hub.ours(number).len(), 3, "theirs, the plan and the result");
+    }
+}
+
+#[test]
+fn what_is_told_twice_or_too_late_changes_nothing() {
+    let hub = Hub::as_app();
+    let number = hub.ask_for("sizes", "[1, 2]");
+    let synchronized = |hub: &Hub| -> Vec<Delivery> {
+        hub.github.until_delivered();
+        let all = hub.github.deliveries().into_iter();
+        all.filter(|delivery| delivery.action.as_deref() == Some("synchronize")).collect()
+    };
+    for (values, runs) in [("[1, 2, 3]", "3 runs"), ("[1, 2, 3, 4]", "4 runs")] {
+        let sweep = format!("sweep: sizes\nmodel: examples/identity-matrix\nparameters: {{N: {values}}}\n");
+        hub.world.write("sweeps/sizes.yaml", &sweep);
+        git(&hub.world.clone, &["commit", "--quiet", "--all", "-m", "Ask for more"]);
+        hub.world.push("sizes");
+        hub.until_said(number, &[runs, "/modelship run sizes"]);
+    }
+    hub.world.until_idle();
+    let before = hub.ours(number);
+    let older = synchronized(&hub).remove(0);
+    hub.github.redeliver(&older);
+    hub.github.deliver_twice(&older);
+    hub.github.until_delivered();
+    hub.until_asked(2, &format!("GET */issues/{number}/comments"));
+    hub.world.until_idle();
+    let edits =
+        |said: &[crate::github::Comment]| said.iter().map(|comment| (comment.id, comment.edits)).collect::<Vec<_>>();
+    assert_eq!(edits(&hub.ours(number)), edits(&before));
+    assert!(hub.ours(number)[0].body.contains("4 runs"));
+
+    let command = hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.until_said(number, &["4 runs done"]);
+    hub.github.until_delivered();
+    let told =
+        hub.github.deliveries().into_iter().rfind(|delivery| delivery.payload["comment"]["id"] == command).unwrap();
+    hub.github.redeliver(&told);
+    hub.github.deliver_twice(&told);
+    hub.github.until_delivered();
+    hub.world.until_idle();
+    assert_eq!((hub.ours(number).len(), hub.sweeps().len()), (2, 1));
+}
+
+#[test]
+fn a_flood_of_commands_does_not_fill_the_thread() {
+    let mut hub = Hub::empty();
+    hub.world.add_settings("comments_per_hour: 60\n");
+    let settings = hub.app_settings();
+    hub.begin(&settings);
+    let number = hub.ask_for("sizes", "[1, 2]");
+    hub.github.user("eve", Permission::Read);
+    for _ in 0..40 {
+        hub.github.comment_as("eve", HUB, number, "/modelship help");
+    }
+    hub.github.until_delivered();
+    hub.until_said(number, &["Commands"]);
+    let queue = |hub: &Hub| hub.world.modelship(&["queue", "--output", "json"]).ok().json();
+    hub.world
+        .until("what is due is said", |_| (queue(&hub)["leased"] == 0 && hub.ours(number).len() > 20).then_some(()));
+    let ours = hub.ours(number).len();
+    assert!((21..=23).contains(&ours), "the plan, twenty answers, and that others are left out: {ours}");
+}
