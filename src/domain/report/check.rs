@@ -68,6 +68,7 @@ pub fn build_check(model: &ModelName, standing: BuildStanding<'_>) -> Check {
         state,
         title: line(&title),
         summary: fit(&summary, MOST_SUMMARY),
+        details: None,
         annotations: annotations.iter().take(MOST_ANNOTATIONS).cloned().collect(),
         buttons: Vec::new(),
     }
@@ -93,6 +94,7 @@ pub fn manifest_check(fault: &Diagnostic) -> Check {
         state: CheckState::Failure,
         title: line(&fault.to_string()),
         summary: fit(&super::faults::fault_list(std::slice::from_ref(fault)), MOST_SUMMARY),
+        details: None,
         annotations: vec![fault.clone()],
         buttons: Vec::new(),
     }
@@ -107,6 +109,7 @@ pub fn sweep_check(subject: CheckSubject, sweep: &PullSweep, links: &Links, may_
         state: CheckState::Pending,
         title: String::new(),
         summary: String::new(),
+        details: None,
         annotations: Vec::new(),
         buttons: Vec::new(),
     };
@@ -154,6 +157,7 @@ fn started(check: &mut Check, report: &SweepReport, links: &Links) {
     let runs = plural(report.plan.counts.runs, "run");
     let failed = failed_by_class(report);
     let failed = if failed.is_empty() { String::new() } else { format!(", failed: {failed}") };
+    check.details = links.sweep_address(report);
     check.summary = final_comment(report, links).unwrap_or_else(|| plan_comment(&report.plan, &MayStart::Started));
     (check.state, check.title) = match &report.phase {
         SweepPhase::Submitting | SweepPhase::Running { .. } => (CheckState::Pending, format!("{runs} under way")),
@@ -187,6 +191,7 @@ pub fn ended_check(subject: CheckSubject, name: &str, newer: Option<&CommitSha>)
             None => "its file is no longer part of the pull request".to_owned(),
         },
         summary: String::new(),
+        details: None,
         annotations: Vec::new(),
         buttons: Vec::new(),
     }

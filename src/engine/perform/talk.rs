@@ -32,19 +32,20 @@ pub(super) async fn react(engine: &Engine, pull: &PullRef, comment: i64, reactio
 
 /// Shows what a run printed. Whoever may write in a repository may see what its own models print, and no others.
 pub(super) async fn quote_log(engine: &Engine, pull: &PullRef, marker: &str, run: &str) -> Reports {
+    let links = report::Links { base_url: engine.rules.artifacts_url.clone() };
     let body = match engine.seek_run(run).await? {
         Sought::Several(runs) => report::several_runs(run, &runs),
         Sought::Recorded(found) => {
             let planned = engine.plan_of(&found.known.sweep).await?;
             if planned.version.source.repository.id == pull.repository.id {
                 let log = engine.log_of(&found).await?;
-                report::log_of_run(&found.known.run, Some(&found.record), log.as_deref())
+                report::log_of_run(&found.known.run, Some(&found.record), log.as_deref(), &links)
             } else {
                 report::no_such_run(run)
             }
         }
         Sought::UnderWay(found) if found.planned.version.source.repository.id == pull.repository.id => {
-            report::log_of_run(&found.run, None, engine.log_so_far(&found).await?.as_deref())
+            report::log_of_run(&found.run, None, engine.log_so_far(&found).await?.as_deref(), &links)
         }
         Sought::UnderWay(_) | Sought::Nothing => report::no_such_run(run),
     };
