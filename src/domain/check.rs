@@ -26,6 +26,9 @@ pub struct Check {
     pub title: String,
     /// More, as Markdown; may be empty.
     pub summary: String,
+    /// The address of a page of the server's that tells all of it; none where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<String>,
     /// Faults in files of that commit.
     pub annotations: Vec<Diagnostic>,
     /// What somebody may press, at most three.

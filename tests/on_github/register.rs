@@ -13,8 +13,9 @@ use crate::world::git;
 
 const MODEL: &str = "tests/tiny";
 
-/// What tokens are made for.
+/// What tokens are made for, and how else the settings may spell it.
 const AUDIENCE: &str = "https://models.example.org";
+const SPELLED: &str = "HTTPS://Models.Example.org:443/";
 
 const MANIFEST: &str = "owner: tests\ntitle: tiny\ndescription: a tiny model\nsource: {path: models/tiny}\nbuild: {process: []}\n\
                         build_by: actions\nrun:\n  command: [sh, \"{model}/tiny.sh\"]\n  params: {format: args}\n\
@@ -32,7 +33,7 @@ impl Place {
         let settings = hub.app_settings();
         hub.world.add_settings(&settings);
         hub.world.add_settings(&format!(
-            "server: {{listen: \"127.0.0.1:0\", url: \"{AUDIENCE}\", repositories: [{}], token_issuer: \"{}\"}}\n\
+            "server: {{listen: \"127.0.0.1:0\", url: \"{SPELLED}\", repositories: [{}], token_issuer: \"{}\"}}\n\
              docker: {{registry: \"{}/models\"}}\n",
             hub.repository,
             issuer.url(),

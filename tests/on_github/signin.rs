@@ -119,6 +119,13 @@ fn a_reader_follows_the_comments_link_signs_in_and_reads() {
     let report = format!("{address}/sweeps/{}/report.html", done.sweep);
     assert!(result.body.contains(&report), "{}", result.body);
 
+    // So do the check and the answer to whoever asks for a log.
+    let checks = done.hub.github.checks(HUB, &done.hub.commit("words"));
+    let check = checks.iter().rfind(|check| check["name"] == "modelship/sweep words").unwrap();
+    assert_eq!(check["details_url"].as_str(), Some(report.as_str()), "{check}");
+    done.hub.github.comment_as("ada", HUB, done.number, &format!("/modelship logs {}", done.run));
+    done.hub.until_said(done.number, &["✅ succeeded", &format!("[all is here]({address}/runs/{}/log)", done.run)]);
+
     let mut browser = Browser::default();
     done.hub.github.visit_as("ada");
     let (at, table) = browser.open(&link);

@@ -556,9 +556,8 @@ async fn who_takes_nothing_of_an_answer_is_cut_off() {
     let limits = Limits { connection: Duration::from_millis(400), connections: 1, ..Limits::default() };
     let server = Server::with(limits, AllowedRepositories::Any).await;
     let stuck = ask_for_much(&server).await;
-    let begin = Instant::now();
-    assert_eq!(server.get("/healthz").await.0, 200);
-    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
+    let next = tokio::time::timeout(Duration::from_secs(15), server.get("/healthz")).await;
+    assert_eq!(next.expect("the only connection is given up").0, 200);
     drop(stuck);
 }
 

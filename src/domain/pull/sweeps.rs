@@ -163,8 +163,7 @@ impl Thread<'_> {
             known.plan.head = head;
         }
         self.show(&path);
-        let links = report::Links { base_url: self.at.rules.artifacts_url.clone() };
-        if let Some(body) = report::final_comment(report, &links) {
+        if let Some(body) = report::final_comment(report, &self.links()) {
             let marker = format!("result/{}/{}", report.plan.id, report.round);
             self.post(marker, body);
         }
@@ -200,7 +199,7 @@ impl Thread<'_> {
     /// newest text wins.
     pub(super) fn show(&mut self, path: &str) {
         let Some(sweep) = self.state.sweeps.get(path).cloned() else { return };
-        let body = report::sweep_comment(&sweep, &self.state.models, &self.may_start(), self.at.now);
+        let body = report::sweep_comment(&sweep, &self.state.models, &self.may_start(), &self.links(), self.at.now);
         let urgency = match &sweep.phase {
             PullSweepPhase::Started { report } if !report.phase.is_terminal() => Urgency::InTurn,
             PullSweepPhase::Started { .. }

@@ -190,6 +190,11 @@ impl Thread<'_> {
         }
     }
 
+    /// Where readers find what sweeps leave.
+    pub(super) fn links(&self) -> report::Links {
+        report::Links { base_url: self.at.rules.artifacts_url.clone() }
+    }
+
     /// What it takes to start one of this pull request's sweeps.
     pub(super) fn may_start(&self) -> MayStart<'_> {
         if self.is_trusted() { MayStart::OnCommand } else { MayStart::OnceApproved { head: &self.state.snapshot.head } }
@@ -203,8 +208,7 @@ impl Thread<'_> {
 
     /// Brings the check of a sweep up to date; says nothing that was said already.
     pub(super) fn show_check(&mut self, marker: &str, sweep: &PullSweep) {
-        let links = report::Links { base_url: self.at.rules.artifacts_url.clone() };
-        let check = report::sweep_check(self.about(marker), sweep, &links, &self.may_start());
+        let check = report::sweep_check(self.about(marker), sweep, &self.links(), &self.may_start());
         let head = self.state.snapshot.head.clone();
         let shown = ShownCheck {
             name: check.name.clone(),

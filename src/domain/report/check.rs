@@ -74,6 +74,7 @@ pub fn build_check(model: &ModelName, standing: BuildStanding<'_>) -> Check {
         state,
         title: line(&title),
         summary: fit(&summary, MOST_SUMMARY),
+        details: None,
         annotations: annotations.iter().take(MOST_ANNOTATIONS).cloned().collect(),
         buttons: Vec::new(),
     }
@@ -104,6 +105,7 @@ pub fn manifest_check(file: &str, faults: &[Diagnostic]) -> Check {
         state: CheckState::Failure,
         title: line(&title),
         summary: fit(&super::faults::fault_list(faults), MOST_SUMMARY),
+        details: None,
         annotations: faults.iter().take(MOST_ANNOTATIONS).cloned().collect(),
         buttons: Vec::new(),
     }
@@ -122,6 +124,7 @@ pub fn sweep_check(subject: CheckSubject, sweep: &PullSweep, links: &Links, may_
         state: CheckState::Pending,
         title: String::new(),
         summary: String::new(),
+        details: None,
         annotations: Vec::new(),
         buttons: Vec::new(),
     };
@@ -180,6 +183,7 @@ fn started(check: &mut Check, report: &SweepReport, links: &Links) {
     let runs = plural(report.plan.counts.runs, "run");
     let failed = failed_by_class(report);
     let failed = if failed.is_empty() { String::new() } else { format!(", failed: {failed}") };
+    check.details = links.sweep_address(report);
     check.summary = final_comment(report, links).unwrap_or_else(|| plan_comment(&report.plan, &MayStart::Started));
     (check.state, check.title) = match &report.phase {
         SweepPhase::Submitting | SweepPhase::Running { .. } => (CheckState::Pending, format!("{runs} under way")),
@@ -213,6 +217,7 @@ pub fn ended_check(subject: CheckSubject, name: &str, newer: Option<&CommitSha>)
             None => "its file is no longer part of the pull request".to_owned(),
         },
         summary: String::new(),
+        details: None,
         annotations: Vec::new(),
         buttons: Vec::new(),
     }

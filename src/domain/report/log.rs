@@ -3,6 +3,7 @@
 use super::command_block;
 use super::escape::{COMMENT_LIMIT, block, clip, fit, tail, text};
 use super::numbers::{bytes, duration};
+use super::results::Links;
 use super::value;
 use crate::domain::command::Command;
 use crate::domain::ids::RunId;
@@ -17,7 +18,7 @@ const NAMED: usize = 20;
 
 /// The end of what `run` printed; none of `log` when it printed nothing. Without a record it is under way.
 #[must_use]
-pub fn log_of_run(run: &RunId, record: Option<&Record>, log: Option<&str>) -> String {
+pub fn log_of_run(run: &RunId, record: Option<&Record>, log: Option<&str>, links: &Links) -> String {
     let stands = match record {
         None => "⏳ is under way".to_owned(),
         Some(record) => {
@@ -35,10 +36,13 @@ pub fn log_of_run(run: &RunId, record: Option<&Record>, log: Option<&str>) -> St
         _ => log,
     };
     let shown = tail(kept.unwrap_or_default(), LINES, BYTES);
+    // The server shows what has ended.
+    let whole = record.and_then(|_| links.log_address(run));
+    let whole = whole.map_or_else(String::new, |address| format!(", of which [all is here]({address})"));
     let printed = if shown.trim().is_empty() {
         "It printed nothing.\n".to_owned()
     } else {
-        format!("The end of what it printed:\n\n{}", block("text", &shown))
+        format!("The end of what it printed{whole}:\n\n{}", block("text", &shown))
     };
     fit(&format!("### Run {}\n\n{stands}\n\n{printed}", value(run.short())), COMMENT_LIMIT)
 }
@@ -67,7 +71,7 @@ mod tests {
     fn a_log_is_shown_from_its_end_and_cannot_break_out() {
         let run = RunId::parse("ab".repeat(32)).unwrap();
         let log = format!("{}```\n@org/team <!-- x -->\n", "line\n".repeat(300));
-        insta::assert_snapshot!(log_of_run(&run, None, Some("one\ntwo\n")), @r"
+        insta::assert_snapshot!(log_of_run(&run, None, Some("one\ntwo\n"), &Links::default()), @r"
         ### Run `abababababab`
 
         ⏳ is under way
@@ -79,9 +83,9 @@ mod tests {
         two
         ```
         ");
-        let shown = log_of_run(&run, None, Some(&log));
+        let shown = log_of_run(&run, None, Some(&log), &Links::default());
         assert_eq!(shown.matches("line\n").count(), LINES - 2);
         assert!(shown.contains("````text"), "{shown}");
-        assert!(log_of_run(&run, None, None).contains("printed nothing"));
+        assert!(log_of_run(&run, None, None, &Links::default()).contains("printed nothing"));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::escape::{COMMENT_LIMIT, clip, fit, text};
 use super::numbers::{bytes, count, duration, plural, rate, usd};
-use super::results::{mark, warned};
+use super::results::{Links, mark, warned};
 use super::{assignments, command_block, value};
 use crate::domain::command::Command;
 use crate::domain::ids::Time;
@@ -17,17 +17,17 @@ const MOST_FAILURES: usize = 3;
 /// The sweep's comment from its start on. Once the sweep has ended it says so in a line; the results come in a comment
 /// of their own.
 #[must_use]
-pub fn progress_comment(report: &SweepReport, now: Time) -> String {
+pub fn progress_comment(report: &SweepReport, links: &Links, now: Time) -> String {
     let name = value(report.plan.name.as_str());
     let body = match &report.phase {
-        SweepPhase::Submitting => format!("### Sweep {name} starts\n\n{}\n{}", bar(report), footer(report)),
+        SweepPhase::Submitting => format!("### Sweep {name} starts\n\n{}\n{}", bar(report), footer(report, links)),
         SweepPhase::Running { runs, .. } => {
             let stage = stage(report, *runs);
             format!(
                 "### Sweep {name} runs\n\n{}{stage}{}\n{}",
                 pace(report, *runs, now),
-                failures(report),
-                footer(report)
+                failures(report, links),
+                footer(report, links)
             )
         }
         SweepPhase::Stopping { .. } => {
@@ -112,22 +112,26 @@ fn pace(report: &SweepReport, round_runs: u64, now: Time) -> String {
     format!("{bar}\n{}, about {remaining} left.\n", rate(done, elapsed))
 }
 
-fn failures(report: &SweepReport) -> String {
+fn failures(report: &SweepReport, links: &Links) -> String {
     let mut lines = String::new();
     if !report.failures.is_empty() {
         lines.push('\n');
     }
     for failure in report.failures.iter().take(MOST_FAILURES) {
         let message = text(&clip(&failure.message, 200));
-        lines.push_str(&format!("- {} at {}: {message}\n", failure.class.words(), assignments(&failure.parameters)));
+        let log = links.log_address(&failure.run).map_or_else(String::new, |address| format!(" ([log]({address}))"));
+        let class = failure.class.words();
+        lines.push_str(&format!("- {class} at {}{log}: {message}\n", assignments(&failure.parameters)));
     }
     lines
 }
 
-fn footer(report: &SweepReport) -> String {
+fn footer(report: &SweepReport, links: &Links) -> String {
     let cancel = Command::Cancel { sweep: Some(report.plan.name.clone()) };
     let round = if report.round > 1 { format!(" Round {}.", report.round) } else { String::new() };
-    format!("Started by {}.{round} To stop it:\n\n{}", text(&report.by), command_block(&cancel))
+    let page =
+        links.sweep_address(report).map_or_else(String::new, |address| format!(" It is [shown here]({address})."));
+    format!("Started by {}.{round}{page} To stop it:\n\n{}", text(&report.by), command_block(&cancel))
 }
 
 #[cfg(test)]
@@ -143,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_running_sweep_shows_counts_rate_and_time_left() {
-        insta::assert_snapshot!(progress_comment(&report(running(), 10, &[]), Time(1_004_000)), @r"
+        insta::assert_snapshot!(progress_comment(&report(running(), 10, &[]), &Links::default(), Time(1_004_000)), @r"
         ### Sweep `standard-deduction` runs
 
         `███████████░░░░░░░░░░░░░` **10 of 21 runs**
@@ -159,12 +163,28 @@ mod tests {
     }
 
     #[test]
+    fn a_server_shows_the_sweep_and_the_logs_of_what_failed() {
+        let mut report = report(running(), 6, &[(FailureClass::ModelError, 1)]);
+        report.failures = vec![failure(FailureClass::ModelError, "ended with status 3", "")];
+        let links = Links { base_url: Some("https://models.example.org/".to_owned()) };
+        let body = progress_comment(&report, &links, Time(1_004_000));
+        let (run, id) = (&report.failures[0].run, &report.plan.id);
+        assert!(body.contains(&format!(" ([log](https://models.example.org/runs/{run}/log)): ended")), "{body}");
+        assert!(body.contains(&format!("[shown here](https://models.example.org/sweeps/{id}).")), "{body}");
+        let files = Links { base_url: Some("file:///srv/artifacts".to_owned()) };
+        assert_eq!(
+            progress_comment(&report, &files, Time(1_004_000)),
+            progress_comment(&report, &Links::default(), Time(1_004_000))
+        );
+    }
+
+    #[test]
     fn failures_are_shown_while_it_runs() {
         let mut report = report(running(), 6, &[(FailureClass::ModelError, 3), (FailureClass::Timeout, 1)]);
         report.round = 2;
         report.failures =
             vec![failure(FailureClass::ModelError, "ended with status 3: no file `data/units.csv`", ""); 4];
-        insta::assert_snapshot!(progress_comment(&report, Time(1_004_000)), @r"
+        insta::assert_snapshot!(progress_comment(&report, &Links::default(), Time(1_004_000)), @r"
         ### Sweep `standard-deduction` runs
 
         `███████████░░░░░░░░░░░░░` **10 of 21 runs**, failed: **1 timeout, 3 model error**
@@ -185,7 +205,7 @@ mod tests {
 
     #[test]
     fn nothing_is_promised_before_the_first_run_ended() {
-        let body = progress_comment(&report(running(), 2, &[]), Time(1_004_000));
+        let body = progress_comment(&report(running(), 2, &[]), &Links::default(), Time(1_004_000));
         assert!(!body.contains("left"), "{body}");
     }
 
@@ -193,7 +213,7 @@ mod tests {
     fn a_retry_counts_only_what_it_runs_itself() {
         let mut report = report(SweepPhase::Running { jobs: Vec::new(), runs: 4 }, 19, &[]);
         report.round = 2;
-        let body = progress_comment(&report, Time(1_004_000));
+        let body = progress_comment(&report, &Links::default(), Time(1_004_000));
         assert!(body.contains("30 a minute, about 4 s left"), "{body}");
     }
 
@@ -208,7 +228,7 @@ mod tests {
         let mut first = report(SweepPhase::Running { jobs: Vec::new(), runs: 20 }, 1, &[]);
         first.mean_ms = Some(40_000);
         let told = [ahead, raised, first].map(|report| {
-            let body = progress_comment(&report, Time(1_004_000));
+            let body = progress_comment(&report, &Links::default(), Time(1_004_000));
             body.split("\nStarted by").next().unwrap_or_default().to_owned()
         });
         insta::assert_snapshot!(told.join("-----\n"), @r"
@@ -244,8 +264,10 @@ mod tests {
             SweepPhase::Cancelled { by: "`ada` in a comment".to_owned(), analysis: None },
             SweepPhase::Stopped { reason: "the executor is gone".to_owned() },
         ];
-        let bodies: Vec<String> =
-            phases.into_iter().map(|phase| progress_comment(&report(phase, 21, &[]), Time(1_004_000))).collect();
+        let bodies: Vec<String> = phases
+            .into_iter()
+            .map(|phase| progress_comment(&report(phase, 21, &[]), &Links::default(), Time(1_004_000)))
+            .collect();
         insta::assert_snapshot!(bodies.join("\n-----\n"), @r"
         ### Sweep `standard-deduction` starts
 

@@ -41,12 +41,37 @@ impl Links {
     }
 
     /// Markdown that names the run and leads to what it printed, where a server answers.
-    fn to_log(&self, run: &RunId) -> String {
-        let server = self.base_url.as_deref().filter(|base| !base.starts_with("file:"));
-        match server {
-            Some(base) => format!("[{}]({}/runs/{run}/log)", value(run.short()), base.trim_end_matches('/')),
+    pub(super) fn to_log(&self, run: &RunId) -> String {
+        match self.log_address(run) {
+            Some(address) => format!("[{}]({address})", value(run.short())),
             None => value(run.short()),
         }
+    }
+
+    /// Where a server shows what the run printed.
+    pub(super) fn log_address(&self, run: &RunId) -> Option<String> {
+        Some(format!("{}/runs/{run}/log", self.server()?))
+    }
+
+    /// Where a server shows the sweep: its report once there is one.
+    pub(super) fn sweep_address(&self, report: &SweepReport) -> Option<String> {
+        let has_report = match &report.phase {
+            SweepPhase::Succeeded { .. } | SweepPhase::Incomplete { .. } => true,
+            SweepPhase::Cancelled { analysis, .. } => analysis.is_some(),
+            SweepPhase::Submitting
+            | SweepPhase::Running { .. }
+            | SweepPhase::Stopping { .. }
+            | SweepPhase::Analysing
+            | SweepPhase::Stopped { .. } => false,
+        };
+        let page = if has_report { "/report.html" } else { "" };
+        Some(format!("{}/sweeps/{}{page}", self.server()?, percent_encoded(report.plan.id.as_str())))
+    }
+
+    /// The server's address, where there is one that asks who reads.
+    fn server(&self) -> Option<&str> {
+        let server = self.base_url.as_deref().filter(|base| !base.starts_with("file:"));
+        server.map(|base| base.trim_end_matches('/'))
     }
 }
 

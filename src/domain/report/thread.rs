@@ -7,6 +7,7 @@ use super::command::{NothingToRun, nothing_to_run};
 use super::faults::{fault_list, faults_comment};
 use super::plan::{MayStart, plan_comment, waiting_comment};
 use super::progress::progress_comment;
+use super::results::Links;
 use super::status::{SweepLine, SweepProgress, status_comment};
 use super::{escape, value};
 use crate::domain::command::Command;
@@ -22,6 +23,7 @@ pub fn sweep_comment(
     sweep: &PullSweep,
     models: &BTreeMap<ModelName, PullModel>,
     may_start: &MayStart<'_>,
+    links: &Links,
     now: Time,
 ) -> String {
     match &sweep.phase {
@@ -36,7 +38,7 @@ pub fn sweep_comment(
         PullSweepPhase::Planning => planning(&sweep.name),
         PullSweepPhase::Planned { plan, .. } => plan_comment(plan, may_start),
         // How it ended is told in a comment of its own, which notifies people.
-        PullSweepPhase::Started { report } => progress_comment(report, now),
+        PullSweepPhase::Started { report } => progress_comment(report, links, now),
     }
 }
 

@@ -34,12 +34,16 @@ pub(super) async fn react(engine: &Engine, pull: &PullRef, comment: i64, reactio
 
 /// Shows what a run printed. Whoever may write in a repository may see what its own models print, and no others.
 pub(super) async fn quote_log(engine: &Engine, pull: &PullRef, marker: &str, run: &str) -> Reports {
+    let links = report::Links { base_url: engine.rules.artifacts_url.clone() };
     let body = match engine.seek_run_of(run, &pull.repository).await? {
         Sought::Several(runs) => report::several_runs(run, &runs),
         Sought::Recorded(found) => {
-            report::log_of_run(&found.known.run, Some(&found.record), Some(&engine.printed(&found).await?))
+            let printed = engine.printed(&found).await?;
+            report::log_of_run(&found.known.run, Some(&found.record), Some(&printed), &links)
         }
-        Sought::UnderWay(found) => report::log_of_run(&found.run, None, engine.log_so_far(&found).await?.as_deref()),
+        Sought::UnderWay(found) => {
+            report::log_of_run(&found.run, None, engine.log_so_far(&found).await?.as_deref(), &links)
+        }
         Sought::Nothing => report::no_such_run(run),
     };
     forge(engine)?.post_comment_once(pull, marker, &body).await?;

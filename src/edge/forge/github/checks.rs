@@ -89,7 +89,10 @@ impl GitHub {
             CommitState::Error => "error",
         };
         let description = cut(&check.title, MOST_DESCRIPTION);
-        let body = json!({ "state": state, "context": check.name, "description": description });
+        let mut body = json!({ "state": state, "context": check.name, "description": description });
+        if let Some(details) = &check.details {
+            body["target_url"] = json!(details);
+        }
         self.write(repository, Method::POST, &format!("/statuses/{commit}"), &body).await.map(drop)
     }
 
@@ -156,6 +159,9 @@ fn body(check: &Check, from: usize) -> Value {
     });
     if let Some(conclusion) = conclusion {
         body["conclusion"] = json!(conclusion);
+    }
+    if let Some(details) = &check.details {
+        body["details_url"] = json!(details);
     }
     body
 }
