@@ -154,6 +154,23 @@ impl Hub {
         number
     }
 
+    /// Starts a sweep of two slow runs, waits until one is under way, and gives its pull request.
+    pub(crate) fn run_slowly(&self) -> u64 {
+        let sweep = "sweep: slow\nmodel: examples/identity-matrix\nparameters:\n  N: [1, 2]\n  SLEEP: 3\n";
+        let number = self.ask_with("slow", "Slowly", sweep);
+        self.github.comment_as("ada", HUB, number, "/modelship run");
+        self.world.until("a run is under way", |world| world.is_running("python3").then_some(()));
+        number
+    }
+
+    /// Starts the server again with more lines in its settings.
+    pub(crate) fn start_again(&mut self, settings: &str) {
+        self.world.kill_server();
+        self.world.add_settings(settings);
+        self.start();
+        self.world.until_idle();
+    }
+
     /// Waits until one of our comments holds every one of `words`, and gives it.
     pub(crate) fn until_said(&self, number: u64, words: &[&str]) -> Comment {
         self.world.until(&format!("a comment with {words:?} in #{number}: {:#?}", self.said(number)), |_| {

@@ -33,15 +33,6 @@ fn a_pull_request_that_github_does_not_know_yet_is_looked_at_again() {
     assert_eq!(hub.ours(number).len(), 1);
 }
 
-/// Starts a sweep of two slow runs and gives its pull request.
-fn slow_sweep(hub: &Hub) -> u64 {
-    let sweep = "sweep: slow\nmodel: examples/identity-matrix\nparameters:\n  N: [1, 2]\n  SLEEP: 2\n";
-    let number = hub.ask_with("slow", "Slowly", sweep);
-    hub.github.comment_as("ada", HUB, number, "/modelship run");
-    hub.world.until("a run is under way", |world| world.is_running("python3").then_some(()));
-    number
-}
-
 /// Waits until the runs are done and the result was told in vain.
 fn until_told_in_vain(hub: &Hub) {
     hub.world.until("the sweep is done and could not be told", |world| {
@@ -54,7 +45,7 @@ fn until_told_in_vain(hub: &Hub) {
 #[test]
 fn an_app_that_is_suspended_in_the_middle_tells_the_result_afterwards() {
     let hub = Hub::as_app();
-    let number = slow_sweep(&hub);
+    let number = hub.run_slowly();
     hub.github.suspend();
     until_told_in_vain(&hub);
     hub.github.unsuspend();
@@ -66,7 +57,7 @@ fn an_app_that_is_suspended_in_the_middle_tells_the_result_afterwards() {
 #[test]
 fn an_app_that_is_installed_anew_in_the_middle_tells_the_result_afterwards() {
     let hub = Hub::as_app();
-    let number = slow_sweep(&hub);
+    let number = hub.run_slowly();
     let before = hub.github.installation_id();
     hub.github.uninstall();
     until_told_in_vain(&hub);
@@ -79,9 +70,11 @@ fn an_app_that_is_installed_anew_in_the_middle_tells_the_result_afterwards() {
 
 #[test]
 fn a_repository_that_is_transferred_in_the_middle_is_told_the_result() {
-    let hub = Hub::as_app();
+    let mut hub = Hub::as_app();
+    // Nobody looks which installations there are but who has the result to tell.
+    hub.start_again("reconcile_every: 1h\ncomment_interval: 12s\n");
     hub.github.set_private(HUB);
-    let number = slow_sweep(&hub);
+    let number = hub.run_slowly();
     hub.github.transfer(HUB, "science/models");
     hub.world.until("the result is there", |_| {
         let mut comments = hub.github.app_comments("science/models", number).into_iter();
