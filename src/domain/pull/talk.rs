@@ -216,7 +216,7 @@ impl Thread<'_> {
             return;
         }
         self.state.checks.insert(marker.to_owned(), shown);
-        self.ask_for_check(head, check);
+        self.ask_for_check(&head, check);
     }
 
     /// Ends the checks of commits that are the head no longer, where they say that something goes on.
@@ -232,16 +232,16 @@ impl Thread<'_> {
     pub(super) fn end_check(&mut self, marker: &str, newer: Option<&CommitSha>) {
         let Some(shown) = self.state.checks.remove(marker).filter(|shown| shown.pending) else { return };
         let check = report::ended_check(self.about(marker), &shown.name, newer);
-        self.ask_for_check(shown.commit, check);
+        self.ask_for_check(&shown.commit, check);
     }
 
     fn about(&self, marker: &str) -> CheckSubject {
         CheckSubject::Sweep { pull: self.at.pull.number, marker: marker.to_owned() }
     }
 
-    fn ask_for_check(&mut self, commit: CommitSha, check: Check) {
+    fn ask_for_check(&mut self, commit: &CommitSha, check: Check) {
         let not_before = Some(self.next_edit());
-        self.decision.ask(Due { not_before, ..check.beside(&self.at.pull.repository, &commit) });
+        self.decision.ask(Due { not_before, ..check.beside(&self.at.pull.repository, commit) });
     }
 }
 
