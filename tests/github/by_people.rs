@@ -222,12 +222,28 @@ impl GitHub {
 
     /// Somebody asks for a deployment; gives its id.
     pub(crate) fn deploy_as(&self, login: &str, repository: &str, reference: &str, fields: Value) -> u64 {
+        self.deploy((login, "User"), None, (repository, reference), fields)
+    }
+
+    /// A workflow that somebody started asks for a deployment; gives its id.
+    pub(crate) fn deploy_by_workflow_of(&self, login: &str, repository: &str, reference: &str, fields: Value) -> u64 {
+        self.deploy(("github-actions[bot]", "Bot"), Some(login), (repository, reference), fields)
+    }
+
+    fn deploy(
+        &self,
+        (login, kind): (&str, &'static str),
+        started_by: Option<&str>,
+        (repository, reference): (&str, &str),
+        fields: Value,
+    ) -> u64 {
         self.with(|state| {
-            let user = state.ensure_user(login, "User");
+            let user = state.ensure_user(login, kind);
+            let started_by = started_by.map(|login| state.ensure_user(login, "User"));
             let found = state.named(repository);
             let commit = git::commit_of(&found.directory, reference).expect("the reference is there");
             let (repository, reference) = (found.id, reference.to_owned());
-            let asked = deployments::Asked { repository, user, reference, commit, fields };
+            let asked = deployments::Asked { repository, user, started_by, reference, commit, fields };
             deployments::make(&self.shared, state, &asked)
         })
     }

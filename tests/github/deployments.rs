@@ -44,7 +44,7 @@ fn create(world: &Shared, state: &mut State, request: &Request, place: &Place<'_
     let commit = git::commit_of(&state.repositories[&id].directory, &reference);
     let commit = commit.ok_or_else(|| refusal(422, &format!("No ref found for: {reference}")))?;
     let (user, _) = author(state, &caller);
-    let asked = Asked { repository: id, user, reference, commit, fields: asked };
+    let asked = Asked { repository: id, user, started_by: None, reference, commit, fields: asked };
     let deployment = make(world, state, &asked);
     Ok(Response::json(201, &state.repositories[&id].deployments[&deployment].shown))
 }
@@ -53,6 +53,8 @@ fn create(world: &Shared, state: &mut State, request: &Request, place: &Place<'_
 pub(crate) struct Asked {
     pub(crate) repository: u64,
     pub(crate) user: u64,
+    /// Whoever started the workflow that asks.
+    pub(crate) started_by: Option<u64>,
     pub(crate) reference: String,
     pub(crate) commit: String,
     pub(crate) fields: Value,
@@ -75,11 +77,29 @@ pub(crate) fn make(world: &Shared, state: &mut State, asked: &Asked) -> u64 {
         "transient_environment": asked.fields["transient_environment"].as_bool().unwrap_or(false),
         "production_environment": asked.fields["production_environment"].as_bool().unwrap_or(environment == "production"),
     });
+    let run = asked.started_by.map(|started_by| workflow_run(state, asked, started_by));
     let repository = state.repositories.get_mut(&asked.repository).expect("the caller found it");
     repository.deployments.insert(deployment, Deployment { shown: shown.clone(), statuses: Vec::new() });
-    let fields = json!({"action": "created", "deployment": shown, "workflow": null, "workflow_run": null});
+    let fields = json!({"action": "created", "deployment": shown, "workflow": null, "workflow_run": run});
     hooks::emit(world, state, "deployment", asked.repository, asked.user, fields);
     deployment
+}
+
+/// The run of a workflow by hand, whose job deploys.
+fn workflow_run(state: &mut State, asked: &Asked, started_by: u64) -> Value {
+    let (id, workflow, suite) = (state.fresh_id(), state.fresh_id(), state.fresh_id());
+    let name = state.full_name(&state.repositories[&asked.repository]);
+    let actor = shapes::user(state, state.user(started_by));
+    json!({
+        "id": id, "name": "Deploy", "display_title": "Deploy", "node_id": shapes::node("WFR", id), "run_number": 1,
+        "run_attempt": 1, "event": "workflow_dispatch", "status": "in_progress", "conclusion": null,
+        "head_branch": asked.reference, "head_sha": asked.commit, "path": ".github/workflows/deploy.yml",
+        "workflow_id": workflow, "check_suite_id": suite, "check_suite_node_id": shapes::node("CS", suite),
+        "url": format!("{}/repos/{name}/actions/runs/{id}", state.url),
+        "html_url": format!("{}/{name}/actions/runs/{id}", state.url),
+        "created_at": now(), "updated_at": now(), "run_started_at": now(), "pull_requests": [],
+        "actor": actor, "triggering_actor": actor,
+    })
 }
 
 /// What GitHub does when a deployment has succeeded: older ones to the same environment that had succeeded become

@@ -75,6 +75,7 @@ fn what_happens_is_told_in_order_and_signed() {
     place.github.press("ada", HUB, check["id"].as_u64().unwrap(), "run");
     place.github.rerequest("ada", HUB, check["id"].as_u64().unwrap());
     place.github.deploy_as("ada", HUB, "main", json!({"environment": "production"}));
+    place.github.deploy_by_workflow_of("ada", HUB, "main", json!({"environment": "production"}));
     place.github.close_pull(HUB, 1);
     let expected = [
         "push",
@@ -83,6 +84,7 @@ fn what_happens_is_told_in_order_and_signed() {
         "issue_comment.edited",
         "check_run.requested_action",
         "check_run.rerequested",
+        "deployment.created",
         "deployment.created",
         "pull_request.closed",
     ];

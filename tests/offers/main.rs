@@ -16,6 +16,7 @@ mod images;
 mod issuer;
 mod place;
 mod registry;
+mod told;
 mod verifier;
 mod webhook;
 mod workflow;

@@ -216,6 +216,44 @@ fn a_deployment_made_while_nobody_listens_acts_once_the_server_is_back() {
 }
 
 #[test]
+fn what_a_workflow_deploys_while_nobody_listens_is_done_for_whoever_started_it() {
+    let mut hub = Hub::as_app();
+    let number = change(&hub, "change");
+    hub.world.until_idle();
+    hub.world.kill_server();
+    let fields = json!({"environment": STAGING});
+    hub.github.user("eve", Permission::Read);
+    let done = hub.github.deploy_by_workflow_of("ada", HUB, "main", fields.clone());
+    let denied = hub.github.deploy_by_workflow_of("eve", HUB, "change", fields);
+    hub.github.until_delivered();
+    hub.start();
+    assert_eq!(answer(&hub, done).0, "success");
+    let (state, why) = answer(&hub, denied);
+    assert_eq!(state, "failure");
+    assert!(why.contains("write permission"), "{why}");
+    hub.world.until_idle();
+    assert_ne!(channel(&hub, "staging")["id"], channel(&hub, &format!("pr-{number}"))["id"]);
+}
+
+#[test]
+fn a_channel_that_moved_twice_while_github_was_away_is_shown_where_it_is() {
+    let mut hub = Hub::as_app();
+    until_deployed(&hub, PRODUCTION, 1);
+    hub.world.until_idle();
+    hub.world.expected_errors.push("GitHub");
+    hub.github.fail_next(1_000, "POST */deployments", Fault::BadGateway);
+    let (first, second) = (change(&hub, "one"), change(&hub, "two"));
+    assert_ne!(channel(&hub, &format!("pr-{first}"))["id"], channel(&hub, &format!("pr-{second}"))["id"]);
+    hub.github.heal();
+    let shown = hub.world.until("the newest move is shown", |_| {
+        deployments(&hub, STAGING).pop().filter(|(_, states)| states.last().is_some_and(|it| it == "success"))
+    });
+    assert_eq!(shown.0["sha"], hub.commit("two"));
+    hub.world.until_idle();
+    assert_eq!(deployments(&hub, STAGING).len(), 1, "the older one is not shown after it");
+}
+
+#[test]
 fn a_token_shows_deployments_too() {
     let hub = Hub::with_token();
     let shown = until_deployed(&hub, PRODUCTION, 1).remove(0);
