@@ -1,6 +1,6 @@
 //! Rights that change, and words that claim more than they may.
 
-use crate::github::{Delivery, Opened, Permission};
+use crate::github::{Delivery, Fault, Opened, Permission};
 use crate::hub::{HUB, Hub};
 use crate::world::git;
 
@@ -42,6 +42,22 @@ fn what_counts_is_who_may_what_when_the_command_is_heard() {
     });
     hub.world.until_idle();
     assert_eq!((hub.sweeps().len(), hub.ours(number).len()), (0, 3));
+}
+
+#[test]
+fn a_name_that_goes_to_somebody_who_may_brings_no_rights_to_who_had_it() {
+    let hub = Hub::as_app();
+    let number = hub.ask_for("sizes", "[1, 2]");
+    let old = hub.github.user("eve", Permission::Read);
+    let asked = format!("GET /user/{old}");
+    hub.github.fail_next(2, &asked, Fault::BadGateway);
+    hub.github.comment_as("eve", HUB, number, "/modelship run");
+    hub.world.until("it is heard", |_| (hub.github.count(&asked) > 0).then_some(()));
+    hub.github.reuse_login("eve");
+    hub.github.user("eve", Permission::Write);
+    hub.until_said(number, &["write permission", "eve"]);
+    hub.world.until_idle();
+    assert_eq!(hub.sweeps().len(), 0);
 }
 
 #[test]
