@@ -87,14 +87,15 @@ fn attempts_of(effect: &Effect) -> u32 {
         | Effect::UpsertComment { .. }
         | Effect::PostComment { .. }
         | Effect::CheckCommand { .. }
+        // A registry that does not answer costs nobody an image.
+        | Effect::CheckOffer { .. }
+        | Effect::LookAtImage { .. }
         // What runs is not given up because the engine that runs it is being restarted.
         | Effect::WatchJobs { .. }
         | Effect::CancelJobs { .. } => TALK_ATTEMPTS,
         Effect::Notify { .. } => NOTICE_ATTEMPTS,
         Effect::BuildModel { .. }
         | Effect::CancelBuild { .. }
-        | Effect::CheckOffer { .. }
-        | Effect::LookAtImage { .. }
         | Effect::RegisterVersion { .. }
         | Effect::MoveChannel { .. }
         | Effect::PlanSweep { .. }

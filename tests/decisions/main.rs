@@ -12,6 +12,7 @@ mod checks;
 mod comparisons;
 mod driver;
 mod ended_badly;
+mod invariants;
 mod models;
 mod moves;
 mod promotions;

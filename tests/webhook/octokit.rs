@@ -9,7 +9,7 @@ use reqwest::{Client, RequestBuilder};
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::{SECRET, Server, status};
+use crate::place::{SECRET, Server, status};
 
 /// How many payloads the examples have.
 const PAYLOADS: usize = 329;

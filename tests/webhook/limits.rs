@@ -1,0 +1,167 @@
+//! How much, how slow, how many, how long.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use modelship::server::{AllowedRepositories, Limits};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::place::*;
+
+#[tokio::test]
+async fn twenty_five_megabytes_are_taken_and_one_byte_more_is_not() {
+    let server = Server::start().await;
+    let limit = Limits::default().body_bytes;
+    let mut body = push(7, 'a');
+    body.pop();
+    body.extend_from_slice(b",\"pad\":\"");
+    body.resize(limit - 2, b'x');
+    body.extend_from_slice(b"\"}");
+    assert_eq!(body.len(), limit);
+    assert_eq!(told(server.request("push", &body)).await, (202, "accepted".into()));
+
+    // Announced: refused before a byte of the body is read.
+    let mut stream = TcpStream::connect(&server.address).await.unwrap();
+    let head = raw_request(&server.address, &format!("content-length: {}", limit + 1), b"");
+    stream.write_all(&head).await.unwrap();
+    assert!(until_closed(stream).await.0.starts_with("HTTP/1.1 413"));
+
+    // Not announced: refused as soon as it is too much, without waiting for the end.
+    let stream = TcpStream::connect(&server.address).await.unwrap();
+    let (mut reading, mut writing) = stream.into_split();
+    let head = raw_request(&server.address, "transfer-encoding: chunked", b"");
+    let sender = tokio::spawn(async move {
+        writing.write_all(&head).await?;
+        let chunk = [b"100000\r\n".to_vec(), vec![b'x'; 0x10_0000], b"\r\n".to_vec()].concat();
+        for _ in 0..200 {
+            writing.write_all(&chunk).await?;
+        }
+        Ok::<_, std::io::Error>(())
+    });
+    let mut start = [0; 12];
+    tokio::time::timeout(Duration::from_secs(20), reading.read_exact(&mut start)).await.unwrap().unwrap();
+    assert_eq!(&start, b"HTTP/1.1 413");
+    assert!(sender.await.unwrap().is_err(), "the server did not read 200 MB");
+    assert_eq!(server.kept(), 1);
+}
+
+#[tokio::test]
+async fn all_bodies_together_have_a_limit_that_is_given_back() {
+    let limits = Limits { all_bodies_bytes: 64 * 1024, ..Limits::default() };
+    let server = Server::with(limits, AllowedRepositories::Any).await;
+    let big = vec![b'x'; 128 * 1024];
+    assert_eq!(status(server.request("push", &big)).await, 503);
+    let fits = vec![b' '; 60 * 1024];
+    for _ in 0..3 {
+        assert_eq!(told(server.request("push", &fits)).await.1, "ignored");
+    }
+    assert_eq!(status(server.request("push", &push(7, 'a'))).await, 202);
+}
+
+#[tokio::test]
+async fn slow_clients_are_cut_off() {
+    let limits = Limits {
+        headers: Duration::from_millis(300),
+        body: Duration::from_millis(300),
+        connection: Duration::from_secs(2),
+        ..Limits::default()
+    };
+    let server = Server::with(limits, AllowedRepositories::Any).await;
+    let silent = TcpStream::connect(&server.address).await.unwrap();
+    let mut half = TcpStream::connect(&server.address).await.unwrap();
+    half.write_all(b"POST /webhooks/github HTTP/1.1\r\nhost: x\r\nx-a: ").await.unwrap();
+    let mut slow_body = TcpStream::connect(&server.address).await.unwrap();
+    slow_body.write_all(&raw_request(&server.address, "content-length: 100", b"{")).await.unwrap();
+    let (silent, half, slow) = tokio::join!(until_closed(silent), until_closed(half), until_closed(slow_body));
+    assert!(slow.0.starts_with("HTTP/1.1 408"), "{}", slow.0);
+    for (_, took) in [silent, half, slow] {
+        assert!(took < Duration::from_secs(10), "{took:?}");
+    }
+    // A connection that behaves is cut off in the end, too.
+    let mut idle = TcpStream::connect(&server.address).await.unwrap();
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let (answer, took) = until_closed(idle).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && took < Duration::from_secs(10));
+    assert_eq!(status(server.request("push", &push(7, 'a'))).await, 202);
+}
+
+/// Asks for so many models that no buffer holds the answer.
+async fn ask_for_much(server: &Server) -> TcpStream {
+    server.world.models.store(400_000, Ordering::SeqCst);
+    let mut stream = TcpStream::connect(&server.address).await.unwrap();
+    stream.write_all(b"GET /api/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn an_answer_may_take_longer_than_a_connection_lasts_as_long_as_it_is_taken() {
+    let limits = Limits { connection: Duration::from_millis(400), ..Limits::default() };
+    let server = Server::with(limits, AllowedRepositories::Any).await;
+    let mut stream = ask_for_much(&server).await;
+    let (begin, mut answer, mut piece) = (Instant::now(), Vec::new(), vec![0; 2 << 20]);
+    let mut pace = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        pace.tick().await;
+        let mut taken = 0;
+        while taken < piece.len() {
+            match stream.read(&mut piece).await.unwrap() {
+                0 => break,
+                bytes => {
+                    taken += bytes;
+                    answer.extend_from_slice(&piece[..bytes]);
+                }
+            }
+        }
+        if taken == 0 {
+            break;
+        }
+    }
+    assert!(begin.elapsed() > Duration::from_millis(1200), "{:?}", begin.elapsed());
+    assert!(answer.ends_with(b"\"complete\":true}"), "it broke off after {} bytes", answer.len());
+}
+
+#[tokio::test]
+async fn who_takes_nothing_of_an_answer_is_cut_off() {
+    let limits = Limits { connection: Duration::from_millis(400), connections: 1, ..Limits::default() };
+    let server = Server::with(limits, AllowedRepositories::Any).await;
+    let stuck = ask_for_much(&server).await;
+    let next = tokio::time::timeout(Duration::from_secs(15), server.get("/healthz")).await;
+    assert_eq!(next.expect("the only connection is given up").0, 200);
+    drop(stuck);
+}
+
+#[tokio::test]
+async fn many_silent_connections_do_not_lock_others_out_for_long() {
+    let limits = Limits { headers: Duration::from_millis(300), connections: 8, ..Limits::default() };
+    let server = Server::with(limits, AllowedRepositories::Any).await;
+    let silent = join_all((0..64).map(|_| TcpStream::connect(&server.address))).await;
+    let begin = Instant::now();
+    assert_eq!(status(server.request("push", &push(7, 'a'))).await, 202);
+    assert!(begin.elapsed() < Duration::from_secs(15));
+    drop(silent);
+}
+
+#[tokio::test]
+async fn shutting_down_lets_open_requests_end() {
+    let mut server = Server::start().await;
+    let body = push(7, 'a');
+    let request = raw_request(&server.address, &format!("content-length: {}", body.len()), &body);
+    let mut stream = TcpStream::connect(&server.address).await.unwrap();
+    let (head, tail) = request.split_at(request.len() - 5);
+    stream.write_all(head).await.unwrap();
+    // The request is under way once another one, sent later, is answered.
+    assert_eq!(server.get("/healthz").await.0, 200);
+    server.stop.take().unwrap().send(()).unwrap();
+    let refused = async {
+        while TcpStream::connect(&server.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), refused).await.expect("the listener is closed");
+    stream.write_all(tail).await.unwrap();
+    assert!(until_closed(stream).await.0.starts_with("HTTP/1.1 202"));
+    tokio::time::timeout(Duration::from_secs(5), &mut server.done).await.unwrap().unwrap();
+    assert_eq!(server.kept(), 1);
+}
