@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-/// A PostgreSQL server of one story's own.
+/// A PostgreSQL server of one story's own, which it may stop.
 pub(crate) struct Postgres {
     directory: String,
     url: String,
@@ -15,9 +15,14 @@ impl Postgres {
         Self { directory: directory.to_owned(), url: format!("{url}/postgres") }
     }
 
+    /// Its address, with an empty database.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The line of the settings that names it.
     pub(crate) fn settings(&self) -> String {
-        format!("database: {}\n", self.url)
+        format!("database: {}\n", self.url())
     }
 
     pub(crate) fn stop(&self) {

@@ -1,14 +1,16 @@
 //! Several engines on one database, and a server that goes away under them. Time is real here, as it is for them.
 
+// The stories have such servers too.
+#[path = "../../../tests/world/postgres.rs"]
+#[expect(dead_code, reason = "the stories use the rest of it")]
+mod own_server;
+
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use sqlx::any::AnyConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
-
+use self::own_server::Postgres;
 use super::{Database, LEASE, NOW, at, claim_event, event, on_every_database, owner, what};
 use crate::domain::event::Keyed;
 use crate::domain::ids::{Digest, Time};
@@ -115,50 +117,6 @@ async fn who_starts_frees_every_lease_on_a_file_and_none_of_a_replica() {
     server.store.commit_decision(&claimed.lease, CommitDecision::default(), at(29)).await.unwrap();
 }
 
-/// A PostgreSQL server of one story's own, which it may stop.
-struct Server {
-    directory: String,
-    url: String,
-}
-
-impl Server {
-    fn start() -> Self {
-        let told = with_postgres(&["--start"]);
-        let (directory, url) = told.trim().split_once('\n').unwrap();
-        Self { directory: directory.to_owned(), url: url.to_owned() }
-    }
-
-    async fn database(&self) -> String {
-        sqlx::any::install_default_drivers();
-        let options: AnyConnectOptions = format!("{}/postgres", self.url).parse().unwrap();
-        let mut connection = options.connect().await.unwrap();
-        connection.execute(sqlx::raw_sql(AssertSqlSafe("CREATE DATABASE modelship"))).await.unwrap();
-        connection.close().await.unwrap();
-        format!("{}/modelship", self.url)
-    }
-
-    fn stop(&self) {
-        with_postgres(&["--stop", &self.directory]);
-    }
-
-    fn start_again(&self) {
-        with_postgres(&["--start", &self.directory]);
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        with_postgres(&["--remove", &self.directory]);
-    }
-}
-
-fn with_postgres(arguments: &[&str]) -> String {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/with-postgres");
-    let output = Command::new(script).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
 fn delivery(key: u64, number: u64) -> NewDelivery {
     let id = format!("{key}-{number}");
     NewDelivery {
@@ -174,8 +132,8 @@ fn delivery(key: u64, number: u64) -> NewDelivery {
 /// Deliveries come in and are decided on two handles while the server is stopped, twice, in the middle of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_stops_and_starts_under_load_loses_and_repeats_nothing() {
-    let server = Server::start();
-    let url = server.database().await;
+    let server = Postgres::start();
+    let url = server.url().to_owned();
     let handles = [Store::open(&url).await.unwrap(), Store::open(&url).await.unwrap()];
     let (began, end) = (Instant::now(), Arc::new(AtomicBool::new(false)));
     let senders: Vec<_> = (0..KEYS)
