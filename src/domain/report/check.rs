@@ -2,10 +2,11 @@
 
 use super::build::{failure_text, waits_for};
 use super::escape::{clip, fit};
+use super::links::Links;
 use super::numbers::{count, plural};
 use super::plan::{MayStart, plan_comment};
 use super::progress::failed_by_class;
-use super::results::{Links, final_comment};
+use super::results::final_comment;
 use super::value;
 use crate::domain::check::{Button, Check, CheckState, CheckSubject};
 use crate::domain::diagnostic::Diagnostic;

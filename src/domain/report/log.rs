@@ -2,8 +2,8 @@
 
 use super::command_block;
 use super::escape::{COMMENT_LIMIT, block, clip, fit, tail, text};
+use super::links::Links;
 use super::numbers::{bytes, duration};
-use super::results::Links;
 use super::value;
 use crate::domain::command::Command;
 use crate::domain::ids::RunId;

@@ -1,8 +1,9 @@
 //! How a sweep under way is coming along.
 
 use super::escape::{COMMENT_LIMIT, clip, fit, text};
+use super::links::Links;
 use super::numbers::{bytes, count, duration, plural, rate, usd};
-use super::results::{Links, mark, warned};
+use super::results::{mark, warned};
 use super::{assignments, command_block, value};
 use crate::domain::command::Command;
 use crate::domain::ids::Time;
