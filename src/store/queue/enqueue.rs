@@ -13,9 +13,6 @@ use crate::store::{Result, Store, take_ids};
 /// How many events does one statement insert? Many that come at once are rare, and each number is a statement of its own.
 const ROWS: usize = 16;
 
-/// How many deliveries does one claim put into the queue at most? It holds the write lock meanwhile.
-const ARRIVALS: usize = 256;
-
 impl Store {
     /// Keeps events for their keys.
     ///
@@ -50,12 +47,13 @@ impl Store {
     }
 }
 
-/// Puts the events of deliveries that have come in into the queue, in their order, and says whether there were any.
+/// Puts the events of deliveries that have come in into the queue, in their order, and says whether there were any. It
+/// takes more than one claim needs and no more than one statement holds: in a flood, deliveries wait for it.
 pub(super) async fn arrived(connection: &mut AnyConnection, now: Time) -> Result<bool> {
     let rows = sqlx::query(
         "SELECT id, received_at, events FROM deliveries WHERE events IS NOT NULL ORDER BY arrival LIMIT $1",
     )
-    .bind(stored(ARRIVALS as u64))
+    .bind(stored(ROWS as u64))
     .fetch_all(&mut *connection)
     .await?;
     let (mut arrived, mut since) = (Vec::new(), now);
@@ -71,13 +69,13 @@ pub(super) async fn arrived(connection: &mut AnyConnection, now: Time) -> Result
         since = since.min(row.time("received_at")?);
     }
     events(connection, &arrived, since).await?;
-    for chunk in rows.chunks(ROWS) {
-        let statement = format!("UPDATE deliveries SET events = NULL WHERE id IN {}", placeholders(0, 1, chunk.len()));
+    if !rows.is_empty() {
+        let statement = format!("UPDATE deliveries SET events = NULL WHERE id IN {}", placeholders(0, 1, rows.len()));
         let mut query = sqlx::query(AssertSqlSafe(statement));
-        for row in chunk {
+        for row in &rows {
             query = query.bind(row.text("id")?);
         }
-        query.execute(&mut *connection).await?;
+        query.execute(connection).await?;
     }
     Ok(!rows.is_empty())
 }
