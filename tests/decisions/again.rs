@@ -97,3 +97,15 @@ fn what_the_registry_refuses_after_something_newer_came_is_not_wanted_again() {
     world.tell(Key::Repository(hub()), pressed(2));
     assert_eq!(world.names(), [""; 0]);
 }
+
+#[test]
+fn what_the_registry_is_being_told_of_is_not_taken_for_something_newer() {
+    let mut world = World::new();
+    world.tell_model(request(2, main_branch(), None)).answer(0, Luck::Good);
+    assert_eq!(world.names(), ["RegisterVersion"]);
+    world.tell_model(request(3, main_branch(), None)).answer(1, Luck::Bad);
+    world.drain().tell_model(pressed(3));
+    assert_eq!(world.names(), ["BuildAgain"], "nothing newer came");
+    world.answer(0, Luck::Good).answer(0, Luck::Good);
+    assert_eq!(world.channels(3), ["main"]);
+}
