@@ -34,7 +34,7 @@ pub struct ModelState {
     /// Promotions that are under way, and who waits for the answer.
     #[serde(default)]
     pub promotions: BTreeMap<String, AwaitedPromotion>,
-    /// When the move of a channel was that others were told of last.
+    /// When the newest move of a channel was that others were told of.
     #[serde(default)]
     pub told: BTreeMap<ChannelName, Time>,
     /// The newest deployment of the forge that asked for a channel to move.
