@@ -67,6 +67,9 @@ impl Builds<'_> {
             (Ok(_), Some(moved)) if self.is_told(moved) => Ok(Promotion::Stood(moved.clone())),
             (Ok(_), Some(moved)) => {
                 self.tell_of_move(moved, &asker);
+                if *channel == ChannelName::production() {
+                    self.leave_production();
+                }
                 Ok(Promotion::Moved(moved.clone()))
             }
             (Ok(version), None) => Err(format!("it points to version {version}, and nothing else is known")),

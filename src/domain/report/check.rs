@@ -39,7 +39,7 @@ pub enum BuildStanding<'a> {
     Broken(&'a BuildFailure),
     /// A newer commit took its place.
     Superseded,
-    /// It is none, and is not built again: a newer commit took its place.
+    /// It is none, and is not built again: something newer took its place.
     Outrun(&'a BuildFailure),
 }
 
@@ -58,7 +58,7 @@ pub fn build_check(model: &ModelName, standing: BuildStanding<'_>) -> Check {
         BuildStanding::Broken(failure) => (CheckState::Error, failed(failure)),
         BuildStanding::Outrun(failure) => {
             let failed = failed(failure);
-            (CheckState::Failure, format!("not built again, as a newer commit took its place; it failed in {failed}"))
+            (CheckState::Failure, format!("not built again, as something newer took its place; it failed in {failed}"))
         }
         BuildStanding::Superseded => (CheckState::Cancelled, "stopped: a newer commit took its place".to_owned()),
     };
