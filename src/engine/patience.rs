@@ -186,6 +186,15 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_wrong_here_is_not_waited_for_without_end() {
+        use std::io::{Error, ErrorKind};
+        let day = Duration::from_secs(24 * 3600);
+        let attempts = |error: anyhow::Error| tried(&comparison(), &ForgeError::Here(error).into(), day).len();
+        assert_eq!(attempts(anyhow!("there is no `git` here")), 6);
+        assert_eq!(attempts(Error::from(ErrorKind::StorageFull).into()), 60, "somebody makes room");
+    }
+
+    #[test]
     fn who_is_not_let_in_knocks_for_a_week() {
         let barred = Failure::from(ForgeError::OutOfReach(anyhow!("the App is suspended")));
         let tried = tried(&result(), &barred, Duration::from_secs(30 * 24 * 3600));
