@@ -232,13 +232,14 @@ fn several(found: Vec<KnownRun>) -> Sought {
     Sought::Several(found.into_iter().map(|known| known.run).collect())
 }
 
-/// The end of a log, from a line's beginning on; none when it is gone, or when a link is in its place. It was redacted and
+/// The end of a log, from a line's beginning on, which half a secret may stand before; none when it is gone, or when a link is in its place. It was redacted and
 /// bounded when it was written, but the model can write to that place, too.
 fn printed(artifacts: &Artifacts, key: &ArtifactKey) -> io::Result<Option<String>> {
     let read = || {
         let from = artifacts.size(key)?.saturating_sub(MOST_LOG);
         let bytes = artifacts.read_range(key, from, MOST_LOG)?;
-        let begin = if from == 0 { 0 } else { bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1) };
+        let line = || bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+        let begin = if from == 0 { 0 } else { line() };
         Ok(redact(&String::from_utf8_lossy(&bytes[begin..])).into_owned())
     };
     match read() {
@@ -354,6 +355,9 @@ mod tests {
         let long = printed(&artifacts, &key("long.log")).unwrap().unwrap();
         assert!(long.len() as u64 <= MOST_LOG && long.ends_with("\nthe end\n"), "{} bytes", long.len());
         assert!(long.lines().take(3).all(|line| line.starts_with("[redacted] x")), "no half of a secret is left");
+
+        write("one-line.log", &SECRET.repeat(200_000));
+        assert_eq!(printed(&artifacts, &key("one-line.log")).unwrap().unwrap(), "", "it may begin with half a secret");
 
         std::os::unix::fs::symlink("/etc/passwd", artifacts.path(&key("link.log"))).unwrap();
         assert_eq!(printed(&artifacts, &key("link.log")).unwrap(), None);
