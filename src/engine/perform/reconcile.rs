@@ -7,7 +7,7 @@ use crate::domain::command::Command;
 use crate::domain::decide::State;
 use crate::domain::event::{Event, Key, Keyed, PullChange};
 use crate::domain::forge::{PullSnapshot, PullStatus};
-use crate::domain::ids::{CommitSha, PullRef, Repository, SweepId};
+use crate::domain::ids::{CommitSha, PullRef, Repository, SweepId, Time};
 use crate::domain::pull::{COMMENTS_KEPT, PullState};
 use crate::domain::repository::{RepositoryState, is_followed};
 use crate::edge::forge::{Comment, Forge, ForgeError, References};
@@ -44,9 +44,14 @@ pub(super) async fn compare(engine: &Engine) -> Reports {
                 let listed: BTreeSet<_> = pulls.iter().map(|snapshot| snapshot.pull.number).collect();
                 let ours = known.values().filter(|known| known.snapshot.pull.repository.id == repository.id);
                 for known in ours.filter(|known| !listed.contains(&known.snapshot.pull.number)) {
-                    match unlisted(engine, forge, &repository, known).await {
-                        Ok(Unlisted::There(snapshot)) => pulls.push(*snapshot),
-                        Ok(Unlisted::Gone(event)) => keep(Ok(vec![event])),
+                    let pull = PullRef { repository: repository.clone(), number: known.snapshot.pull.number };
+                    let looked_at = engine.now();
+                    match forge.pull(&pull).await {
+                        Ok(snapshot) => pulls.push(snapshot),
+                        Err(ForgeError::Missing(error)) => {
+                            tracing::info!("{pull} counts as closed, as it is gone: {error:#}");
+                            keep(Ok(vec![gone(known, looked_at)]));
+                        }
                         Err(error) => keep(Err(error.into())),
                     }
                 }
@@ -120,38 +125,18 @@ async fn open_pulls(engine: &Engine) -> anyhow::Result<BTreeMap<String, PullStat
     Ok(open)
 }
 
-/// How it is with a pull request that we know as open and that the forge does not list.
-enum Unlisted {
-    /// So.
-    There(Box<PullSnapshot>),
-    /// It is gone, and this tells of it.
-    Gone(Keyed),
-}
-
-async fn unlisted(
-    engine: &Engine,
-    forge: &Forge,
-    repository: &Repository,
-    known: &PullState,
-) -> Result<Unlisted, ForgeError> {
-    let pull = PullRef { repository: repository.clone(), number: known.snapshot.pull.number };
-    let looked_at = engine.now();
-    match forge.pull(&pull).await {
-        Ok(snapshot) => Ok(Unlisted::There(Box::new(snapshot))),
-        Err(ForgeError::Missing(error)) => {
-            tracing::info!("{pull} counts as closed, as it is gone: {error:#}");
-            let snapshot = PullSnapshot { status: PullStatus::Closed, ..known.snapshot.clone() };
-            let event = Event::PullInspected {
-                looked_at,
-                snapshot: Box::new(snapshot),
-                models: Vec::new(),
-                sweeps: Vec::new(),
-                faults: Vec::new(),
-            };
-            Ok(Unlisted::Gone(Keyed { key: Key::Pull(pull), event }))
-        }
-        Err(error) => Err(error),
-    }
+/// Tells that a pull request that we knew as open is there no longer.
+fn gone(known: &PullState, looked_at: Time) -> Keyed {
+    let snapshot = PullSnapshot { status: PullStatus::Closed, ..known.snapshot.clone() };
+    let key = Key::Pull(snapshot.pull.clone());
+    let event = Event::PullInspected {
+        looked_at,
+        snapshot: Box::new(snapshot),
+        models: Vec::new(),
+        sweeps: Vec::new(),
+        faults: Vec::new(),
+    };
+    Keyed { key, event }
 }
 
 /// Tells of a pull request that is not as we knew it.
