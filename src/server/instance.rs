@@ -215,7 +215,7 @@ impl People for Instance {
             let back = SignedIn { code, back, verifier: verifier.expose_secret() };
             match github.signed_in(&back).await {
                 Ok(user) => Ok(Some(user)),
-                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
+                Err(ForgeError::Later(error) | ForgeError::Here(error)) => Err(Unreachable(error)),
                 Err(error) => {
                     tracing::warn!(error = format!("{:#}", error.cause()), "somebody could not sign in");
                     Ok(None)
@@ -229,7 +229,7 @@ impl People for Instance {
             let Some(github) = self.github() else { return Ok(false) };
             match github.permission(&repository, &user).await {
                 Ok(permission) => Ok(permission >= Permission::Read),
-                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
+                Err(ForgeError::Later(error) | ForgeError::Here(error)) => Err(Unreachable(error)),
                 // For instance because the App is not installed there any more.
                 Err(error) => {
                     tracing::info!(error = format!("{:#}", error.cause()), "nobody reads `{}` here", repository.name);
@@ -255,7 +255,7 @@ impl People for Instance {
             let Some(github) = self.github() else { return Ok(false) };
             match github.can_read(&repository, &token).await {
                 Ok(reads) => Ok(reads),
-                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
+                Err(ForgeError::Later(error) | ForgeError::Here(error)) => Err(Unreachable(error)),
                 Err(_) => Ok(false),
             }
         })
