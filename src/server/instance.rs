@@ -250,6 +250,16 @@ impl People for Instance {
         })
     }
 
+    fn answers(&self) -> BoxFuture<'_, Result<(), Unreachable>> {
+        Box::pin(async move {
+            let Some(github) = self.github() else { return Ok(()) };
+            match github.answers().await {
+                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
+                _ => Ok(()),
+            }
+        })
+    }
+
     fn token_reads(&self, repository: Repository, token: SecretString) -> BoxFuture<'_, Result<bool, Unreachable>> {
         Box::pin(async move {
             let Some(github) = self.github() else { return Ok(false) };

@@ -23,7 +23,7 @@ use super::Refusal;
 use super::credentials::bearer;
 use super::session::SessionKey;
 use crate::domain::forge::User;
-use crate::domain::ids::{Digest, Repository, Time};
+use crate::domain::ids::{Digest, Repository, RepositoryName, Time};
 use crate::settings::Public;
 
 /// How many repositories does one list ask the forge about at once?
@@ -84,6 +84,9 @@ pub trait People: Send + Sync {
     /// Whether it is a token of the forge's, whatever it may read.
     fn is_token(&self, token: SecretString) -> Answer<'_, bool>;
 
+    /// Waits for the forge to answer this server anything at all.
+    fn answers(&self) -> Answer<'_, ()>;
+
     /// Whether whoever has this token can read the repository with it, now. It is asked with the token alone.
     fn token_reads(&self, repository: Repository, token: SecretString) -> Answer<'_, bool>;
 }
@@ -131,12 +134,6 @@ struct Asker<'a> {
     sign_in: &'a SignIn,
     who: Who,
     now: Time,
-}
-
-/// What is known without asking.
-enum Standing<'a> {
-    Known(bool),
-    Open(Asker<'a>),
 }
 
 /// Who looks.
@@ -200,14 +197,32 @@ impl Access {
         sign_in.session(headers).map_or(Viewer::Stranger, |(_, session)| Viewer::Person(session.user))
     }
 
-    /// Whether the viewer may read every one of `repositories`.
+    /// Whether the viewer may read what is made of `repositories`; what is not there is made of none. Until it is known that
+    /// the viewer may read a thing, it makes no difference: what is counted and what is refused is the same for things that
+    /// are there and for things that are not.
     pub(super) async fn may_read(&self, viewer: &Viewer, repositories: &[Repository]) -> Result<bool, Refusal> {
+        let (asker, mut open, mut reads) = (self.asker(viewer), Vec::new(), self.holds(repositories));
         for repository in repositories {
-            if !self.reads(viewer, repository).await? {
+            match self.standing(asker.as_ref(), repository) {
+                Some(known) => reads &= known,
+                None => open.push(repository),
+            }
+        }
+        let Some(asker) = asker.filter(|_| !reads || !open.is_empty()) else { return Ok(reads) };
+        if !self.is_heard(viewer, &asker).await? {
+            return Ok(false);
+        }
+        self.take_turn(viewer, &asker)?;
+        if !reads {
+            self.ask_in_vain(viewer, &asker).await?;
+            return Ok(false);
+        }
+        for repository in open {
+            if !self.ask(viewer, &asker, repository).await? {
                 return Ok(false);
             }
         }
-        Ok(self.holds(repositories))
+        Ok(true)
     }
 
     /// Whether something that is made of these repositories belongs to any; what does not is shown to nobody.
@@ -228,20 +243,17 @@ impl Access {
         repositories: impl Iterator<Item = &'a Repository>,
     ) -> Result<Readable, Refusal> {
         let by_id: BTreeMap<i64, &Repository> = repositories.map(|repository| (repository.id, repository)).collect();
-        let (mut readable, mut asker, mut open) = (Readable::default(), None, Vec::new());
+        let (mut readable, asker, mut open) = (Readable::default(), self.asker(viewer), Vec::new());
         for (id, repository) in by_id.into_iter().rev() {
-            match self.standing(viewer, repository) {
-                Standing::Known(true) => {
+            match self.standing(asker.as_ref(), repository) {
+                Some(true) => {
                     readable.ids.insert(id);
                 }
-                Standing::Known(false) => {}
-                Standing::Open(who) => {
-                    asker = Some(who);
-                    open.push(repository);
-                }
+                Some(false) => {}
+                None => open.push(repository),
             }
         }
-        let Some(asker) = asker else { return Ok(readable) };
+        let Some(asker) = asker.filter(|_| !open.is_empty()) else { return Ok(readable) };
         if !self.is_heard(viewer, &asker).await? {
             return Ok(readable);
         }
@@ -258,36 +270,23 @@ impl Access {
         Ok(readable)
     }
 
-    async fn reads(&self, viewer: &Viewer, repository: &Repository) -> Result<bool, Refusal> {
-        let asker = match self.standing(viewer, repository) {
-            Standing::Known(reads) => return Ok(reads),
-            Standing::Open(asker) => asker,
-        };
-        if !self.is_heard(viewer, &asker).await? {
-            return Ok(false);
-        }
-        self.take_turn(viewer, &asker)?;
-        self.ask(viewer, &asker, repository).await
-    }
-
-    /// Whether the viewer may read the repository, as far as that is known.
-    fn standing(&self, viewer: &Viewer, repository: &Repository) -> Standing<'_> {
-        if self.public.includes(repository) {
-            return Standing::Known(true);
-        }
-        let sign_in = match &self.others {
-            Others::Everybody => return Standing::Known(true),
-            Others::Nobody => return Standing::Known(false),
-            Others::SignedIn(sign_in) => sign_in,
-        };
+    /// Who the forge is asked about; none where nobody is, for a stranger or where all read everything or nothing.
+    fn asker(&self, viewer: &Viewer) -> Option<Asker<'_>> {
+        let sign_in = self.sign_in()?;
         let who = match viewer {
-            Viewer::Stranger => return Standing::Known(false),
+            Viewer::Stranger => return None,
             Viewer::Person(user) => Who::User(user.id),
             Viewer::Program(token) => Who::Token(Digest::of(token.expose_secret())),
         };
-        let now = sign_in.people.now();
-        let known = self.memory().answer(&who, repository.id, now);
-        known.map_or(Standing::Open(Asker { sign_in, who, now }), Standing::Known)
+        Some(Asker { sign_in, who, now: sign_in.people.now() })
+    }
+
+    /// Whether the repository may be read, as far as that is known without asking.
+    fn standing(&self, asker: Option<&Asker<'_>>, repository: &Repository) -> Option<bool> {
+        if self.is_open() || self.public.includes(repository) {
+            return Some(true);
+        }
+        asker.map_or(Some(false), |asker| self.memory().answer(&asker.who, repository.id, asker.now))
     }
 
     /// Whether the forge knows who asks: a token may be none.
@@ -323,7 +322,7 @@ impl Access {
         if !self.memory().takes_question(&asker.who, asker.now) {
             return Err(Refusal(
                 StatusCode::TOO_MANY_REQUESTS,
-                "GitHub was asked about too many repositories for you; try again in a minute",
+                "GitHub was asked too much for you; try again in a minute",
             ));
         }
         Ok(())
@@ -339,6 +338,19 @@ impl Access {
         .await?;
         self.memory().learn(who.clone(), repository.id, reads, *now);
         Ok(reads)
+    }
+
+    /// Asks the forge for the sake of something that the viewer does not get in any case, so that it costs the same and
+    /// fails where [`Self::ask`] would.
+    async fn ask_in_vain(&self, viewer: &Viewer, Asker { sign_in, .. }: &Asker<'_>) -> Result<(), Refusal> {
+        match viewer {
+            Viewer::Stranger => Ok(()),
+            Viewer::Person(_) => reach(sign_in.people.answers()).await,
+            Viewer::Program(token) => {
+                let name = RepositoryName::parse("no/repository").expect("a name");
+                reach(sign_in.people.token_reads(Repository { id: 0, name }, token.clone())).await.map(drop)
+            }
+        }
     }
 
     /// Who came back by the way with this `state`; none when the forge does not take the code. Each way is good once.

@@ -251,6 +251,9 @@ mod tests {
         fn is_token(&self, _: SecretString) -> BoxFuture<'_, Result<bool, Unreachable>> {
             async { Ok(false) }.boxed()
         }
+        fn answers(&self) -> BoxFuture<'_, Result<(), Unreachable>> {
+            async { Ok(()) }.boxed()
+        }
         fn token_reads(&self, _: Repository, _: SecretString) -> BoxFuture<'_, Result<bool, Unreachable>> {
             async { Ok(false) }.boxed()
         }

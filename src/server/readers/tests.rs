@@ -65,6 +65,9 @@ impl People for Town {
         }
         .boxed()
     }
+    fn answers(&self) -> Answer<'_, ()> {
+        self.answer(false).map(|answer| answer.map(drop)).boxed()
+    }
     fn token_reads(&self, repository: Repository, token: SecretString) -> Answer<'_, bool> {
         self.answer(token.expose_secret().starts_with("good") && repository.id == 1)
     }
@@ -220,6 +223,56 @@ async fn one_person_asks_only_so_much_in_a_minute() {
     let second = access.readable(&person(7), all.iter()).await.unwrap();
     assert_eq!((second.is_cut, second.ids), (false, BTreeSet::from([1])), "a no is remembered");
     assert_eq!(town.asked.load(Ordering::SeqCst), MOST_ASKED as usize + 2);
+}
+
+/// What is said of something that is made of these repositories.
+async fn said(access: &Access, viewer: &Viewer, made_of: &[Repository]) -> (StatusCode, &'static str) {
+    match access.may_read(viewer, made_of).await {
+        Ok(reads) => (if reads { StatusCode::OK } else { StatusCode::NOT_FOUND }, ""),
+        Err(Refusal(status, message)) => (status, message),
+    }
+}
+
+#[tokio::test]
+async fn what_is_there_and_what_is_not_are_refused_alike() {
+    let hidden = [vec![repository(2)], vec![repository(1), repository(2)], vec![repository(2), repository(3)]];
+    let agree = async |access: &Access, viewer: &Viewer, status: StatusCode| {
+        let nothing = said(access, viewer, &[]).await;
+        assert_eq!(nothing.0, status);
+        for made_of in &hidden {
+            assert_eq!(said(access, viewer, made_of).await, nothing);
+        }
+    };
+    for viewer in [person(7), program("good")] {
+        let (town, access) = begin("https://models.example.org");
+        for silent in [1, 0, 1, 0] {
+            town.silent.store(silent, Ordering::SeqCst);
+            let status = if silent > 0 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::NOT_FOUND };
+            agree(&access, &viewer, status).await;
+        }
+        town.is_spent.store(true, Ordering::SeqCst);
+        let is_person = matches!(viewer, Viewer::Person(_));
+        agree(&access, &viewer, if is_person { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::NOT_FOUND }).await;
+    }
+
+    // However much of it there is: everything costs one question of so many, and nothing is left after as many of either.
+    for made_of in [&[][..], &hidden[0], &hidden[1], &hidden[2]] {
+        for viewer in [person(7), program("good")] {
+            let (_, access) = begin("https://models.example.org");
+            for _ in 0..MOST_ASKED {
+                assert_eq!(said(&access, &viewer, made_of).await.0, StatusCode::NOT_FOUND);
+            }
+            agree(&access, &viewer, StatusCode::TOO_MANY_REQUESTS).await;
+        }
+    }
+
+    let (_, access) = begin("https://models.example.org");
+    for number in 0..MOST_BAD {
+        assert_eq!(said(&access, &program(format!("bad {number}")), &[]).await.0, StatusCode::NOT_FOUND);
+    }
+    agree(&access, &program("bad again"), StatusCode::TOO_MANY_REQUESTS).await;
+    agree(&access, &program("bad 0"), StatusCode::NOT_FOUND).await;
+    agree(&access, &Viewer::Stranger, StatusCode::NOT_FOUND).await;
 }
 
 #[tokio::test]

@@ -221,6 +221,18 @@ impl GitHub {
         })
     }
 
+    /// Asks GitHub something that it always answers us; unless it changed, that costs nothing of any limit.
+    ///
+    /// # Errors
+    /// When GitHub does not answer.
+    pub async fn answers(&self) -> Result<()> {
+        match self.tokens.login() {
+            Login::Token(token) => self.client.get(token, "/user").await,
+            Login::App { .. } => self.client.get(&*self.tokens.app()?, "/app").await,
+        }
+        .map(drop)
+    }
+
     /// Who we are on GitHub, and what we lack there. For whoever sets this instance up.
     ///
     /// # Errors
