@@ -13,7 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::{BoxFuture, FutureExt as _, ready};
+use futures_util::stream::{self, StreamExt as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use warp::http::header::ACCEPT;
 use warp::http::{HeaderMap, StatusCode};
@@ -125,7 +126,7 @@ pub struct Access {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Readable {
     ids: BTreeSet<i64>,
-    /// Whether some repositories were not asked about, as there were too many.
+    /// Whether it is not known of some repositories, as there were too many to ask about or the forge did not answer.
     pub(super) is_cut: bool,
 }
 
@@ -236,7 +237,7 @@ impl Access {
     }
 
     /// Those of `repositories` that the viewer may read. Of those that nothing is known of, the newest are asked about
-    /// first.
+    /// first; those that the forge says nothing of are left out.
     pub(super) async fn readable<'a>(
         &self,
         viewer: &Viewer,
@@ -257,16 +258,21 @@ impl Access {
         if !self.is_heard(viewer, &asker).await? {
             return Ok(readable);
         }
-        let turns = open.iter().take_while(|_| self.take_turn(viewer, &asker).is_ok()).count();
-        readable.is_cut = turns < open.len();
-        for some in open[..turns].chunks(AT_ONCE) {
-            let answers = join_all(some.iter().map(|repository| self.ask(viewer, &asker, repository))).await;
-            for (repository, reads) in some.iter().zip(answers) {
-                if reads? {
-                    readable.ids.insert(repository.id);
-                }
-            }
-        }
+        let questions: Vec<_> = open
+            .iter()
+            .take_while(|_| self.take_turn(viewer, &asker).is_ok())
+            .map(|repository| self.ask(viewer, &asker, repository).map(|reads| (repository.id, reads)))
+            .collect();
+        let mut answered = 0;
+        let asking = stream::iter(questions).buffer_unordered(AT_ONCE).for_each(|(id, reads)| {
+            // Why one was not found out was logged; the others are shown without it.
+            answered += usize::from(reads.is_ok());
+            readable.ids.extend(reads.is_ok_and(|reads| reads).then_some(id));
+            ready(())
+        });
+        // What is found out by then is shown.
+        let _ = tokio::time::timeout(PATIENCE, asking).await;
+        readable.is_cut = answered < open.len();
         Ok(readable)
     }
 

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::atomic::AtomicBool;
 
 use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use warp::http::HeaderValue;
 use warp::http::header::COOKIE;
 
@@ -19,6 +20,8 @@ struct Town {
     asked: AtomicUsize,
     revoked: AtomicUsize,
     silent: AtomicUsize,
+    /// A repository of which it says nothing.
+    mute: AtomicI64,
     /// How often it was asked whether a token is one.
     shown: AtomicUsize,
     is_spent: AtomicBool,
@@ -52,7 +55,9 @@ impl People for Town {
         async move { Ok((arrival.code == "good").then(|| User { id: 7, login: "ada".to_owned() })) }.boxed()
     }
     fn may_read(&self, repository: Repository, user: User) -> Answer<'_, bool> {
-        self.answer(user.id == 7 && repository.id == 1)
+        let is_mute = self.mute.load(Ordering::SeqCst) == repository.id;
+        let answer = self.answer(user.id == 7 && repository.id == 1);
+        if is_mute { ready(Err(Unreachable(anyhow::anyhow!("no")))).boxed() } else { answer }
     }
     fn has_questions_to_spare(&self) -> bool {
         !self.is_spent.load(Ordering::SeqCst)
@@ -131,6 +136,25 @@ async fn a_forge_that_does_not_answer_opens_nothing_and_is_asked_again() {
     assert_eq!(refused.0, StatusCode::SERVICE_UNAVAILABLE);
     town.silent.store(0, Ordering::SeqCst);
     assert!(access.may_read(&person(7), &[repository(1)]).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_repository_that_the_forge_says_nothing_of_empties_no_list() {
+    let (town, access) = begin("https://models.example.org");
+    let all: Vec<_> = (1..=9).map(repository).collect();
+    town.mute.store(2, Ordering::SeqCst);
+    let refused = access.may_read(&person(7), &all[1..2]).await.unwrap_err();
+    assert_eq!(refused.0, StatusCode::SERVICE_UNAVAILABLE);
+    let readable = access.readable(&person(7), all.iter()).await.unwrap();
+    assert_eq!((readable.is_cut, readable.ids), (true, BTreeSet::from([1])), "it is said that it is not whole");
+    town.mute.store(0, Ordering::SeqCst);
+    let readable = access.readable(&person(7), all.iter()).await.unwrap();
+    assert_eq!((readable.is_cut, readable.ids), (false, BTreeSet::from([1])));
+
+    let (town, access) = begin("https://models.example.org");
+    town.silent.store(1, Ordering::SeqCst);
+    let readable = access.readable(&person(7), all.iter()).await.unwrap();
+    assert!(readable.is_cut && readable.ids.is_empty());
 }
 
 fn program(token: impl Into<String>) -> Viewer {
