@@ -21,14 +21,15 @@ use crate::domain::offer::{Identity, OfferState};
 use crate::domain::sweep::state::SweepState;
 use crate::domain::version::Version;
 use crate::edge::artifacts::content::Content;
-use crate::edge::forge::github::GitHub;
 use crate::edge::forge::github::signin::{SignInRequest, SignedIn};
+use crate::edge::forge::github::{CountedFor, GitHub};
 use crate::edge::forge::{Forge, ForgeError};
 use crate::edge::oidc::TokenError;
 use crate::engine::{Engine, Recorded, SweepFile, new_id};
 use crate::store::deliveries::{self, NewDelivery};
 
-/// How many requests are left to the server's own work: a fifth of the 5000 an hour that GitHub takes at least.
+/// How many requests are left to the server's own work in each installation: a fifth of the 5000 an hour that GitHub takes
+/// at least.
 const RESERVE: u64 = 1000;
 
 /// An engine as the server sees it.
@@ -95,8 +96,8 @@ impl Registry for Instance {
             let queue = store.pending(self.engine.now()).await.map_err(unavailable)?;
             let totals = store.totals().await.map_err(unavailable)?;
             // The local forge asks nobody for less.
-            let left = self.github().and_then(GitHub::budget_left);
-            Ok(Figures { queue, totals, budget: left.map(|left| ("core".to_owned(), left)).into_iter().collect() })
+            let budgets = self.github().map(GitHub::budgets_left).unwrap_or_default();
+            Ok(Figures { queue, totals, budgets })
         })
     }
 
@@ -239,8 +240,14 @@ impl People for Instance {
         })
     }
 
-    fn has_questions_to_spare(&self) -> bool {
-        self.github().and_then(GitHub::budget_left).is_none_or(|left| left >= RESERVE)
+    fn has_questions_to_spare(&self, repository: &Repository) -> bool {
+        self.github().and_then(|github| github.budget_left(repository)).is_none_or(|left| left >= RESERVE)
+    }
+
+    fn is_short_of_questions(&self) -> bool {
+        let budgets = self.github().map(GitHub::budgets_left).unwrap_or_default();
+        // Nothing of the App's own is spent on readers.
+        budgets.into_iter().any(|(counted, left)| counted != CountedFor::App && left < RESERVE)
     }
 
     fn is_token(&self, token: SecretString) -> BoxFuture<'_, Result<bool, Unreachable>> {

@@ -1,8 +1,8 @@
 //! Who may read what.
 //!
-//! What belongs to a repository is for those who may read the repository, asked of the forge by the reader's number and
-//! believed for a minute. To whoever may not read a thing, it is as if there were none: nobody learns what is here by
-//! asking for it.
+//! What belongs to a repository is for those who may read the repository, asked of the forge by the reader's number; a yes
+//! is believed for a minute, a no for five. To whoever may not read a thing, it is as if there were none: nobody learns
+//! what is here by asking for it.
 //!
 //! The forge takes only so many questions from this server, and most of them are for its work. So readers have so many a
 //! minute each, none once few are left, and a token is asked about itself before it is asked about any repository.
@@ -79,8 +79,11 @@ pub trait People: Send + Sync {
     /// Whether the account with the user's number may read the repository, now.
     fn may_read(&self, repository: Repository, user: User) -> Answer<'_, bool>;
 
-    /// Whether the forge takes so many more questions from this server that readers may put some.
-    fn has_questions_to_spare(&self) -> bool;
+    /// Whether the forge takes so many more questions about the repository from this server that readers may put some.
+    fn has_questions_to_spare(&self, repository: &Repository) -> bool;
+
+    /// Whether there are repositories about which readers may put none.
+    fn is_short_of_questions(&self) -> bool;
 
     /// Whether it is a token of the forge's, whatever it may read.
     fn is_token(&self, token: SecretString) -> Answer<'_, bool>;
@@ -135,6 +138,18 @@ struct Asker<'a> {
     sign_in: &'a SignIn,
     who: Who,
     now: Time,
+}
+
+impl Asker<'_> {
+    fn is_person(&self) -> bool {
+        matches!(self.who, Who::User(_))
+    }
+
+    /// Whether the forge may be asked about the repository. A program's questions are put with its own token, so they take
+    /// nothing from the server's work.
+    fn may_ask_about(&self, repository: &Repository) -> bool {
+        !self.is_person() || self.sign_in.people.has_questions_to_spare(repository)
+    }
 }
 
 /// Who looks.
@@ -213,17 +228,18 @@ impl Access {
         if !self.is_heard(viewer, &asker).await? {
             return Ok(false);
         }
-        self.take_turn(viewer, &asker)?;
-        if !reads {
-            self.ask_in_vain(viewer, &asker).await?;
-            return Ok(false);
-        }
-        for repository in open {
-            if !self.ask(viewer, &asker, repository).await? {
-                return Ok(false);
+        self.take_turn(&asker)?;
+        let is_short = asker.is_person() && asker.sign_in.people.is_short_of_questions();
+        if reads && open.iter().all(|repository| asker.may_ask_about(repository)) {
+            for repository in open {
+                reads = reads && self.ask(viewer, &asker, repository).await?;
             }
+        } else {
+            reads = false;
+            self.ask_in_vain(viewer, &asker).await?;
         }
-        Ok(true)
+        // Whoever may read nothing of it is not told either which repositories are asked too much about.
+        if is_short && !reads { Err(FEW) } else { Ok(reads) }
     }
 
     /// Whether something that is made of these repositories belongs to any; what does not is shown to nobody.
@@ -260,7 +276,8 @@ impl Access {
         }
         let questions: Vec<_> = open
             .iter()
-            .take_while(|_| self.take_turn(viewer, &asker).is_ok())
+            .filter(|repository| asker.may_ask_about(repository))
+            .take_while(|_| self.take_turn(&asker).is_ok())
             .map(|repository| self.ask(viewer, &asker, repository).map(|reads| (repository.id, reads)))
             .collect();
         let mut answered = 0;
@@ -317,21 +334,8 @@ impl Access {
     }
 
     /// Takes one of the questions that may be put for who asks.
-    fn take_turn(&self, viewer: &Viewer, asker: &Asker<'_>) -> Result<(), Refusal> {
-        // A program's questions are put with its own token, so they take nothing from the server's work.
-        if matches!(viewer, Viewer::Person(_)) && !asker.sign_in.people.has_questions_to_spare() {
-            return Err(Refusal(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "GitHub takes few questions from this server until the hour is over; try again later",
-            ));
-        }
-        if !self.memory().takes_question(&asker.who, asker.now) {
-            return Err(Refusal(
-                StatusCode::TOO_MANY_REQUESTS,
-                "GitHub was asked too much for you; try again in a minute",
-            ));
-        }
-        Ok(())
+    fn take_turn(&self, asker: &Asker<'_>) -> Result<(), Refusal> {
+        if self.memory().takes_question(&asker.who, asker.now) { Ok(()) } else { Err(MANY) }
     }
 
     async fn ask(&self, viewer: &Viewer, asker: &Asker<'_>, repository: &Repository) -> Result<bool, Refusal> {
@@ -391,6 +395,15 @@ impl Access {
 
 /// What is said while the forge says nothing.
 const SILENT: &str = "GitHub does not answer; try again later";
+
+/// What is said to who has asked too much, and to all while this server has.
+const MANY: Refusal =
+    Refusal(StatusCode::TOO_MANY_REQUESTS, "GitHub was asked too much for you; try again in a minute");
+const FEW: Refusal = Refusal(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "there is nothing here that you may read, or GitHub could not be asked: it takes few questions from this server until \
+     the hour is over; try again later",
+);
 
 /// Waits for the forge, not for ever.
 pub(super) async fn reach<T>(answer: Answer<'_, T>) -> Result<T, Refusal> {

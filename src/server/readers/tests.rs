@@ -12,7 +12,11 @@ use super::memory::{MOST_ASKED, MOST_BAD, MOST_CODES};
 use super::*;
 use crate::domain::ids::RepositoryName;
 
-/// A forge on which account 7 and the tokens that begin with `good` may read repository 1, as long as it answers. The clock
+/// From this number on, repositories have a limit of their own that nobody spends.
+const HEALTHY: i64 = 1000;
+
+/// A forge on which account 7 and the tokens that begin with `good` may read repository 1 and healthy ones with even numbers, as long as it
+/// answers. The clock
 /// stands where it is put.
 #[derive(Default)]
 struct Town {
@@ -40,6 +44,10 @@ impl Town {
     }
 }
 
+fn is_readable(repository: &Repository) -> bool {
+    repository.id == 1 || repository.id >= HEALTHY && repository.id % 2 == 0
+}
+
 impl People for Town {
     fn now(&self) -> Time {
         Time(self.now.load(Ordering::SeqCst))
@@ -56,11 +64,14 @@ impl People for Town {
     }
     fn may_read(&self, repository: Repository, user: User) -> Answer<'_, bool> {
         let is_mute = self.mute.load(Ordering::SeqCst) == repository.id;
-        let answer = self.answer(user.id == 7 && repository.id == 1);
+        let answer = self.answer(user.id == 7 && is_readable(&repository));
         if is_mute { ready(Err(Unreachable(anyhow::anyhow!("no")))).boxed() } else { answer }
     }
-    fn has_questions_to_spare(&self) -> bool {
-        !self.is_spent.load(Ordering::SeqCst)
+    fn has_questions_to_spare(&self, repository: &Repository) -> bool {
+        !self.is_spent.load(Ordering::SeqCst) || repository.id >= HEALTHY
+    }
+    fn is_short_of_questions(&self) -> bool {
+        self.is_spent.load(Ordering::SeqCst)
     }
     fn is_token(&self, token: SecretString) -> Answer<'_, bool> {
         self.shown.fetch_add(1, Ordering::SeqCst);
@@ -71,10 +82,11 @@ impl People for Town {
         .boxed()
     }
     fn answers(&self) -> Answer<'_, ()> {
-        self.answer(false).map(|answer| answer.map(drop)).boxed()
+        let silent = self.silent.load(Ordering::SeqCst) > 0;
+        ready(if silent { Err(Unreachable(anyhow::anyhow!("no"))) } else { Ok(()) }).boxed()
     }
     fn token_reads(&self, repository: Repository, token: SecretString) -> Answer<'_, bool> {
-        self.answer(token.expose_secret().starts_with("good") && repository.id == 1)
+        self.answer(token.expose_secret().starts_with("good") && is_readable(&repository))
     }
 }
 
@@ -230,6 +242,12 @@ async fn readers_leave_the_servers_own_work_its_share() {
     assert!(access.may_read(&person(7), &[repository(1)]).await.unwrap());
     town.is_spent.store(true, Ordering::SeqCst);
     assert!(access.may_read(&person(7), &[repository(1)]).await.unwrap(), "what is known costs nothing");
+
+    // What is left elsewhere is there for who may read there.
+    assert!(access.may_read(&person(7), &[repository(HEALTHY)]).await.unwrap());
+    let all = [repository(1), repository(2), repository(HEALTHY + 1), repository(HEALTHY + 2)];
+    let readable = access.readable(&person(7), all.iter()).await.unwrap();
+    assert_eq!((readable.is_cut, readable.ids), (true, BTreeSet::from([1, HEALTHY + 2])));
 }
 
 #[tokio::test]
@@ -259,7 +277,13 @@ async fn said(access: &Access, viewer: &Viewer, made_of: &[Repository]) -> (Stat
 
 #[tokio::test]
 async fn what_is_there_and_what_is_not_are_refused_alike() {
-    let hidden = [vec![repository(2)], vec![repository(1), repository(2)], vec![repository(2), repository(3)]];
+    let hidden = [
+        vec![repository(2)],
+        vec![repository(1), repository(2)],
+        vec![repository(2), repository(3)],
+        vec![repository(HEALTHY), repository(HEALTHY + 1)],
+        vec![repository(HEALTHY + 1), repository(3)],
+    ];
     let agree = async |access: &Access, viewer: &Viewer, status: StatusCode| {
         let nothing = said(access, viewer, &[]).await;
         assert_eq!(nothing.0, status);
@@ -280,7 +304,7 @@ async fn what_is_there_and_what_is_not_are_refused_alike() {
     }
 
     // However much of it there is: everything costs one question of so many, and nothing is left after as many of either.
-    for made_of in [&[][..], &hidden[0], &hidden[1], &hidden[2]] {
+    for made_of in hidden.iter().map(Vec::as_slice).chain([&[][..]]) {
         for viewer in [person(7), program("good")] {
             let (_, access) = begin("https://models.example.org");
             for _ in 0..MOST_ASKED {
