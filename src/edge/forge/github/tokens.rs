@@ -95,6 +95,9 @@ impl Token {
     }
 }
 
+/// Whose turn it is to ask for a token.
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
 /// The tokens in use.
 #[derive(Debug)]
 pub(super) struct Tokens {
@@ -105,7 +108,7 @@ pub(super) struct Tokens {
     /// By the installation's number.
     installations: Mutex<HashMap<(i64, Scope), Known>>,
     /// Held while one is asked for, so that nobody else asks for the same.
-    asking: Mutex<HashMap<(i64, Scope), Arc<tokio::sync::Mutex<()>>>>,
+    asking: Mutex<HashMap<(i64, Scope), Turn>>,
 }
 
 #[derive(Debug, Clone)]
@@ -211,7 +214,7 @@ impl Tokens {
         known.map(|known| Arc::clone(&known.token))
     }
 
-    fn turn(&self, id: i64, scope: Scope) -> Arc<tokio::sync::Mutex<()>> {
+    fn turn(&self, id: i64, scope: Scope) -> Turn {
         let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
         asking.retain(|_, turn| Arc::strong_count(turn) > 1);
         Arc::clone(asking.entry((id, scope)).or_default())
