@@ -25,6 +25,7 @@ const RELEASED: &[(&str, &str)] = &[
     ("0005_meaning_and_totals.sql", "0aee527f507bf52d7615ca2a2cb0eb30649fa6fd7f1ba8b7404210be8d6066af"),
     ("0007_keys.sql", "85b5f4722c126e2f0dbd8c4bd29d330f61a129e9771ac1d82b57db1232cfdbc0"),
     ("0008_waits.sql", "c9a08f1d9de961e7417f83ec432147d2bef0d7768832ce8b3adf17eca808a44b"),
+    ("0009_arrivals.sql", "168375f4d3908d4e7bafcee52542efa3aae14a545451b29355a786e853145ae0"),
 ];
 
 /// What the sample version was built by and with.
@@ -208,6 +209,8 @@ async fn work_with_samples(url: &str) {
     assert_eq!(claimed.keyed.key, Key::Sweep(SweepId::parse("tax-0123456789").unwrap()));
     assert_eq!(claimed.keyed.event, Event::CancelRequested { by: "ada".to_owned() });
     assert_eq!(claimed.state.as_deref(), Some("{\"phase\":\"running\"}"));
+    let arrived = store.claim_event(&Owner::new("new"), now, lease).await.unwrap().unwrap();
+    assert_eq!(arrived.keyed.event, Event::CancelRequested { by: "bob".to_owned() }, "it came as a delivery");
     assert_eq!(store.failed_tasks().await.unwrap().len(), 1);
     assert_eq!(store.events_of("sweep/tax-0123456789", 10).await.unwrap().len(), 1);
 

@@ -10,10 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Unavailable;
 use crate::engine::Engine;
-use crate::store::deliveries::{Accepted, NewDelivery};
-
-/// How many deliveries does one commit keep at most? So many that more would not make it cheaper.
-const GROUP: usize = 64;
+use crate::store::deliveries::{Accepted, GROUP, NewDelivery};
 
 /// How long without a new delivery until a flood is over?
 const GRACE: Duration = Duration::from_millis(20);
@@ -74,7 +71,7 @@ async fn commit(engine: &Engine, mut group: Vec<Waiting>) -> Result<(), Vec<Wait
         return Ok(());
     }
     let (deliveries, answers): (Vec<_>, Vec<_>) = group.into_iter().map(|it| (it.delivery, it.answer)).unzip();
-    match engine.store().accept_deliveries(&deliveries, engine.now()).await {
+    match engine.store().accept_deliveries(&deliveries).await {
         Ok(accepted) => {
             for (answer, accepted) in answers.into_iter().zip(accepted) {
                 // Nobody listens any more; the delivery is known when it comes again.

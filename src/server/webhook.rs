@@ -97,8 +97,9 @@ async fn receive<B: Buf>(
         return Ok(ignored(&id, &event, &format!("{} is not on the list of repositories", keyed.key)));
     }
     let delivery = Delivery { id: id.clone(), event: event.clone(), digest: Digest::of(&body.bytes), meaning };
+    // Nobody needs its bytes while the database takes its time.
+    drop(body);
     let accepted = ask(app, app.context.inbox.accept(delivery, events)).await?;
-    drop(body.held);
     let (word, counted) = match accepted {
         Accepted::New => ("accepted", Counted::Accepted),
         Accepted::Repeated => ("repeated", Counted::Repeated),

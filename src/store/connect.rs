@@ -106,6 +106,7 @@ async fn connect_postgres(url: &str) -> Result<Store> {
         writer: pool(POSTGRES_WRITER, SERVER_WRITERS).connect_lazy_with(options.clone()),
         reader: pool(POSTGRES_READER, READERS).connect_lazy_with(options),
         first: Arc::default(),
+        next_arrival: Arc::default(),
     })
 }
 
@@ -168,6 +169,7 @@ async fn connect_sqlite(path: &Path) -> Result<Store> {
         writer: pool(SQLITE_WRITER, 1).connect_lazy_with(options.clone()),
         reader: pool(SQLITE_READER, READERS).connect_lazy_with(options),
         first: Arc::default(),
+        next_arrival: Arc::default(),
     })
 }
 

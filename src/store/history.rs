@@ -16,7 +16,7 @@ impl Store {
     pub async fn forget(&self, since: Time) -> Result<u64> {
         let mut forgotten = 0;
         for old in [
-            "DELETE FROM deliveries WHERE received_at < $1",
+            "DELETE FROM deliveries WHERE received_at < $1 AND events IS NULL",
             "DELETE FROM tasks WHERE status = 'failed' AND created_at < $1",
         ] {
             let mut transaction = self.write().await?;

@@ -14,7 +14,8 @@
 //! PostgreSQL would let many, so there each takes an advisory lock first, which falls with its transaction, also when its
 //! process or its machine dies. That keeps two replicas from taking one task, or two events of one key, and gives ids in
 //! the order of commits; and every proof about a query holds on both databases, because no writer ever sees another one
-//! half way. Readers never wait.
+//! half way. Readers never wait. Deliveries alone come in without the lock, one statement for many: nobody else writes those
+//! rows but whoever claims next, and puts their events into the queue under the lock.
 //!
 //! The price is that commits reach the disk one after another. It is small, because what is written often takes ids
 //! from one row of `counters`, whose lock would be held to the end of the transaction anyway; and because everything that
@@ -40,6 +41,7 @@ mod tests;
 pub mod totals;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use sqlx::any::Any;
@@ -63,6 +65,8 @@ pub struct Store {
     reader: AnyPool,
     /// Held for writing while deliveries come in, see [`Store::deliveries_first`].
     first: Arc<RwLock<()>>,
+    /// The next delivery's place in line.
+    next_arrival: Arc<AtomicI64>,
 }
 
 /// Deliveries go first while this lives.

@@ -7,7 +7,7 @@ use super::{Result, Store, StoreError};
 
 /// Every migration: its number, its name, its SQL. The list is written out so that a new file cannot be forgotten by an
 /// incremental build.
-const MIGRATIONS: [(i64, &str, &str); 7] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "queue", include_str!("migrations/0001_queue.sql")),
     (2, "registry", include_str!("migrations/0002_registry.sql")),
     (3, "runs", include_str!("migrations/0003_runs.sql")),
@@ -15,6 +15,7 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
     (5, "meaning_and_totals", include_str!("migrations/0005_meaning_and_totals.sql")),
     (7, "keys", include_str!("migrations/0007_keys.sql")),
     (8, "waits", include_str!("migrations/0008_waits.sql")),
+    (9, "arrivals", include_str!("migrations/0009_arrivals.sql")),
 ];
 
 /// Applies the migrations that the database does not have yet, inside the caller's transaction: two processes that

@@ -5,16 +5,18 @@ use std::time::Duration;
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use super::{ClaimedEffect, ClaimedEvent, Lease, Owner};
+use super::{ClaimedEffect, ClaimedEvent, Lease, Owner, enqueue};
 use crate::domain::effect::Lane;
 use crate::domain::ids::Time;
 use crate::store::row::{Cells, storable};
 use crate::store::{Result, Store};
 
 /// The oldest event that is due and is the oldest of its key. A key's oldest event that is leased or not yet due holds
-/// all later ones of that key back.
+/// all later ones of that key back. `arrived` is whether deliveries have come in since.
 const OLDEST_EVENT: &str = "
-    SELECT t.id, t.key, t.payload, t.attempts FROM tasks t
+    SELECT t.id, t.key, t.payload, t.attempts,
+        CAST((CASE WHEN EXISTS (SELECT 1 FROM deliveries d WHERE d.events IS NOT NULL) THEN 1 ELSE 0 END) AS BIGINT) AS arrived
+    FROM tasks t
     WHERE t.kind = 'event' AND t.lane = '' AND t.not_before <= $1
       AND (t.status = 'pending' OR (t.status = 'leased' AND t.lease_until <= $1))
       AND NOT EXISTS (
@@ -41,17 +43,24 @@ impl Store {
     /// When the database fails; then nothing is taken.
     pub async fn claim_event(&self, owner: &Owner, now: Time, lease: Duration) -> Result<Option<ClaimedEvent>> {
         let mut transaction = self.write().await?;
-        let mut claimed = None;
-        while let Some(row) = sqlx::query(OLDEST_EVENT).bind(now.0).fetch_optional(&mut *transaction).await? {
+        let claimed = loop {
+            let oldest = sqlx::query(OLDEST_EVENT).bind(now.0).fetch_optional(&mut *transaction).await?;
+            let is_late = oldest.as_ref().map(|row| row.flag("arrived")).transpose()?.unwrap_or(true);
+            let more = is_late && enqueue::arrived(&mut transaction, now).await?;
+            let Some(row) = oldest else {
+                if more {
+                    continue;
+                }
+                break None;
+            };
             let Some(keyed) = readable(&mut transaction, &row).await? else { continue };
             let lease = take(&mut transaction, &row, owner, now.plus(lease)).await?;
             let state = sqlx::query_scalar("SELECT body FROM states WHERE key = $1")
                 .bind(row.text("key")?)
                 .fetch_optional(&mut *transaction)
                 .await?;
-            claimed = Some(ClaimedEvent { lease, keyed, state });
-            break;
-        }
+            break Some(ClaimedEvent { lease, keyed, state });
+        };
         transaction.commit().await?;
         Ok(claimed)
     }

@@ -7,7 +7,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row};
 use super::NewEffect;
 use crate::domain::event::{Event, Key, Keyed};
 use crate::domain::ids::Time;
-use crate::store::row::json;
+use crate::store::row::{Cells, json, placeholders, stored};
 use crate::store::{Result, Store, take_ids};
 
 /// How many events does one statement insert? Many that come at once are rare, and each number is a statement of its own.
@@ -45,6 +45,39 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Puts the events of deliveries that have come in into the queue, in their order, and says whether there were any. It
+/// takes more than one claim needs and no more than one statement holds: in a flood, deliveries wait for it.
+pub(super) async fn arrived(connection: &mut AnyConnection, now: Time) -> Result<bool> {
+    let rows = sqlx::query(
+        "SELECT id, received_at, events FROM deliveries WHERE events IS NOT NULL ORDER BY arrival LIMIT $1",
+    )
+    .bind(stored(ROWS as u64))
+    .fetch_all(&mut *connection)
+    .await?;
+    let (mut arrived, mut since) = (Vec::new(), now);
+    for row in &rows {
+        match row.json::<Vec<Keyed>>("events") {
+            Ok(events) => arrived.extend(events),
+            Err(error) => {
+                let id = row.text("id")?;
+                tracing::error!(delivery.id = id, %error, "forgot a delivery that cannot be read; have it sent again");
+                sqlx::query("DELETE FROM deliveries WHERE id = $1").bind(id).execute(&mut *connection).await?;
+            }
+        }
+        since = since.min(row.time("received_at")?);
+    }
+    events(connection, &arrived, since).await?;
+    if !rows.is_empty() {
+        let statement = format!("UPDATE deliveries SET events = NULL WHERE id IN {}", placeholders(0, 1, rows.len()));
+        let mut query = sqlx::query(AssertSqlSafe(statement));
+        for row in &rows {
+            query = query.bind(row.text("id")?);
+        }
+        query.execute(connection).await?;
+    }
+    Ok(!rows.is_empty())
 }
 
 /// Inserts events in their order.

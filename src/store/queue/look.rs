@@ -44,18 +44,29 @@ impl Store {
                 depth.oldest_age = depth.oldest_age.max(Some(age));
             }
         }
+        let arrived = sqlx::query(
+            "SELECT COUNT(*) AS deliveries, MIN(received_at) AS oldest FROM deliveries WHERE events IS NOT NULL",
+        )
+        .fetch_one(&self.reader)
+        .await?;
+        depth.events += arrived.count("deliveries")?;
+        let oldest = arrived.optional_number("oldest")?.map(|oldest| now.since(Time(oldest)));
+        depth.oldest_age = depth.oldest_age.max(oldest);
         Ok(depth)
     }
 
-    /// Whether the key has tasks that are neither done nor given up.
+    /// Whether the key has tasks that are neither done nor given up, or may get some from a delivery that has come in.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn has_tasks(&self, key: &str) -> Result<bool> {
-        let task = sqlx::query("SELECT id FROM tasks WHERE key = $1 AND status <> 'failed' LIMIT 1")
-            .bind(key)
-            .fetch_optional(&self.reader)
-            .await?;
+        let task = sqlx::query(
+            "SELECT key FROM tasks WHERE key = $1 AND status <> 'failed'
+             UNION ALL SELECT id FROM deliveries WHERE events IS NOT NULL LIMIT 1",
+        )
+        .bind(key)
+        .fetch_optional(&self.reader)
+        .await?;
         Ok(task.is_some())
     }
 
@@ -65,8 +76,9 @@ impl Store {
     /// When the database fails.
     pub async fn is_idle(&self, now: Time) -> Result<bool> {
         let busy = sqlx::query(
-            "SELECT id FROM tasks
-             WHERE (status = 'leased' OR (status = 'pending' AND not_before <= $1)) AND name <> $2 LIMIT 1",
+            "SELECT key FROM tasks
+             WHERE (status = 'leased' OR (status = 'pending' AND not_before <= $1)) AND name <> $2
+             UNION ALL SELECT id FROM deliveries WHERE events IS NOT NULL LIMIT 1",
         )
         .bind(now.0)
         .bind(Event::Ticked.name())

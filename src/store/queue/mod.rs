@@ -153,7 +153,7 @@ pub enum Leases<'a> {
 /// How much there is to do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueueDepth {
-    /// Events that nobody has taken.
+    /// Events that nobody has taken. Those of a delivery that has just come in count as one.
     pub events: u64,
     /// Effects that nobody has taken, also those whose time has not come.
     pub effects: u64,

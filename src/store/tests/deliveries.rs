@@ -1,18 +1,22 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
-use super::{Database, NOW, claim_event, event, on_every_database, what};
+use super::{Database, NOW, at, claim_event, event, on_every_database, what};
 use crate::domain::event::Keyed;
 use crate::domain::ids::Digest;
 use crate::store::Store;
 use crate::store::deliveries::{Accepted, NewDelivery};
+use crate::store::queue::QueueDepth;
 
 on_every_database!(
     a_delivery_acts_once,
     another_body_under_a_known_id_does_nothing,
     the_same_happening_under_another_id_acts_once,
     what_comes_together_is_told_apart,
+    what_came_in_is_counted_until_it_is_decided,
+    a_delivery_that_cannot_be_read_stops_no_other,
     other_work_steps_back_for_deliveries_and_goes_on,
     the_same_delivery_on_two_handles_at_once_acts_once,
     a_delivery_survives_the_end_of_the_process,
@@ -36,11 +40,17 @@ fn telling(id: &str, meaning: &str) -> NewDelivery {
 }
 
 async fn accept(store: &Store, delivery: NewDelivery) -> Accepted {
-    store.accept_deliveries(&[delivery], NOW).await.unwrap()[0]
+    store.accept_deliveries(&[delivery]).await.unwrap()[0]
 }
 
-async fn events(store: &Store) -> u64 {
-    store.pending(NOW).await.unwrap().events
+/// What is told of, in the order in which it is handed out.
+async fn events(store: &Store) -> Vec<String> {
+    let mut told = Vec::new();
+    while let Some(claimed) = claim_event(store, NOW).await {
+        told.push(what(&claimed).to_owned());
+        store.fail_event(&claimed.lease, "seen").await.unwrap();
+    }
+    told
 }
 
 async fn a_delivery_acts_once(database: &Database) {
@@ -48,14 +58,16 @@ async fn a_delivery_acts_once(database: &Database) {
     let twice = || delivery("a", "body", vec![event(1, "first"), event(1, "second")]);
     assert_eq!(accept(store, twice()).await, Accepted::New);
     assert_eq!(accept(store, twice()).await, Accepted::Repeated);
-    assert_eq!(events(store).await, 2);
+    assert_eq!(events(store).await, ["first", "second"]);
+    assert_eq!(accept(store, twice()).await, Accepted::Repeated);
+    assert_eq!(events(store).await, [""; 0]);
 }
 
 async fn another_body_under_a_known_id_does_nothing(database: &Database) {
     let store = &database.store;
     accept(store, delivery("a", "body", vec![event(1, "true")])).await;
     let answer = accept(store, delivery("a", "other", vec![event(1, "false")])).await;
-    assert_eq!((answer, events(store).await), (Accepted::Conflicting, 1));
+    assert_eq!((answer, events(store).await), (Accepted::Conflicting, vec!["true".to_owned()]));
 }
 
 async fn the_same_happening_under_another_id_acts_once(database: &Database) {
@@ -71,7 +83,7 @@ async fn the_same_happening_under_another_id_acts_once(database: &Database) {
         Accepted::New,
         "nobody can be sure"
     );
-    assert_eq!(events(store).await, 4);
+    assert_eq!(events(store).await, ["push 1", "push 2", "unsure", "unsure"]);
 }
 
 async fn what_comes_together_is_told_apart(database: &Database) {
@@ -88,18 +100,49 @@ async fn what_comes_together_is_told_apart(database: &Database) {
         telling("c", "push 3"),
     ];
     let mut expected = vec![Repeated, New, Repeated, Repeated, Conflicting, Repeated, Conflicting];
-    // More than one statement holds.
-    for number in 0..40 {
+    // More than one commit keeps.
+    for number in 0..300 {
         group.push(telling(&format!("more {number}"), &format!("more {number}")));
         expected.push(New);
     }
-    assert_eq!(store.accept_deliveries(&group, NOW).await.unwrap(), expected);
-    assert_eq!(events(store).await, 42);
-    for first in ["push 0", "push 1", "more 0", "more 1"] {
-        let claimed = claim_event(store, NOW).await.unwrap();
-        assert_eq!(what(&claimed), first, "in the order in which they came");
-        store.fail_event(&claimed.lease, "seen").await.unwrap();
-    }
+    assert_eq!(store.accept_deliveries(&group).await.unwrap(), expected);
+    let in_order =
+        ["push 0", "push 1"].map(str::to_owned).into_iter().chain((0..300).map(|number| format!("more {number}")));
+    assert_eq!(events(store).await, in_order.collect::<Vec<_>>());
+}
+
+async fn what_came_in_is_counted_until_it_is_decided(database: &Database) {
+    let store = &database.store;
+    accept(store, delivery("silent", "body", vec![])).await;
+    assert!(store.is_idle(NOW).await.unwrap(), "nothing follows from it");
+    accept(store, delivery("a", "body", vec![event(1, "first")])).await;
+    accept(store, delivery("b", "body", vec![event(2, "second")])).await;
+    let waits = |depth: QueueDepth| (depth.events, depth.leased, depth.oldest_age);
+    let age = Some(Duration::from_secs(7));
+    assert_eq!(waits(store.pending(at(7)).await.unwrap()), (2, 0, age));
+    assert!(!store.is_idle(NOW).await.unwrap() && store.has_tasks("model/ada/tides").await.unwrap());
+
+    let claimed = claim_event(store, at(3)).await.unwrap();
+    assert_eq!(waits(store.pending(at(7)).await.unwrap()), (1, 1, age), "as old as when it came in");
+    accept(store, delivery("c", "body", vec![event(3, "third")])).await;
+    assert_eq!(store.pending(NOW).await.unwrap().events, 2);
+    store.fail_event(&claimed.lease, "seen").await.unwrap();
+    assert_eq!(events(store).await, ["second", "third"], "those that wait in the queue came earlier");
+    assert!(store.is_idle(NOW).await.unwrap() && !store.has_tasks("model/ada/tides").await.unwrap());
+}
+
+async fn a_delivery_that_cannot_be_read_stops_no_other(database: &Database) {
+    let store = &database.store;
+    accept(store, delivery("a", "body", vec![event(1, "first")])).await;
+    accept(store, delivery("b", "body", vec![event(1, "second")])).await;
+    sqlx::query("UPDATE deliveries SET events = 'not JSON' WHERE id = 'a'").execute(&store.writer).await.unwrap();
+    assert_eq!(events(store).await, ["second"]);
+    assert_eq!(
+        accept(store, delivery("a", "body", vec![event(1, "first")])).await,
+        Accepted::New,
+        "it can be sent again"
+    );
+    assert_eq!(events(store).await, ["first"]);
 }
 
 async fn other_work_steps_back_for_deliveries_and_goes_on(database: &Database) {
@@ -112,12 +155,9 @@ async fn other_work_steps_back_for_deliveries_and_goes_on(database: &Database) {
         let begun = poll_fn(|context| Poll::Ready(other.as_mut().poll(context))).await;
         assert!(begun.is_pending(), "it asks before the delivery does");
         accept(store, delivery(&format!("{attempt}"), "body", vec![event(attempt, "delivery")])).await;
-        other.await.unwrap();
-        let claimed = claim_event(store, NOW).await.unwrap();
-        let is_first = what(&claimed) == "delivery";
-        store.fail_event(&claimed.lease, "seen").await.unwrap();
-        while let Some(claimed) = claim_event(store, NOW).await {
-            store.fail_event(&claimed.lease, "seen").await.unwrap();
+        let is_first = poll_fn(|context| Poll::Ready(other.as_mut().poll(context))).await.is_pending();
+        if is_first {
+            other.await.unwrap();
         }
         is_first
     };
@@ -141,7 +181,7 @@ async fn the_same_delivery_on_two_handles_at_once_acts_once(database: &Database)
     for request in requests {
         new += usize::from(request.await.unwrap() == Accepted::New);
     }
-    assert_eq!((new, events(&database.store).await), (1, 1));
+    assert_eq!((new, events(&database.store).await), (1, vec!["once".to_owned()]));
 }
 
 async fn a_delivery_survives_the_end_of_the_process(database: &Database) {

@@ -10,7 +10,7 @@ on_every_database!(only_what_is_old_and_over_is_forgotten, a_clock_that_was_set_
 async fn accept(store: &Store, id: &str, events: Vec<Keyed>, received_at: Time) -> Accepted {
     let (id, body_digest) = (id.to_owned(), Digest::of(id));
     let delivery = NewDelivery { id, event: "push".to_owned(), body_digest, meaning: None, events, received_at };
-    store.accept_deliveries(&[delivery], received_at).await.unwrap()[0]
+    store.accept_deliveries(&[delivery]).await.unwrap()[0]
 }
 
 async fn only_what_is_old_and_over_is_forgotten(database: &Database) {

@@ -145,7 +145,7 @@ async fn a_server_that_stops_and_starts_under_load_loses_and_repeats_nothing() {
                     // As a forge does that was answered 5xx: the same delivery once more.
                     loop {
                         let deliveries = [delivery(key, number)];
-                        match store.accept_deliveries(&deliveries, moment(began)).await.map(|answers| answers[0]) {
+                        match store.accept_deliveries(&deliveries).await.map(|answers| answers[0]) {
                             Ok(Accepted::New | Accepted::Repeated) => break,
                             Ok(Accepted::Conflicting) => panic!("{key}-{number} conflicts"),
                             Err(StoreError::Unavailable(_)) => refused += 1,
