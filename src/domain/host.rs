@@ -1,4 +1,4 @@
-//! What the name of a host says by itself of where it is. What it stands for in the domain name system is not asked.
+//! What the name of a host says by itself of where it is, and what an address says.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -20,7 +20,7 @@ pub fn is_address(host: &str) -> bool {
 pub fn is_inside(host: &str) -> bool {
     let is_plain = host.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'%');
     let is_localhost = format!(".{}", bare(host)).ends_with(".localhost");
-    !is_plain || is_localhost || literal(host).is_some_and(|address| is_inner(unmapped(address)))
+    !is_plain || is_localhost || literal(host).is_some_and(is_inner)
 }
 
 /// The name without what makes no difference.
@@ -78,8 +78,10 @@ fn unmapped(address: IpAddr) -> IpAddr {
     }
 }
 
-fn is_inner(address: IpAddr) -> bool {
-    match address {
+/// Whether only this machine or its network reaches the address.
+#[must_use]
+pub fn is_inner(address: IpAddr) -> bool {
+    match unmapped(address) {
         IpAddr::V4(four) => {
             let [a, b, ..] = four.octets();
             let is_shared = a == 100 && (64..128).contains(&b);

@@ -91,14 +91,24 @@ pub(super) async fn readable_model(
     app: &App,
     asked: &Asked,
 ) -> Result<Result<ModelEntry, Response>, Refusal> {
+    let found = match ModelName::new(owner, title) {
+        Ok(name) => ask(app, app.context.registry.model(name)).await?,
+        Err(_) => None,
+    };
+    readable(app, asked, found, |entry| std::slice::from_ref(&entry.repository)).await
+}
+
+/// What was found under some name, if the viewer may know of it. The answer is the same where nothing was found.
+pub(super) async fn readable<T>(
+    app: &App,
+    asked: &Asked,
+    found: Option<T>,
+    made_of: impl Fn(&T) -> &[Repository],
+) -> Result<Result<T, Response>, Refusal> {
     let access = &app.context.access;
     let viewer = access.viewer(&asked.headers);
-    let Ok(name) = ModelName::new(owner, title) else { return Ok(Err(denied(app, &viewer, asked))) };
-    let Some(entry) = ask(app, app.context.registry.model(name)).await? else {
-        return Ok(Err(denied(app, &viewer, asked)));
-    };
-    let may_read = access.may_read(&viewer, std::slice::from_ref(&entry.repository)).await?;
-    Ok(if may_read { Ok(entry) } else { Err(denied(app, &viewer, asked)) })
+    let may_read = access.may_read(&viewer, found.as_ref().map_or(&[], made_of)).await?;
+    Ok(found.filter(|_| may_read).ok_or_else(|| denied(app, &viewer, asked)))
 }
 
 async fn sweeps(app: Arc<App>, asked: Asked) -> Response {
@@ -140,14 +150,11 @@ pub(super) async fn readable_sweep(
     app: &App,
     asked: &Asked,
 ) -> Result<Result<SweepEntry, Response>, Refusal> {
-    let access = &app.context.access;
-    let viewer = access.viewer(&asked.headers);
-    let Ok(id) = SweepId::parse(id) else { return Ok(Err(denied(app, &viewer, asked))) };
-    let Some(entry) = ask(app, app.context.registry.sweep(id)).await? else {
-        return Ok(Err(denied(app, &viewer, asked)));
+    let found = match SweepId::parse(id) {
+        Ok(id) => ask(app, app.context.registry.sweep(id)).await?,
+        Err(_) => None,
     };
-    let may_read = access.may_read(&viewer, &entry.repositories).await?;
-    Ok(if may_read { Ok(entry) } else { Err(denied(app, &viewer, asked)) })
+    readable(app, asked, found, |entry| &entry.repositories).await
 }
 
 /// The report as others may see it: how the executor finds its jobs again is our own affair.

@@ -15,8 +15,7 @@ use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use warp::reply::{Reply as _, Response};
 use warp::{Filter, Rejection};
 
-use super::api::readable_sweep;
-use super::frame::denied;
+use super::api::{readable, readable_sweep};
 use super::readers::Asked;
 use super::{App, Refusal, ask, asked};
 use crate::domain::ids::RunId;
@@ -86,15 +85,14 @@ fn manner(file: SweepFile) -> Manner {
 
 /// The run of that id, if the viewer may know of it and what it left is still there.
 pub(super) async fn readable_run(id: &str, app: &App, asked: &Asked) -> Result<Result<Recorded, Response>, Refusal> {
-    let access = &app.context.access;
-    let viewer = access.viewer(&asked.headers);
-    let Ok(id) = RunId::parse(id) else { return Ok(Err(denied(app, &viewer, asked))) };
-    let Some(run) = ask(app, app.context.registry.run(id)).await? else {
-        return Ok(Err(denied(app, &viewer, asked)));
+    let found = match RunId::parse(id) {
+        Ok(id) => ask(app, app.context.registry.run(id)).await?,
+        Err(_) => None,
     };
-    if !access.may_read(&viewer, &run.repositories).await? {
-        return Ok(Err(denied(app, &viewer, asked)));
-    }
+    let run = match readable(app, asked, found, |run| &run.repositories).await? {
+        Ok(run) => run,
+        Err(denied) => return Ok(Err(denied)),
+    };
     let gone = Refusal(StatusCode::NOT_FOUND, "what this run left is no longer here");
     Ok(Ok(ask(app, app.context.registry.recorded(run)).await?.ok_or(gone)?))
 }

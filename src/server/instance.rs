@@ -1,7 +1,7 @@
 //! The server's needs, met by an engine: deliveries go into its queue, answers come out of its database and its artifact
 //! store, and its forge knows the people.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -21,14 +21,15 @@ use crate::domain::offer::{Identity, OfferState};
 use crate::domain::sweep::state::SweepState;
 use crate::domain::version::Version;
 use crate::edge::artifacts::content::Content;
-use crate::edge::forge::github::GitHub;
 use crate::edge::forge::github::signin::{SignInRequest, SignedIn};
+use crate::edge::forge::github::{CountedFor, GitHub};
 use crate::edge::forge::{Forge, ForgeError};
 use crate::edge::oidc::TokenError;
 use crate::engine::{Engine, Recorded, SweepFile, new_id};
 use crate::store::deliveries::{self, NewDelivery};
 
-/// How many requests are left to the server's own work: a fifth of the 5000 an hour that GitHub takes at least.
+/// How many requests are left to the server's own work in each installation: a fifth of the 5000 an hour that GitHub takes
+/// at least.
 const RESERVE: u64 = 1000;
 
 /// An engine as the server sees it.
@@ -44,8 +45,9 @@ impl Instance {
         Self { inbox: GroupedInbox::start(Arc::clone(&engine)), engine }
     }
 
-    async fn owners(&self) -> Result<Owners, Unavailable> {
-        Ok(Owners(self.engine.store().owners().await.map_err(unavailable)?))
+    /// The repository that the model is published from.
+    async fn owner(&self, model: &ModelName) -> Result<Option<Repository>, Unavailable> {
+        self.engine.store().repository_of(model).await.map_err(unavailable)
     }
 
     async fn entry(&self, model: ModelName, repository: Repository) -> Result<ModelEntry, Unavailable> {
@@ -95,8 +97,8 @@ impl Registry for Instance {
             let queue = store.pending(self.engine.now()).await.map_err(unavailable)?;
             let totals = store.totals().await.map_err(unavailable)?;
             // The local forge asks nobody for less.
-            let left = self.github().and_then(GitHub::budget_left);
-            Ok(Figures { queue, totals, budget: left.map(|left| ("core".to_owned(), left)).into_iter().collect() })
+            let budgets = self.github().map(GitHub::budgets_left).unwrap_or_default();
+            Ok(Figures { queue, totals, budgets })
         })
     }
 
@@ -112,7 +114,7 @@ impl Registry for Instance {
 
     fn model(&self, model: ModelName) -> BoxFuture<'_, Result<Option<ModelEntry>, Unavailable>> {
         Box::pin(async move {
-            let Some(repository) = self.owners().await?.of(&model) else { return Ok(None) };
+            let Some(repository) = self.owner(&model).await? else { return Ok(None) };
             Ok(Some(self.entry(model, repository).await?))
         })
     }
@@ -123,11 +125,13 @@ impl Registry for Instance {
 
     fn sweeps(&self) -> BoxFuture<'_, Result<Vec<SweepEntry>, Unavailable>> {
         Box::pin(async move {
-            let owners = self.owners().await?;
+            let owners = Owners::of_all(self.engine.store().owners().await.map_err(unavailable)?);
             let mut entries = Vec::new();
             for row in self.engine.store().states("sweep").await.map_err(unavailable)? {
                 if let State::Sweep(state) = serde_json::from_str(&row.json).map_err(unavailable)? {
-                    entries.push(owners.entry(&state));
+                    let owner = owners.by_model.get(&state.plan.model).cloned();
+                    let asked_in = state.pull.as_ref().map(|pull| owners.present(&pull.repository));
+                    entries.push(sweep_entry(&state, asked_in, owner));
                 }
             }
             entries.sort_by_key(|entry| std::cmp::Reverse(entry.report.started_at));
@@ -138,7 +142,13 @@ impl Registry for Instance {
     fn sweep(&self, id: SweepId) -> BoxFuture<'_, Result<Option<SweepEntry>, Unavailable>> {
         Box::pin(async move {
             let Some(state) = self.state_of(id).await? else { return Ok(None) };
-            Ok(Some(self.owners().await?.entry(&state)))
+            let owner = self.owner(&state.plan.model).await?;
+            let mut asked_in = state.pull.as_ref().map(|pull| pull.repository.clone());
+            if let Some(repository) = &mut asked_in {
+                let name = self.engine.store().repository_name(repository.id).await.map_err(unavailable)?;
+                repository.name = name.unwrap_or_else(|| repository.name.clone());
+            }
+            Ok(Some(sweep_entry(&state, asked_in, owner)))
         })
     }
 
@@ -151,9 +161,10 @@ impl Registry for Instance {
             let known =
                 self.engine.store().known_runs(std::slice::from_ref(&id)).await.map_err(unavailable)?.remove(&id);
             let Some(known) = known else { return Ok(None) };
-            let model = self.state_of(known.sweep.clone()).await?.map(|state| state.plan.model);
-            let owners = self.owners().await?;
-            let repositories = model.and_then(|model| owners.of(&model)).into_iter().collect();
+            let repositories = match self.state_of(known.sweep.clone()).await? {
+                Some(state) => self.owner(&state.plan.model).await?.into_iter().collect(),
+                None => Vec::new(),
+            };
             Ok(Some(RunEntry { known, repositories }))
         })
     }
@@ -173,25 +184,28 @@ impl Registry for Instance {
 
 /// Which repository each model is published from, and what repositories are called now: what was built or asked for under
 /// an earlier name belongs to the same repository.
-struct Owners(Vec<(ModelName, Repository)>);
+struct Owners {
+    by_model: HashMap<ModelName, Repository>,
+    by_id: HashMap<i64, Repository>,
+}
 
 impl Owners {
-    fn of(&self, model: &ModelName) -> Option<Repository> {
-        self.0.iter().find(|(name, _)| name == model).map(|(_, repository)| repository.clone())
+    fn of_all(all: Vec<(ModelName, Repository)>) -> Self {
+        let by_id = all.iter().map(|(_, repository)| (repository.id, repository.clone())).collect();
+        Self { by_model: all.into_iter().collect(), by_id }
     }
 
     /// The repository under its present name, as far as we know it.
     fn present(&self, repository: &Repository) -> Repository {
-        let known = self.0.iter().find(|(_, known)| known.id == repository.id);
-        known.map_or(repository, |(_, known)| known).clone()
+        self.by_id.get(&repository.id).unwrap_or(repository).clone()
     }
+}
 
-    fn entry(&self, state: &SweepState) -> SweepEntry {
-        let asked_in = state.pull.as_ref().map(|pull| self.present(&pull.repository));
-        let mut repositories: Vec<Repository> = asked_in.into_iter().chain(self.of(&state.plan.model)).collect();
-        repositories.dedup_by_key(|repository| repository.id);
-        SweepEntry { id: state.plan.id.clone(), repositories, report: state.report() }
-    }
+/// The sweep, which was asked for in one repository and whose model another one owns, or the same.
+fn sweep_entry(state: &SweepState, asked_in: Option<Repository>, owner: Option<Repository>) -> SweepEntry {
+    let mut repositories: Vec<Repository> = asked_in.into_iter().chain(owner).collect();
+    repositories.dedup_by_key(|repository| repository.id);
+    SweepEntry { id: state.plan.id.clone(), repositories, report: state.report() }
 }
 
 impl People for Instance {
@@ -239,14 +253,30 @@ impl People for Instance {
         })
     }
 
-    fn has_questions_to_spare(&self) -> bool {
-        self.github().and_then(GitHub::budget_left).is_none_or(|left| left >= RESERVE)
+    fn has_questions_to_spare(&self, repository: &Repository) -> bool {
+        self.github().and_then(|github| github.budget_left(repository)).is_none_or(|left| left >= RESERVE)
+    }
+
+    fn is_short_of_questions(&self) -> bool {
+        let budgets = self.github().map(GitHub::budgets_left).unwrap_or_default();
+        // Nothing of the App's own is spent on readers.
+        budgets.into_iter().any(|(counted, left)| counted != CountedFor::App && left < RESERVE)
     }
 
     fn is_token(&self, token: SecretString) -> BoxFuture<'_, Result<bool, Unreachable>> {
         Box::pin(async move {
             let Some(github) = self.github() else { return Ok(false) };
             github.is_token(&token).await.map_err(Unreachable)
+        })
+    }
+
+    fn answers(&self) -> BoxFuture<'_, Result<(), Unreachable>> {
+        Box::pin(async move {
+            let Some(github) = self.github() else { return Ok(()) };
+            match github.answers().await {
+                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
+                _ => Ok(()),
+            }
         })
     }
 

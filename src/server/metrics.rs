@@ -4,6 +4,7 @@
 //! process, as Prometheus expects of counters. Everything else comes from the database at the moment of asking, so that it
 //! survives a restart and is the same whichever server of several is asked. No label holds what a user wrote.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -17,6 +18,7 @@ use warp::reply::{Reply as _, Response};
 use warp::{Filter, Rejection};
 
 use super::{App, Refusal, ask};
+use crate::edge::forge::github::CountedFor;
 use crate::store::queue::QueueDepth;
 use crate::store::totals::Totals;
 
@@ -30,8 +32,9 @@ pub struct Figures {
     pub queue: QueueDepth,
     /// How often things ended.
     pub totals: Totals,
-    /// Requests that the forge takes from us until its limit is reached, by what the limit is for; none where nobody counts.
-    pub budget: Vec<(String, u64)>,
+    /// Requests that the forge takes from us until its limit is reached, by what it counts them for; none where nobody
+    /// counts.
+    pub budgets: BTreeMap<CountedFor, u64>,
 }
 
 /// What became of a delivery, as it is counted.
@@ -104,7 +107,7 @@ async fn answer(app: &App) -> Result<Response, Refusal> {
 }
 
 fn write(tally: &Tally, figures: &Figures) -> Result<String, std::fmt::Error> {
-    let Figures { queue, totals, budget } = figures;
+    let Figures { queue, totals, budgets } = figures;
     let mut registry = Registry::with_prefix("modelship");
     let deliveries: Family<Labels<1>, Counter> = Family::default();
     for (counted, counter) in Counted::ALL.into_iter().zip(&tally.0) {
@@ -148,10 +151,14 @@ fn write(tally: &Tally, figures: &Figures) -> Result<String, std::fmt::Error> {
     registry.register("effects", "Effects by how an attempt ended", effects);
 
     let left: Family<Labels<1>, Gauge> = Family::default();
-    for (resource, requests) in budget {
-        left.get_or_create(&[("resource", resource.clone())]).set(whole(*requests));
+    for (counted, requests) in budgets {
+        left.get_or_create(&[("of", counted.as_str().to_owned())]).set(whole(*requests));
     }
-    registry.register("forge_requests_left", "Requests that the forge takes until its limit is reached", left);
+    registry.register(
+        "forge_requests_left",
+        "Requests that the forge takes until its limit is reached, by whose they are; of installations, the least",
+        left,
+    );
 
     let mut text = String::new();
     encode(&mut text, &registry)?;

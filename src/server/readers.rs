@@ -1,8 +1,8 @@
 //! Who may read what.
 //!
-//! What belongs to a repository is for those who may read the repository, asked of the forge by the reader's number and
-//! believed for a minute. To whoever may not read a thing, it is as if there were none: nobody learns what is here by
-//! asking for it.
+//! What belongs to a repository is for those who may read the repository, asked of the forge by the reader's number; a yes
+//! is believed for a minute, a no for five. To whoever may not read a thing, it is as if there were none: nobody learns
+//! what is here by asking for it.
 //!
 //! The forge takes only so many questions from this server, and most of them are for its work. So readers have so many a
 //! minute each, none once few are left, and a token is asked about itself before it is asked about any repository.
@@ -13,7 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::{BoxFuture, FutureExt as _, ready};
+use futures_util::stream::{self, StreamExt as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use warp::http::header::ACCEPT;
 use warp::http::{HeaderMap, StatusCode};
@@ -23,7 +24,7 @@ use super::Refusal;
 use super::credentials::bearer;
 use super::session::SessionKey;
 use crate::domain::forge::User;
-use crate::domain::ids::{Digest, Repository, Time};
+use crate::domain::ids::{Digest, Repository, RepositoryName, Time};
 use crate::settings::Public;
 
 /// How many repositories does one list ask the forge about at once?
@@ -78,11 +79,17 @@ pub trait People: Send + Sync {
     /// Whether the account with the user's number may read the repository, now.
     fn may_read(&self, repository: Repository, user: User) -> Answer<'_, bool>;
 
-    /// Whether the forge takes so many more questions from this server that readers may put some.
-    fn has_questions_to_spare(&self) -> bool;
+    /// Whether the forge takes so many more questions about the repository from this server that readers may put some.
+    fn has_questions_to_spare(&self, repository: &Repository) -> bool;
+
+    /// Whether there are repositories about which readers may put none.
+    fn is_short_of_questions(&self) -> bool;
 
     /// Whether it is a token of the forge's, whatever it may read.
     fn is_token(&self, token: SecretString) -> Answer<'_, bool>;
+
+    /// Waits for the forge to answer this server anything at all.
+    fn answers(&self) -> Answer<'_, ()>;
 
     /// Whether whoever has this token can read the repository with it, now. It is asked with the token alone.
     fn token_reads(&self, repository: Repository, token: SecretString) -> Answer<'_, bool>;
@@ -122,7 +129,7 @@ pub struct Access {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Readable {
     ids: BTreeSet<i64>,
-    /// Whether some repositories were not asked about, as there were too many.
+    /// Whether it is not known of some repositories, as there were too many to ask about or the forge did not answer.
     pub(super) is_cut: bool,
 }
 
@@ -133,10 +140,16 @@ struct Asker<'a> {
     now: Time,
 }
 
-/// What is known without asking.
-enum Standing<'a> {
-    Known(bool),
-    Open(Asker<'a>),
+impl Asker<'_> {
+    fn is_person(&self) -> bool {
+        matches!(self.who, Who::User(_))
+    }
+
+    /// Whether the forge may be asked about the repository. A program's questions are put with its own token, so they take
+    /// nothing from the server's work.
+    fn may_ask_about(&self, repository: &Repository) -> bool {
+        !self.is_person() || self.sign_in.people.has_questions_to_spare(repository)
+    }
 }
 
 /// Who looks.
@@ -200,14 +213,33 @@ impl Access {
         sign_in.session(headers).map_or(Viewer::Stranger, |(_, session)| Viewer::Person(session.user))
     }
 
-    /// Whether the viewer may read every one of `repositories`.
+    /// Whether the viewer may read what is made of `repositories`; what is not there is made of none. Until it is known that
+    /// the viewer may read a thing, it makes no difference: what is counted and what is refused is the same for things that
+    /// are there and for things that are not.
     pub(super) async fn may_read(&self, viewer: &Viewer, repositories: &[Repository]) -> Result<bool, Refusal> {
+        let (asker, mut open, mut reads) = (self.asker(viewer), Vec::new(), self.holds(repositories));
         for repository in repositories {
-            if !self.reads(viewer, repository).await? {
-                return Ok(false);
+            match self.standing(asker.as_ref(), repository) {
+                Some(known) => reads &= known,
+                None => open.push(repository),
             }
         }
-        Ok(self.holds(repositories))
+        let Some(asker) = asker.filter(|_| !reads || !open.is_empty()) else { return Ok(reads) };
+        if !self.is_heard(viewer, &asker).await? {
+            return Ok(false);
+        }
+        self.take_turn(&asker)?;
+        let is_short = asker.is_person() && asker.sign_in.people.is_short_of_questions();
+        if reads && open.iter().all(|repository| asker.may_ask_about(repository)) {
+            for repository in open {
+                reads = reads && self.ask(viewer, &asker, repository).await?;
+            }
+        } else {
+            reads = false;
+            self.ask_in_vain(viewer, &asker).await?;
+        }
+        // Whoever may read nothing of it is not told either which repositories are asked too much about.
+        if is_short && !reads { Err(FEW) } else { Ok(reads) }
     }
 
     /// Whether something that is made of these repositories belongs to any; what does not is shown to nobody.
@@ -221,73 +253,63 @@ impl Access {
     }
 
     /// Those of `repositories` that the viewer may read. Of those that nothing is known of, the newest are asked about
-    /// first.
+    /// first; those that the forge says nothing of are left out.
     pub(super) async fn readable<'a>(
         &self,
         viewer: &Viewer,
         repositories: impl Iterator<Item = &'a Repository>,
     ) -> Result<Readable, Refusal> {
         let by_id: BTreeMap<i64, &Repository> = repositories.map(|repository| (repository.id, repository)).collect();
-        let (mut readable, mut asker, mut open) = (Readable::default(), None, Vec::new());
+        let (mut readable, asker, mut open) = (Readable::default(), self.asker(viewer), Vec::new());
         for (id, repository) in by_id.into_iter().rev() {
-            match self.standing(viewer, repository) {
-                Standing::Known(true) => {
+            match self.standing(asker.as_ref(), repository) {
+                Some(true) => {
                     readable.ids.insert(id);
                 }
-                Standing::Known(false) => {}
-                Standing::Open(who) => {
-                    asker = Some(who);
-                    open.push(repository);
-                }
+                Some(false) => {}
+                None => open.push(repository),
             }
         }
-        let Some(asker) = asker else { return Ok(readable) };
+        let Some(asker) = asker.filter(|_| !open.is_empty()) else { return Ok(readable) };
         if !self.is_heard(viewer, &asker).await? {
             return Ok(readable);
         }
-        let turns = open.iter().take_while(|_| self.take_turn(viewer, &asker).is_ok()).count();
-        readable.is_cut = turns < open.len();
-        for some in open[..turns].chunks(AT_ONCE) {
-            let answers = join_all(some.iter().map(|repository| self.ask(viewer, &asker, repository))).await;
-            for (repository, reads) in some.iter().zip(answers) {
-                if reads? {
-                    readable.ids.insert(repository.id);
-                }
-            }
-        }
+        let questions: Vec<_> = open
+            .iter()
+            .filter(|repository| asker.may_ask_about(repository))
+            .take_while(|_| self.take_turn(&asker).is_ok())
+            .map(|repository| self.ask(viewer, &asker, repository).map(|reads| (repository.id, reads)))
+            .collect();
+        let mut answered = 0;
+        let asking = stream::iter(questions).buffer_unordered(AT_ONCE).for_each(|(id, reads)| {
+            // Why one was not found out was logged; the others are shown without it.
+            answered += usize::from(reads.is_ok());
+            readable.ids.extend(reads.is_ok_and(|reads| reads).then_some(id));
+            ready(())
+        });
+        // What is found out by then is shown.
+        let _ = tokio::time::timeout(PATIENCE, asking).await;
+        readable.is_cut = answered < open.len();
         Ok(readable)
     }
 
-    async fn reads(&self, viewer: &Viewer, repository: &Repository) -> Result<bool, Refusal> {
-        let asker = match self.standing(viewer, repository) {
-            Standing::Known(reads) => return Ok(reads),
-            Standing::Open(asker) => asker,
-        };
-        if !self.is_heard(viewer, &asker).await? {
-            return Ok(false);
-        }
-        self.take_turn(viewer, &asker)?;
-        self.ask(viewer, &asker, repository).await
-    }
-
-    /// Whether the viewer may read the repository, as far as that is known.
-    fn standing(&self, viewer: &Viewer, repository: &Repository) -> Standing<'_> {
-        if self.public.includes(repository) {
-            return Standing::Known(true);
-        }
-        let sign_in = match &self.others {
-            Others::Everybody => return Standing::Known(true),
-            Others::Nobody => return Standing::Known(false),
-            Others::SignedIn(sign_in) => sign_in,
-        };
+    /// Who the forge is asked about; none where nobody is, for a stranger or where all read everything or nothing.
+    fn asker(&self, viewer: &Viewer) -> Option<Asker<'_>> {
+        let sign_in = self.sign_in()?;
         let who = match viewer {
-            Viewer::Stranger => return Standing::Known(false),
+            Viewer::Stranger => return None,
             Viewer::Person(user) => Who::User(user.id),
             Viewer::Program(token) => Who::Token(Digest::of(token.expose_secret())),
         };
-        let now = sign_in.people.now();
-        let known = self.memory().answer(&who, repository.id, now);
-        known.map_or(Standing::Open(Asker { sign_in, who, now }), Standing::Known)
+        Some(Asker { sign_in, who, now: sign_in.people.now() })
+    }
+
+    /// Whether the repository may be read, as far as that is known without asking.
+    fn standing(&self, asker: Option<&Asker<'_>>, repository: &Repository) -> Option<bool> {
+        if self.is_open() || self.public.includes(repository) {
+            return Some(true);
+        }
+        asker.map_or(Some(false), |asker| self.memory().answer(&asker.who, repository.id, asker.now))
     }
 
     /// Whether the forge knows who asks: a token may be none.
@@ -312,21 +334,8 @@ impl Access {
     }
 
     /// Takes one of the questions that may be put for who asks.
-    fn take_turn(&self, viewer: &Viewer, asker: &Asker<'_>) -> Result<(), Refusal> {
-        // A program's questions are put with its own token, so they take nothing from the server's work.
-        if matches!(viewer, Viewer::Person(_)) && !asker.sign_in.people.has_questions_to_spare() {
-            return Err(Refusal(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "GitHub takes few questions from this server until the hour is over; try again later",
-            ));
-        }
-        if !self.memory().takes_question(&asker.who, asker.now) {
-            return Err(Refusal(
-                StatusCode::TOO_MANY_REQUESTS,
-                "GitHub was asked about too many repositories for you; try again in a minute",
-            ));
-        }
-        Ok(())
+    fn take_turn(&self, asker: &Asker<'_>) -> Result<(), Refusal> {
+        if self.memory().takes_question(&asker.who, asker.now) { Ok(()) } else { Err(MANY) }
     }
 
     async fn ask(&self, viewer: &Viewer, asker: &Asker<'_>, repository: &Repository) -> Result<bool, Refusal> {
@@ -339,6 +348,19 @@ impl Access {
         .await?;
         self.memory().learn(who.clone(), repository.id, reads, *now);
         Ok(reads)
+    }
+
+    /// Asks the forge for the sake of something that the viewer does not get in any case, so that it costs the same and
+    /// fails where [`Self::ask`] would.
+    async fn ask_in_vain(&self, viewer: &Viewer, Asker { sign_in, .. }: &Asker<'_>) -> Result<(), Refusal> {
+        match viewer {
+            Viewer::Stranger => Ok(()),
+            Viewer::Person(_) => reach(sign_in.people.answers()).await,
+            Viewer::Program(token) => {
+                let name = RepositoryName::parse("no/repository").expect("a name");
+                reach(sign_in.people.token_reads(Repository { id: 0, name }, token.clone())).await.map(drop)
+            }
+        }
     }
 
     /// Who came back by the way with this `state`; none when the forge does not take the code. Each way is good once.
@@ -373,6 +395,15 @@ impl Access {
 
 /// What is said while the forge says nothing.
 const SILENT: &str = "GitHub does not answer; try again later";
+
+/// What is said to who has asked too much, and to all while this server has.
+const MANY: Refusal =
+    Refusal(StatusCode::TOO_MANY_REQUESTS, "GitHub was asked too much for you; try again in a minute");
+const FEW: Refusal = Refusal(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "there is nothing here that you may read, or GitHub could not be asked: it takes few questions from this server until \
+     the hour is over; try again later",
+);
 
 /// Waits for the forge, not for ever.
 pub(super) async fn reach<T>(answer: Answer<'_, T>) -> Result<T, Refusal> {

@@ -245,11 +245,17 @@ mod tests {
         fn may_read(&self, _: Repository, _: User) -> BoxFuture<'_, Result<bool, Unreachable>> {
             async { Ok(false) }.boxed()
         }
-        fn has_questions_to_spare(&self) -> bool {
+        fn has_questions_to_spare(&self, _: &Repository) -> bool {
             true
+        }
+        fn is_short_of_questions(&self) -> bool {
+            false
         }
         fn is_token(&self, _: SecretString) -> BoxFuture<'_, Result<bool, Unreachable>> {
             async { Ok(false) }.boxed()
+        }
+        fn answers(&self) -> BoxFuture<'_, Result<(), Unreachable>> {
+            async { Ok(()) }.boxed()
         }
         fn token_reads(&self, _: Repository, _: SecretString) -> BoxFuture<'_, Result<bool, Unreachable>> {
             async { Ok(false) }.boxed()

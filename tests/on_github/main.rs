@@ -28,6 +28,7 @@ mod replicas;
 mod rights;
 mod signin;
 mod survives;
+mod tokens;
 #[path = "../world/mod.rs"]
 #[expect(dead_code, reason = "the other stories use the rest of it")]
 mod world;

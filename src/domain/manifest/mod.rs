@@ -7,6 +7,7 @@ mod build;
 mod check;
 mod dockerfile;
 mod expectations;
+mod guarded;
 mod parameters;
 pub(super) mod paths;
 mod quantities;
@@ -25,6 +26,7 @@ use super::parameters::{Parameter, Value};
 use super::yaml::Files;
 
 pub use dockerfile::{Bases, PACKAGES, Requirements, Surroundings, declared_arguments};
+pub use guarded::is_guarded;
 pub(super) use raw::RawManifest;
 
 /// How long may a build take whose manifest does not say?

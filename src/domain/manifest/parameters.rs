@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::guarded::is_guarded;
 use super::paths::{Whole, relative};
 use super::raw::{RawManifest, RawParameter};
 use super::source::in_source;
@@ -11,28 +12,6 @@ use crate::domain::yaml::{self, Entries, Files, Key, MAX_TEXT, Place, Placed, Re
 
 /// Most parameters of a model.
 const MAX_PARAMETERS: usize = 10_000;
-
-/// Environment variables that decide what a program loads or who it is; a parameter may not set them.
-const GUARDED: [&str; 14] = [
-    "PATH",
-    "HOME",
-    "SHELL",
-    "IFS",
-    "ENV",
-    "USER",
-    "LOGNAME",
-    "PWD",
-    "TMPDIR",
-    "NODE_OPTIONS",
-    "GCONV_PATH",
-    "BASH_ENV",
-    "JAVA_TOOL_OPTIONS",
-    "HOSTALIASES",
-];
-
-/// Beginnings of such variables.
-const GUARDED_PREFIXES: [&str; 10] =
-    ["LD_", "DYLD_", "AWS_", "MODELSHIP_", "PYTHON", "PERL", "RUBY", "GIT_", "MALLOC_", "GLIBC_"];
 
 /// Reads the parameters, in the order of the base file and then of the manifest.
 pub(super) fn parameters(
@@ -207,9 +186,7 @@ fn check_name(name: &str, format: ParamsFormat) -> Result<(), (String, Option<St
         let hint = "names have letters, digits and `_`, do not begin with a digit, and have at most 100 characters";
         return Err((format!("`{shown}` cannot be a parameter's name"), Some(hint.to_owned())));
     }
-    let upper = name.to_ascii_uppercase();
-    let guarded = GUARDED.contains(&upper.as_str()) || GUARDED_PREFIXES.iter().any(|prefix| upper.starts_with(prefix));
-    if format == ParamsFormat::Env && guarded {
+    if format == ParamsFormat::Env && is_guarded(name) {
         let hint = "choose another name, or another format than `env`";
         return Err((format!("`{shown}` would change how programs start"), Some(hint.to_owned())));
     }

@@ -306,6 +306,23 @@ fn parameters_fit_their_own_bounds() {
 }
 
 #[test]
+fn a_variable_is_refused_only_if_it_decides_what_is_run() {
+    let env = BASE.replace("format: csv", "format: env").replace("\"{params}\", ", "");
+    let named = |name: &str| parsed(&env.replace("EVENT", name));
+    for name in
+        ["PATH", "HOME", "PYTHONSTARTUP", "NODE_OPTIONS", "R_PROFILE_USER", "https_proxy", "ALL_PROXY", "SSL_CERT_FILE"]
+    {
+        assert!(named(name).unwrap_err().contains("would change how programs start"), "{name}");
+    }
+    for name in ["TERM", "TEMP", "USER", "LANGUAGE", "EDITOR", "OMP_NUM_THREADS", "LC_TIME", "GIT_LAG", "R_MAX", "env"]
+    {
+        assert!(named(name).is_ok(), "{name}: {:?}", named(name));
+    }
+    let csv = BASE.replace("EVENT", "PATH");
+    assert!(parsed(&csv).is_ok(), "a file may have any name in it");
+}
+
+#[test]
 fn sets_and_tests_use_known_parameters() {
     insta::assert_snapshot!(broken("{STANDARD: 2000,", "{STANDRAD: 2000,"), @r"
     config/urban/simple-tax.yaml:23:14: there is no parameter `STANDRAD` (hint: did you mean `STANDARD`?)

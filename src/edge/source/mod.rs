@@ -12,6 +12,7 @@ mod change;
 mod checkout;
 mod error;
 mod folders;
+mod hosts;
 mod merge;
 pub mod remote;
 mod tree;

@@ -15,11 +15,14 @@ use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Source;
-use crate::domain::host::is_inside;
+use super::hosts::{Resolver, look_up, name_a_proxy, pin};
 use crate::domain::ids::{CommitSha, Digest};
 use crate::domain::version::PinnedSource;
 use crate::runner::supervise::{How, Limits, Stdout, Step, Stop, SuperviseError, supervise};
 use crate::runner::{Log, resolve_program, tail_of};
+
+#[cfg(test)]
+mod pinned;
 
 /// How long may fetching take?
 const TIMEOUT: Duration = Duration::from_secs(20 * 60);
@@ -31,6 +34,7 @@ const KEPT: &str = "refs/modelship/";
 #[derive(Debug)]
 pub struct Remotes {
     settings: RemoteSettings,
+    resolver: Resolver,
     turns: Mutex<HashMap<PathBuf, Arc<Mutex<()>>>>,
 }
 
@@ -79,7 +83,8 @@ impl Remotes {
     /// A cache.
     #[must_use]
     pub fn new(settings: RemoteSettings) -> Self {
-        Self { settings, turns: Mutex::new(HashMap::new()) }
+        let resolver = Resolver { look_up, has_proxy: name_a_proxy(&settings.environment) };
+        Self { settings, resolver, turns: Mutex::new(HashMap::new()) }
     }
 
     /// Fetches the commit that `reference` (a branch, a tag or a whole commit id) stands for now in the repository at
@@ -88,7 +93,7 @@ impl Remotes {
     /// # Errors
     /// As [`FetchError`] says.
     pub fn fetch(&self, repo: &str, reference: &str, stop: &Stop) -> Result<Fetched, FetchError> {
-        self.check_host(repo)?;
+        let pin = self.check_host(repo)?;
         let transport = self.transport(repo)?;
         let git_dir = self.settings.directory.join(&Digest::of(repo).hex()[..32]);
         let turn = self.turn(&git_dir);
@@ -98,7 +103,7 @@ impl Remotes {
             Source::create_bare(&git_dir, "main").context("failed to make a repository in the cache")?;
         }
         let deadline = Instant::now() + TIMEOUT;
-        let git = Git { remotes: self, git_dir: &git_dir, transport, login: None, deadline, stop };
+        let git = Git { remotes: self, git_dir: &git_dir, transport, login: None, pin, deadline, stop };
         let wanted = match CommitSha::parse(reference) {
             Ok(commit) => commit.to_string(),
             Err(_) => git.find(repo, reference)?,
@@ -133,7 +138,8 @@ impl Remotes {
             }
             Source::create_bare(git_dir, "main").context("failed to make a mirror")?;
         }
-        let git = Git { remotes: self, git_dir, transport, login, deadline: Instant::now() + TIMEOUT, stop };
+        let deadline = Instant::now() + TIMEOUT;
+        let git = Git { remotes: self, git_dir, transport, login, pin: None, deadline, stop };
         let arguments = [
             "fetch",
             "--quiet",
@@ -150,25 +156,9 @@ impl Remotes {
         git.run(&arguments).map(drop).map_err(|error| error.about(repo, "branches, tags and pull requests"))
     }
 
-    /// No manifest leads `git` to what only this machine or its network reaches.
-    fn check_host(&self, repo: &str) -> Result<(), FetchError> {
-        let Some(rest) = ["https://", "ssh://"].into_iter().find_map(|scheme| repo.strip_prefix(scheme)) else {
-            return Ok(());
-        };
-        // Where the host ends is as it is for whoever reads the most into it.
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
-        let host = match place.rsplit_once(':') {
-            Some((host, port)) if !port.contains(']') => host,
-            _ => place,
-        };
-        if !is_inside(host) || self.settings.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) {
-            return Ok(());
-        }
-        Err(FetchError::Refused(format!(
-            "`{repo}` names an address of this machine or its network; the server's owner can list `{host}` under \
-             `source_hosts`"
-        )))
+    /// No manifest leads `git` to what only this machine or its network reaches; where it leads to instead.
+    fn check_host(&self, repo: &str) -> Result<Option<String>, FetchError> {
+        pin(repo, &self.settings.hosts, self.resolver)
     }
 
     /// The one transport that the address needs, when it is allowed.
@@ -257,6 +247,8 @@ struct Git<'a> {
     git_dir: &'a Path,
     transport: &'static str,
     login: Option<&'a SecretString>,
+    /// Where the host is found, as `http.curloptResolve` takes it.
+    pin: Option<String>,
     deadline: Instant,
     stop: &'a Stop,
 }
@@ -313,6 +305,9 @@ impl Git<'_> {
         ];
         let mut words: Vec<OsString> = vec!["--git-dir".into(), self.git_dir.into()];
         words.extend(configured.iter().flat_map(|option| ["-c".into(), OsString::from(option)]));
+        // Of `git` before 2.37 nothing can be told.
+        let pin = self.pin.iter().flat_map(|pin| ["-c".into(), format!("http.curloptResolve={pin}").into()]);
+        words.extend(pin);
         words.extend(arguments.iter().map(OsString::from));
         let own = [
             ("PATH", settings.search_path.as_str()),
@@ -437,7 +432,8 @@ mod tests {
     #[test]
     fn no_manifest_leads_git_inside() {
         let hosts = vec!["10.0.0.7".to_owned(), "Localhost".to_owned()];
-        let remotes = Remotes::new(RemoteSettings { hosts, ..settings() });
+        let mut remotes = Remotes::new(RemoteSettings { hosts, ..settings() });
+        remotes.resolver.look_up = |_, _| Ok(vec![std::net::IpAddr::from([203, 0, 113, 7])]);
         for inside in [
             "https://169.254.169.254/latest/meta-data",
             "https://[::1]/x.git",

@@ -74,7 +74,7 @@ pub(super) async fn check(engine: &Engine, repository: &Repository, deployment: 
     let DeploymentNotice { id, environment, commit, created_at, .. } = deployment;
     let Environment { model, channel } = environment;
     // Others have environments with names of three parts, too. A model that is not of this repository is none of ours.
-    if engine.store().repository_of(model).await? != Some(repository.id) {
+    if engine.store().repository_of(model).await?.is_none_or(|owner| owner.id != repository.id) {
         tracing::debug!(deployment.id = id, "`{environment}` is no channel of a model of `{}`", repository.name);
         return Ok(Vec::new());
     }
@@ -133,7 +133,7 @@ pub(super) async fn refusal(engine: &Engine, wanted: &Wanted<'_>) -> Result<Opti
     let store = engine.store();
     match store.repository_of(model).await? {
         None => return Ok(Some(format!("no model is called `{model}` here"))),
-        Some(owner) if owner != repository.id => {
+        Some(owner) if owner.id != repository.id => {
             return Ok(Some(format!("`{model}` belongs to another repository than `{}`", repository.name)));
         }
         Some(_) => {}

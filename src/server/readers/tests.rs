@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::atomic::AtomicBool;
 
 use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use warp::http::HeaderValue;
 use warp::http::header::COOKIE;
 
@@ -11,7 +12,11 @@ use super::memory::{MOST_ASKED, MOST_BAD, MOST_CODES};
 use super::*;
 use crate::domain::ids::RepositoryName;
 
-/// A forge on which account 7 and the tokens that begin with `good` may read repository 1, as long as it answers. The clock
+/// From this number on, repositories have a limit of their own that nobody spends.
+const HEALTHY: i64 = 1000;
+
+/// A forge on which account 7 and the tokens that begin with `good` may read repository 1 and healthy ones with even numbers, as long as it
+/// answers. The clock
 /// stands where it is put.
 #[derive(Default)]
 struct Town {
@@ -19,6 +24,8 @@ struct Town {
     asked: AtomicUsize,
     revoked: AtomicUsize,
     silent: AtomicUsize,
+    /// A repository of which it says nothing.
+    mute: AtomicI64,
     /// How often it was asked whether a token is one.
     shown: AtomicUsize,
     is_spent: AtomicBool,
@@ -37,6 +44,10 @@ impl Town {
     }
 }
 
+fn is_readable(repository: &Repository) -> bool {
+    repository.id == 1 || repository.id >= HEALTHY && repository.id % 2 == 0
+}
+
 impl People for Town {
     fn now(&self) -> Time {
         Time(self.now.load(Ordering::SeqCst))
@@ -52,10 +63,15 @@ impl People for Town {
         async move { Ok((arrival.code == "good").then(|| User { id: 7, login: "ada".to_owned() })) }.boxed()
     }
     fn may_read(&self, repository: Repository, user: User) -> Answer<'_, bool> {
-        self.answer(user.id == 7 && repository.id == 1)
+        let is_mute = self.mute.load(Ordering::SeqCst) == repository.id;
+        let answer = self.answer(user.id == 7 && is_readable(&repository));
+        if is_mute { ready(Err(Unreachable(anyhow::anyhow!("no")))).boxed() } else { answer }
     }
-    fn has_questions_to_spare(&self) -> bool {
-        !self.is_spent.load(Ordering::SeqCst)
+    fn has_questions_to_spare(&self, repository: &Repository) -> bool {
+        !self.is_spent.load(Ordering::SeqCst) || repository.id >= HEALTHY
+    }
+    fn is_short_of_questions(&self) -> bool {
+        self.is_spent.load(Ordering::SeqCst)
     }
     fn is_token(&self, token: SecretString) -> Answer<'_, bool> {
         self.shown.fetch_add(1, Ordering::SeqCst);
@@ -65,8 +81,12 @@ impl People for Town {
         }
         .boxed()
     }
+    fn answers(&self) -> Answer<'_, ()> {
+        let silent = self.silent.load(Ordering::SeqCst) > 0;
+        ready(if silent { Err(Unreachable(anyhow::anyhow!("no"))) } else { Ok(()) }).boxed()
+    }
     fn token_reads(&self, repository: Repository, token: SecretString) -> Answer<'_, bool> {
-        self.answer(token.expose_secret().starts_with("good") && repository.id == 1)
+        self.answer(token.expose_secret().starts_with("good") && is_readable(&repository))
     }
 }
 
@@ -128,6 +148,25 @@ async fn a_forge_that_does_not_answer_opens_nothing_and_is_asked_again() {
     assert_eq!(refused.0, StatusCode::SERVICE_UNAVAILABLE);
     town.silent.store(0, Ordering::SeqCst);
     assert!(access.may_read(&person(7), &[repository(1)]).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_repository_that_the_forge_says_nothing_of_empties_no_list() {
+    let (town, access) = begin("https://models.example.org");
+    let all: Vec<_> = (1..=9).map(repository).collect();
+    town.mute.store(2, Ordering::SeqCst);
+    let refused = access.may_read(&person(7), &all[1..2]).await.unwrap_err();
+    assert_eq!(refused.0, StatusCode::SERVICE_UNAVAILABLE);
+    let readable = access.readable(&person(7), all.iter()).await.unwrap();
+    assert_eq!((readable.is_cut, readable.ids), (true, BTreeSet::from([1])), "it is said that it is not whole");
+    town.mute.store(0, Ordering::SeqCst);
+    let readable = access.readable(&person(7), all.iter()).await.unwrap();
+    assert_eq!((readable.is_cut, readable.ids), (false, BTreeSet::from([1])));
+
+    let (town, access) = begin("https://models.example.org");
+    town.silent.store(1, Ordering::SeqCst);
+    let readable = access.readable(&person(7), all.iter()).await.unwrap();
+    assert!(readable.is_cut && readable.ids.is_empty());
 }
 
 fn program(token: impl Into<String>) -> Viewer {
@@ -203,6 +242,12 @@ async fn readers_leave_the_servers_own_work_its_share() {
     assert!(access.may_read(&person(7), &[repository(1)]).await.unwrap());
     town.is_spent.store(true, Ordering::SeqCst);
     assert!(access.may_read(&person(7), &[repository(1)]).await.unwrap(), "what is known costs nothing");
+
+    // What is left elsewhere is there for who may read there.
+    assert!(access.may_read(&person(7), &[repository(HEALTHY)]).await.unwrap());
+    let all = [repository(1), repository(2), repository(HEALTHY + 1), repository(HEALTHY + 2)];
+    let readable = access.readable(&person(7), all.iter()).await.unwrap();
+    assert_eq!((readable.is_cut, readable.ids), (true, BTreeSet::from([1, HEALTHY + 2])));
 }
 
 #[tokio::test]
@@ -220,6 +265,62 @@ async fn one_person_asks_only_so_much_in_a_minute() {
     let second = access.readable(&person(7), all.iter()).await.unwrap();
     assert_eq!((second.is_cut, second.ids), (false, BTreeSet::from([1])), "a no is remembered");
     assert_eq!(town.asked.load(Ordering::SeqCst), MOST_ASKED as usize + 2);
+}
+
+/// What is said of something that is made of these repositories.
+async fn said(access: &Access, viewer: &Viewer, made_of: &[Repository]) -> (StatusCode, &'static str) {
+    match access.may_read(viewer, made_of).await {
+        Ok(reads) => (if reads { StatusCode::OK } else { StatusCode::NOT_FOUND }, ""),
+        Err(Refusal(status, message)) => (status, message),
+    }
+}
+
+#[tokio::test]
+async fn what_is_there_and_what_is_not_are_refused_alike() {
+    let hidden = [
+        vec![repository(2)],
+        vec![repository(1), repository(2)],
+        vec![repository(2), repository(3)],
+        vec![repository(HEALTHY), repository(HEALTHY + 1)],
+        vec![repository(HEALTHY + 1), repository(3)],
+    ];
+    let agree = async |access: &Access, viewer: &Viewer, status: StatusCode| {
+        let nothing = said(access, viewer, &[]).await;
+        assert_eq!(nothing.0, status);
+        for made_of in &hidden {
+            assert_eq!(said(access, viewer, made_of).await, nothing);
+        }
+    };
+    for viewer in [person(7), program("good")] {
+        let (town, access) = begin("https://models.example.org");
+        for silent in [1, 0, 1, 0] {
+            town.silent.store(silent, Ordering::SeqCst);
+            let status = if silent > 0 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::NOT_FOUND };
+            agree(&access, &viewer, status).await;
+        }
+        town.is_spent.store(true, Ordering::SeqCst);
+        let is_person = matches!(viewer, Viewer::Person(_));
+        agree(&access, &viewer, if is_person { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::NOT_FOUND }).await;
+    }
+
+    // However much of it there is: everything costs one question of so many, and nothing is left after as many of either.
+    for made_of in hidden.iter().map(Vec::as_slice).chain([&[][..]]) {
+        for viewer in [person(7), program("good")] {
+            let (_, access) = begin("https://models.example.org");
+            for _ in 0..MOST_ASKED {
+                assert_eq!(said(&access, &viewer, made_of).await.0, StatusCode::NOT_FOUND);
+            }
+            agree(&access, &viewer, StatusCode::TOO_MANY_REQUESTS).await;
+        }
+    }
+
+    let (_, access) = begin("https://models.example.org");
+    for number in 0..MOST_BAD {
+        assert_eq!(said(&access, &program(format!("bad {number}")), &[]).await.0, StatusCode::NOT_FOUND);
+    }
+    agree(&access, &program("bad again"), StatusCode::TOO_MANY_REQUESTS).await;
+    agree(&access, &program("bad 0"), StatusCode::NOT_FOUND).await;
+    agree(&access, &Viewer::Stranger, StatusCode::NOT_FOUND).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Finding models and versions.
 
 use super::{Found, ModelRow, past};
-use crate::domain::ids::{ChannelName, CommitSha, Digest, ModelName, Repository, VersionId};
+use crate::domain::ids::{ChannelName, CommitSha, Digest, ModelName, Repository, RepositoryName, VersionId};
 use crate::domain::version::Version;
 use crate::store::row::Cells;
 use crate::store::{Result, Store};
@@ -74,16 +74,28 @@ impl Store {
         row.map(|row| row.json("body")).transpose()
     }
 
-    /// The number of the repository that `model` is published from; none where the registry does not know it.
+    /// The repository that `model` is published from; none where the registry does not know it.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn repository_of(&self, model: &ModelName) -> Result<Option<i64>> {
-        let row = sqlx::query("SELECT repository_id FROM models WHERE name = $1")
+    pub async fn repository_of(&self, model: &ModelName) -> Result<Option<Repository>> {
+        let row = sqlx::query("SELECT repository_id, repository_name FROM models WHERE name = $1")
             .bind(model.to_string())
             .fetch_optional(&self.reader)
             .await?;
-        row.map(|row| row.number("repository_id")).transpose()
+        row.map(|row| Ok(Repository { id: row.number("repository_id")?, name: row.id("repository_name")? })).transpose()
+    }
+
+    /// The name under which a model was last registered from the repository of that number; none where none was.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn repository_name(&self, id: i64) -> Result<Option<RepositoryName>> {
+        let row = sqlx::query("SELECT repository_name FROM models WHERE repository_id = $1 LIMIT 1")
+            .bind(id)
+            .fetch_optional(&self.reader)
+            .await?;
+        row.map(|row| row.id("repository_name")).transpose()
     }
 
     /// Every model with the repository that it is published from, under the name that it was last registered under.

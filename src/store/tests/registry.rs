@@ -148,6 +148,9 @@ async fn a_model_belongs_to_its_first_repository(database: &Database) {
     let owners = store.owners().await.unwrap();
     let all = owners.iter().all(|(_, owner)| *owner == second.source.repository);
     assert!(owners.len() == 2 && all, "every model knows its repository by one name: {owners:?}");
+    assert_eq!(store.repository_of(&other.model).await.unwrap(), Some(second.source.repository.clone()));
+    assert_eq!(store.repository_name(7).await.unwrap(), Some(second.source.repository.name));
+    assert_eq!(store.repository_name(8).await.unwrap(), None);
 }
 
 async fn uncommitted_work_stays_off_the_channels_that_others_rely_on(database: &Database) {
@@ -221,7 +224,7 @@ async fn a_version_is_found_by_its_very_commit(database: &Database) {
     let at = async |version: &Version| store.version_at(&version.model, &version.source.commit).await.unwrap();
     assert_eq!(at(&older).await, Some(newer.clone()), "the newest of the commit");
     assert_eq!(at(&other).await, None, "uncommitted work is no version of its commit");
-    assert_eq!(store.repository_of(&older.model).await.unwrap(), Some(repository().id));
+    assert_eq!(store.repository_of(&older.model).await.unwrap(), Some(repository()));
     assert_eq!(store.repository_of(&model("other")).await.unwrap(), None);
 }
 

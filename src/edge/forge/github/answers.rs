@@ -49,6 +49,8 @@ pub(super) struct Installation {
     pub(super) id: i64,
     #[serde(default)]
     pub(super) suspended_at: Option<String>,
+    #[serde(default)]
+    pub(super) permissions: HashMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]

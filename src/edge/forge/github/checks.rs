@@ -189,5 +189,17 @@ fn annotation(fault: &Diagnostic) -> Value {
 
 /// At most `most` characters of `text`, the ellipsis counted.
 pub(super) fn cut(text: &str, most: usize) -> String {
-    clip(text, most - 1)
+    if text.chars().count() <= most { text.to_owned() } else { clip(text, most - 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+
+    #[test]
+    fn what_fits_stays_whole() {
+        assert_eq!(cut("ünfzig", 6), "ünfzig");
+        assert_eq!(cut("fünfzig", 6), "fünfz…");
+        assert_eq!(cut("", 6), "");
+    }
 }

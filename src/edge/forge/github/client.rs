@@ -15,11 +15,12 @@ use anyhow::{Context as _, anyhow};
 use http::header::{ACCEPT, AUTHORIZATION, ETAG, HeaderName, IF_NONE_MATCH, LINK, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, StatusCode};
 use octocrab::{OctoBody, Octocrab};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::tokens::{Holder, Token};
 use crate::edge::forge::ForgeError;
 
 /// How many requests may be under way? GitHub allows a hundred, of which an instance should not take all.
@@ -50,17 +51,25 @@ pub(super) struct Client {
     between_writes: Duration,
     at_once: Semaphore,
     last_write: tokio::sync::Mutex<Option<Instant>>,
-    limit: Mutex<Limit>,
+    limits: Mutex<Limits>,
     answers: Mutex<HashMap<String, Arc<Kept>>>,
 }
 
 /// What GitHub said of its limits last.
-#[derive(Debug, Clone, Copy, Default)]
-struct Limit {
+#[derive(Debug, Default)]
+struct Limits {
     /// No request before.
     until: Option<Instant>,
-    /// How many requests are left until the limit begins anew.
-    remaining: Option<u64>,
+    budgets: HashMap<Holder, Budget>,
+}
+
+/// What is left to a token's holder.
+#[derive(Debug, Clone, Copy)]
+struct Budget {
+    /// How many requests.
+    remaining: u64,
+    /// When the limit begins anew.
+    until: Instant,
 }
 
 struct Kept {
@@ -88,7 +97,7 @@ impl Answer {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("limit", &self.limit).finish_non_exhaustive()
+        f.debug_struct("Client").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 
@@ -111,21 +120,25 @@ impl Client {
             between_writes: between_writes.unwrap_or(BETWEEN_WRITES),
             at_once: Semaphore::new(AT_ONCE),
             last_write: tokio::sync::Mutex::new(None),
-            limit: Mutex::default(),
+            limits: Mutex::default(),
             answers: Mutex::default(),
         })
     }
 
-    /// How many requests are left, as GitHub said last.
-    pub(super) fn remaining(&self) -> Option<u64> {
-        self.limit.lock().unwrap_or_else(PoisonError::into_inner).remaining
+    /// How many requests are left to each holder of tokens, as GitHub said last; none to those of whom it said nothing
+    /// since their limit began anew.
+    pub(super) fn remaining(&self) -> HashMap<Holder, u64> {
+        let now = Instant::now();
+        let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = limits.budgets.iter().filter(|(_, budget)| budget.until > now);
+        known.map(|(holder, budget)| (*holder, budget.remaining)).collect()
     }
 
     /// Asks for `route`.
-    pub(super) async fn get(&self, token: &SecretString, route: &str) -> Result<Answer, ForgeError> {
+    pub(super) async fn get(&self, token: &Token, route: &str) -> Result<Answer, ForgeError> {
         let _turn = self.turn().await?;
         // Another token may see something else.
-        let name = format!("{} {route}", crate::domain::ids::Digest::of(token.expose_secret()).short());
+        let name = format!("{} {route}", crate::domain::ids::Digest::of(token.secret.expose_secret()).short());
         let kept = self.answers.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
         let mut request = Request::builder();
         if let Some(kept) = &kept {
@@ -136,7 +149,7 @@ impl Client {
             return Ok(kept.answer.clone());
         }
         let etag = told.headers.get(ETAG).and_then(|etag| etag.to_str().ok()).map(str::to_owned);
-        let answer = self.judge(told, &Method::GET, route)?;
+        let answer = judge(told, Some(token), &Method::GET, route)?;
         if let Some(etag) = etag.filter(|_| answer.body.len() <= KEPT_BYTES) {
             let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
             if answers.len() >= KEPT_ANSWERS {
@@ -150,7 +163,7 @@ impl Client {
     /// Asks for something to be done, after a pause since the last time.
     pub(super) async fn write<'a>(
         &self,
-        token: impl Into<Option<&'a SecretString>>,
+        token: impl Into<Option<&'a Token>>,
         method: Method,
         route: &str,
         body: impl Into<Option<&'a serde_json::Value>>,
@@ -159,16 +172,37 @@ impl Client {
         if let Some(last) = *last {
             tokio::time::sleep_until(last + self.between_writes).await;
         }
-        let _turn = self.turn().await?;
-        let told = self.exchange(Request::builder().method(method.clone()), token.into(), route, body.into()).await;
+        let told = self.change(token.into(), method, route, body.into()).await;
         *last = Some(Instant::now());
-        self.judge(told?, &method, route)
+        told
+    }
+
+    /// Posts what leaves nothing behind that anybody sees, such as the wish for a token: without a pause.
+    pub(super) async fn post_at_once(
+        &self,
+        token: &Token,
+        route: &str,
+        body: &serde_json::Value,
+    ) -> Result<Answer, ForgeError> {
+        self.change(Some(token), Method::POST, route, Some(body)).await
+    }
+
+    async fn change(
+        &self,
+        token: Option<&Token>,
+        method: Method,
+        route: &str,
+        body: Option<&serde_json::Value>,
+    ) -> Result<Answer, ForgeError> {
+        let _turn = self.turn().await?;
+        let told = self.exchange(Request::builder().method(method.clone()), token, route, body).await?;
+        judge(told, token, &method, route)
     }
 
     /// Waits for one of the places, unless GitHub asked us to wait longer than anybody here wants to.
     async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, ForgeError> {
         let turn = self.at_once.acquire().await.context("the client is closed").map_err(ForgeError::Here)?;
-        let until = self.limit.lock().unwrap_or_else(PoisonError::into_inner).until;
+        let until = self.limits.lock().unwrap_or_else(PoisonError::into_inner).until;
         match until.and_then(|until| until.checked_duration_since(Instant::now())) {
             None => Ok(turn),
             Some(left) => Err(ForgeError::Later(anyhow!(
@@ -181,28 +215,28 @@ impl Client {
     async fn exchange(
         &self,
         request: http::request::Builder,
-        token: Option<&SecretString>,
+        token: Option<&Token>,
         route: &str,
         body: Option<&serde_json::Value>,
     ) -> Result<Told, ForgeError> {
         let asking = || format!("cannot ask GitHub for `{route}`");
         let request = self.request(request, token, route, body).with_context(asking).map_err(ForgeError::Here)?;
         let told = self.send(request).await.with_context(asking).map_err(ForgeError::Later)?;
-        self.note(&told);
+        self.note(&told, token);
         Ok(told)
     }
 
     fn request(
         &self,
         request: http::request::Builder,
-        token: Option<&SecretString>,
+        token: Option<&Token>,
         route: &str,
         body: Option<&serde_json::Value>,
     ) -> anyhow::Result<Request<OctoBody>> {
         let mut request = request.uri(route);
         if let Some(token) = token {
             // Whatever form a token has: it is a header's value and nothing else.
-            let mut bearer = http::HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+            let mut bearer = http::HeaderValue::try_from(format!("Bearer {}", token.secret.expose_secret()))
                 .context("the token cannot be sent")?;
             bearer.set_sensitive(true);
             request = request.header(AUTHORIZATION, bearer);
@@ -221,53 +255,58 @@ impl Client {
         Ok(Told { status: parts.status, headers: parts.headers, body: body.to_vec() })
     }
 
-    /// Keeps what the answer says of limits.
-    fn note(&self, told: &Told) {
-        let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(remaining) = told.number("x-ratelimit-remaining") {
-            limit.remaining = Some(remaining);
-        }
+    /// Keeps what the answer says of limits and of the token.
+    fn note(&self, told: &Told, token: Option<&Token>) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if let Some(token) = token.filter(|_| told.status == StatusCode::UNAUTHORIZED) {
+            token.refuse();
+        }
+        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(token), Some(remaining)) = (token, told.number("x-ratelimit-remaining")) {
+            let left = told.number("x-ratelimit-reset").map(|reset| Duration::from_secs(reset.saturating_sub(now) + 1));
+            let until = Instant::now() + left.unwrap_or(MOST_PATIENCE).min(MOST_PATIENCE);
+            limits.budgets.insert(token.holder, Budget { remaining, until });
+        }
         if let Some(wait) = told.asks_to_wait(now) {
             tracing::warn!(seconds = wait.as_secs(), "GitHub asks us to wait");
             let until = Instant::now() + wait;
-            limit.until = Some(limit.until.map_or(until, |before| before.max(until)));
+            limits.until = Some(limits.until.map_or(until, |before| before.max(until)));
         }
     }
+}
 
-    fn judge(&self, told: Told, method: &Method, route: &str) -> Result<Answer, ForgeError> {
-        if told.status.is_success() {
-            return Ok(Answer { cursor: told.cursor(), body: told.body });
-        }
-        #[derive(serde::Deserialize)]
-        struct Said {
-            message: String,
-        }
-        let said = serde_json::from_slice::<Said>(&told.body).map(|said| said.message);
-        let said = said.unwrap_or_else(|_| String::from_utf8_lossy(&told.body).into_owned());
-        let said: String = said.chars().filter(|c| !c.is_control()).take(300).collect();
-        let text = format!("GitHub answers {} to `{method} {route}`: {said}", told.status.as_u16());
-        let error = anyhow::Error::new(Refused(told.status)).context(text);
-        // 401 ends with a new token, 409 is somebody else at work, a moved repository is found again by its number.
-        let may_change = matches!(
-            told.status,
-            StatusCode::UNAUTHORIZED
-                | StatusCode::REQUEST_TIMEOUT
-                | StatusCode::CONFLICT
-                | StatusCode::TOO_MANY_REQUESTS
-        ) || told.status.is_redirection();
-        if told.status.is_server_error() || may_change || told.is_limited() {
-            return Err(ForgeError::Later(error));
-        }
-        if told.says("suspended") {
-            return Err(ForgeError::OutOfReach(error));
-        }
-        // An App is told the one of a private repository that it may not see any more, and the other of a public one.
-        if told.status == StatusCode::NOT_FOUND || told.says("not accessible by integration") {
-            return Err(ForgeError::Missing(error));
-        }
-        Err(ForgeError::Never(error))
+/// The answer, or what its refusal means.
+fn judge(told: Told, token: Option<&Token>, method: &Method, route: &str) -> Result<Answer, ForgeError> {
+    if told.status.is_success() {
+        return Ok(Answer { cursor: told.cursor(), body: told.body });
     }
+    #[derive(serde::Deserialize)]
+    struct Said {
+        message: String,
+    }
+    let said = serde_json::from_slice::<Said>(&told.body).map(|said| said.message);
+    let said = said.unwrap_or_else(|_| String::from_utf8_lossy(&told.body).into_owned());
+    let said: String = said.chars().filter(|c| !c.is_control()).take(300).collect();
+    let text = format!("GitHub answers {} to `{method} {route}`: {said}", told.status.as_u16());
+    let error = anyhow::Error::new(Refused(told.status)).context(text);
+    // 401 ends with a new token, 409 is somebody else at work, a moved repository is found again by its number.
+    let may_change = matches!(
+        told.status,
+        StatusCode::UNAUTHORIZED | StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS
+    ) || told.status.is_redirection();
+    if told.status.is_server_error() || may_change || told.is_limited() {
+        return Err(ForgeError::Later(error));
+    }
+    if told.says("suspended") {
+        return Err(ForgeError::OutOfReach(error));
+    }
+    // An App is told the one of a private repository that it may not see any more, and the other of a public one; the
+    // other also where it simply may not do that.
+    let may_all = token.is_some_and(|token| token.is_whole);
+    if told.status == StatusCode::NOT_FOUND || may_all && told.says("not accessible by integration") {
+        return Err(ForgeError::Missing(error));
+    }
+    Err(ForgeError::Never(error))
 }
 
 /// With which status GitHub refused something. Found in the chain of a [`ForgeError`].
@@ -341,6 +380,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use futures_util::future::join_all;
+    use secrecy::SecretString;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
 
@@ -357,7 +397,8 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
         drop(listener);
-        let ask = async |token: &str| client.get(&SecretString::from(token), "/user").await.unwrap_err();
+        let ask =
+            async |token: &str| client.get(&Token::new(token.into(), Holder::Account), "/user").await.unwrap_err();
         let away = ask("good").await;
         assert!(matches!(away, ForgeError::Later(_)), "{away:?}");
         let strange = ask("two\nlines").await;
@@ -394,6 +435,37 @@ mod tests {
         assert_eq!(next("<https://a.b/?cursor=a b\\c>; rel=\"next\""), None);
     }
 
+    #[tokio::test]
+    async fn each_holder_of_tokens_has_a_limit_of_its_own() {
+        let client = Client::new("http://127.0.0.1:1", None).unwrap();
+        let token = |holder| Token::new(SecretString::from("a token"), holder);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let left = |remaining: &str, reset: u64| {
+            told(200, &[("x-ratelimit-remaining", remaining), ("x-ratelimit-reset", &reset.to_string())], "")
+        };
+        client.note(&left("7", now + 600), Some(&token(Holder::Installation(1))));
+        client.note(&left("4000", now + 600), Some(&token(Holder::Installation(2))));
+        client.note(&left("4999", now + 600), Some(&token(Holder::App)));
+        client.note(&left("0", now + 600), None);
+        let known = [(Holder::Installation(1), 7), (Holder::Installation(2), 4000), (Holder::App, 4999)];
+        assert_eq!(client.remaining(), HashMap::from(known));
+        client.limits.lock().unwrap().budgets.get_mut(&Holder::Installation(1)).unwrap().until = Instant::now();
+        assert_eq!(client.remaining(), HashMap::from_iter(known[1..].iter().copied()), "that hour is over");
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_not_missing() {
+        let here = "Resource not accessible by integration";
+        let judged = |is_whole, status| {
+            let mut token = Token::new(SecretString::from("a token"), Holder::Installation(1));
+            token.is_whole = is_whole;
+            judge(told(status, &[], &format!("{{\"message\": \"{here}\"}}")), Some(&token), &Method::POST, "/x")
+        };
+        assert!(matches!(judged(true, 403), Err(ForgeError::Missing(_))), "it may all, so it is not let in there");
+        assert!(matches!(judged(false, 403), Err(ForgeError::Never(_))), "it lacks the permission");
+        assert!(matches!(judged(false, 404), Err(ForgeError::Missing(_))));
+    }
+
     /// Answers every request after a moment and keeps how many there were at once.
     async fn answer(mut connection: TcpStream, open: &AtomicUsize, most: &AtomicUsize) {
         let mut buffer = [0; 8 * 1024];
@@ -417,7 +489,8 @@ mod tests {
                 tokio::spawn(answer(connection, &OPEN, &MOST));
             }
         });
-        let (client, token) = (Client::new(&api, None).unwrap(), SecretString::from("a token"));
+        let client = Client::new(&api, None).unwrap();
+        let token = Token::new(SecretString::from("a token"), Holder::Account);
         let routes: Vec<String> = (0..5 * AT_ONCE).map(|number| format!("/things/{number}")).collect();
         let asked = join_all(routes.iter().map(|route| client.get(&token, route))).await;
         assert!(asked.iter().all(Result::is_ok));

@@ -68,7 +68,7 @@ impl GitHub {
 
     /// The number of the account whose token we have.
     pub(super) async fn own_account(&self) -> Result<Option<i64>> {
-        let Login::Token(token) = self.tokens.login() else { return Ok(None) };
+        let Some(token) = self.tokens.given() else { return Ok(None) };
         let asked = async { self.client.get(token, "/user").await?.json::<Account>("/user").map(|account| account.id) };
         self.own_account.get_or_try_init(|| asked).await.map(|id| Some(*id))
     }

@@ -6,11 +6,10 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use http::Method;
-use secrecy::SecretString;
 use tokio::time::Instant;
 
 use super::answers::Attempt;
-use super::tokens::Login;
+use super::tokens::Token;
 use super::{EVENTS, GitHub, PAGE, Result};
 use crate::domain::ids::Time;
 use crate::edge::forge::ForgeError;
@@ -33,7 +32,7 @@ impl GitHub {
     /// # Errors
     /// When GitHub does not answer.
     pub async fn ask_again(&self) -> Result<usize> {
-        if let Login::Token(_) = self.tokens.login() {
+        if self.tokens.given().is_some() {
             return Ok(0);
         }
         let app = self.tokens.app()?;
@@ -65,7 +64,7 @@ impl GitHub {
     }
 
     /// Attempts to deliver, the newest first, back to those before `known` or as far as one look goes.
-    async fn attempts_since(&self, app: &SecretString, known: Option<Time>) -> Result<Vec<Attempt>> {
+    async fn attempts_since(&self, app: &Token, known: Option<Time>) -> Result<Vec<Attempt>> {
         let first = format!("/app/hook/deliveries?per_page={PAGE}");
         let mut route = first.clone();
         let mut attempts: Vec<Attempt> = Vec::new();

@@ -12,7 +12,6 @@ use serde_json::json;
 use super::answers::Account;
 use super::checks::{MOST_DESCRIPTION, cut};
 use super::client::status_of;
-use super::tokens::Login;
 use super::{GitHub, PAGE, Result, strange};
 use crate::domain::deployment::{DeploymentNotice, DeploymentState, MARK, Payload};
 use crate::domain::forge::User;
@@ -171,10 +170,10 @@ impl GitHub {
 
     /// The number of the account in whose name we make deployments: the App's bot, or the token's owner.
     async fn own_number(&self, repository: &Repository) -> Result<Option<i64>> {
-        let app = match self.tokens.login() {
-            Login::Token(_) => return self.own_account().await,
-            Login::App { .. } => self.tokens.app()?,
-        };
+        if self.tokens.given().is_some() {
+            return self.own_account().await;
+        }
+        let app = self.tokens.app()?;
         let asked = async {
             let bot: Bot = self.client.get(&app, "/app").await?.json("/app")?;
             let slug = bot

@@ -29,7 +29,7 @@ use self::answers::{Account, OwnApp, PermissionAnswer, Pull, RepositoryAnswer};
 use self::client::{Client, is_gone};
 use self::reach::Held;
 use self::signin::SignInApp;
-use self::tokens::Tokens;
+use self::tokens::{Holder, Token, Tokens};
 use super::{ForgeError, References, Repositories};
 use crate::domain::forge::{Permission, PullSnapshot, User};
 use crate::domain::ids::{CommitSha, InvalidId, PullRef, Repository, Time};
@@ -107,10 +107,31 @@ impl GitHub {
         })
     }
 
-    /// How many requests GitHub still takes in this hour, as it said last.
+    /// How many requests GitHub still takes in this hour, as it said last, by what it counts them for; of all
+    /// installations, what is left to the one with least.
     #[must_use]
-    pub fn budget_left(&self) -> Option<u64> {
-        self.client.remaining()
+    pub fn budgets_left(&self) -> BTreeMap<CountedFor, u64> {
+        let mut least = BTreeMap::new();
+        for (holder, left) in self.client.remaining() {
+            let counted = match holder {
+                Holder::App => CountedFor::App,
+                Holder::Installation(_) => CountedFor::Installation,
+                Holder::Account => CountedFor::Account,
+            };
+            let known = least.entry(counted).or_insert(left);
+            *known = left.min(*known);
+        }
+        least
+    }
+
+    /// How many requests about this repository GitHub still takes in this hour, as it said last.
+    #[must_use]
+    pub fn budget_left(&self, repository: &Repository) -> Option<u64> {
+        let holder = match self.tokens.given() {
+            Some(_) => Holder::Account,
+            None => Holder::Installation(self.holder(repository)?),
+        };
+        self.client.remaining().remove(&holder)
     }
 
     /// Every repository that we work for.
@@ -198,7 +219,7 @@ impl GitHub {
         let route = format!("/user/{}", user.id);
         let account: Account = match self.client.get(&reach.token, &route).await {
             Err(error) if is_gone(&error) => return Ok(Permission::None),
-            answer => answer.inspect_err(|error| self.learn_token(error))?.json(&route)?,
+            answer => answer?.json(&route)?,
         };
         let route = format!("/collaborators/{}/permission", account.login);
         let answer: PermissionAnswer = match self.get(repository, &route).await {
@@ -217,18 +238,28 @@ impl GitHub {
         })
     }
 
+    /// Asks GitHub something that it always answers us; unless it changed, that costs nothing of any limit.
+    ///
+    /// # Errors
+    /// When GitHub does not answer.
+    pub async fn answers(&self) -> Result<()> {
+        match self.tokens.given() {
+            Some(token) => self.client.get(token, "/user").await,
+            None => self.client.get(&*self.tokens.app()?, "/app").await,
+        }
+        .map(drop)
+    }
+
     /// Who we are on GitHub, and what we lack there. For whoever sets this instance up.
     ///
     /// # Errors
     /// When GitHub does not answer or does not know us.
     pub async fn standing(&self) -> Result<Standing> {
-        let app = match self.tokens.login() {
-            Login::Token(token) => {
-                let account: Account = self.client.get(token, "/user").await?.json("/user")?;
-                return Ok(Standing { name: account.login, missing: Vec::new(), unheard: Vec::new() });
-            }
-            Login::App { .. } => self.tokens.app()?,
-        };
+        if let Some(token) = self.tokens.given() {
+            let account: Account = self.client.get(token, "/user").await?.json("/user")?;
+            return Ok(Standing { name: account.login, missing: Vec::new(), unheard: Vec::new() });
+        }
+        let app = self.tokens.app()?;
         let own: OwnApp = self.client.get(&app, "/app").await?.json("/app")?;
         let lacks = |(name, level): &&(&str, &str)| {
             let granted = own.permissions.get(*name).map(String::as_str);
@@ -238,6 +269,29 @@ impl GitHub {
         let unheard = EVENTS.iter().filter(|event| !own.events.iter().any(|heard| heard == *event));
         let unheard = unheard.map(|event| (*event).to_owned()).collect();
         Ok(Standing { name: own.slug.unwrap_or(own.name), missing, unheard })
+    }
+}
+
+/// For what GitHub counts requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CountedFor {
+    /// The App, as long as it asks for itself.
+    App,
+    /// An installation of the App.
+    Installation,
+    /// The account of a token.
+    Account,
+}
+
+impl CountedFor {
+    /// Its name, for numbers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Installation => "installation",
+            Self::Account => "account",
+        }
     }
 }
 
@@ -270,8 +324,8 @@ fn not_fetched(error: FetchError, repository: &Repository) -> ForgeError {
 }
 
 /// What `git` says of us to GitHub, as a header.
-fn credentials(token: &SecretString) -> SecretString {
-    let login = BASE64_STANDARD.encode(format!("x-access-token:{}", token.expose_secret()));
+fn credentials(token: &Token) -> SecretString {
+    let login = BASE64_STANDARD.encode(format!("x-access-token:{}", token.secret.expose_secret()));
     SecretString::from(format!("Authorization: Basic {login}"))
 }
 

@@ -8,12 +8,11 @@ use std::sync::{Arc, PoisonError};
 
 use anyhow::anyhow;
 use http::{Method, StatusCode};
-use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
 use super::answers::{Installation, InstallationRepositories, RepositoryAnswer};
 use super::client::{Answer, status_of};
-use super::tokens::{Login, Scope};
+use super::tokens::{Scope, Token};
 use super::{GitHub, PAGE, Result};
 use crate::domain::ids::Repository;
 use crate::edge::forge::ForgeError;
@@ -30,14 +29,14 @@ pub(super) struct Held {
 
 /// How a repository is reached at this moment.
 pub(super) struct Reach {
-    pub(super) token: Arc<SecretString>,
+    pub(super) token: Arc<Token>,
     pub(super) base: String,
 }
 
 impl GitHub {
     /// What we can reach: what all installations of the App hold, or what the token's owner may work on.
     pub(super) async fn held(&self) -> Result<Held> {
-        if let Login::Token(token) = self.tokens.login() {
+        if let Some(token) = self.tokens.given() {
             let repositories = self.pages(token, "/user/repos", |answer, route| answer.json(route)).await?;
             return Ok(Held { repositories, missed: None });
         }
@@ -65,8 +64,7 @@ impl GitHub {
         let token = self.tokens.installation(&self.client, installation, Scope::List).await?;
         let list =
             |answer: &Answer, route: &str| answer.json::<InstallationRepositories>(route).map(|list| list.repositories);
-        let held = self.pages(&token, "/installation/repositories", list).await;
-        let held = held.inspect_err(|error| self.learn_token(error))?;
+        let held = self.pages(&token, "/installation/repositories", list).await?;
         let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
         holders.extend(held.iter().map(|repository| (repository.id, installation)));
         Ok(held)
@@ -75,15 +73,14 @@ impl GitHub {
     /// How the repository is reached.
     pub(super) async fn reach(&self, repository: &Repository) -> Result<Reach> {
         let base = format!("/repositories/{}", repository.id);
-        if let Login::Token(token) = self.tokens.login() {
-            return Ok(Reach { token: Arc::new(token.clone()), base });
+        if let Some(token) = self.tokens.given() {
+            return Ok(Reach { token: Arc::clone(token), base });
         }
-        let known = || self.holders.lock().unwrap_or_else(PoisonError::into_inner).get(&repository.id).copied();
-        let holder = match known() {
+        let holder = match self.holder(repository) {
             Some(holder) => holder,
             None => {
                 let missed = self.held().await?.missed;
-                known().ok_or_else(|| {
+                self.holder(repository).ok_or_else(|| {
                     if let Some(error) = missed {
                         return error;
                     }
@@ -110,27 +107,23 @@ impl GitHub {
         Ok(Reach { token, base })
     }
 
-    /// Forgets how the repository was reached when GitHub does not know it, or us, by that any more.
+    /// Forgets how the repository was reached when GitHub does not know it by that any more.
     fn learn(&self, repository: &Repository, error: &ForgeError) {
-        let status = status_of(error);
         if matches!(error, ForgeError::OutOfReach(_) | ForgeError::Missing(_)) {
             self.forget_holder(repository);
         }
-        if status == Some(StatusCode::NOT_FOUND) {
+        if status_of(error) == Some(StatusCode::NOT_FOUND) {
             self.tokens.forget_repository(repository.id);
         }
-        self.learn_token(error);
+    }
+
+    /// The number of the installation that holds the repository, as far as that is known.
+    pub(super) fn holder(&self, repository: &Repository) -> Option<i64> {
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner).get(&repository.id).copied()
     }
 
     fn forget_holder(&self, repository: &Repository) {
         self.holders.lock().unwrap_or_else(PoisonError::into_inner).remove(&repository.id);
-    }
-
-    /// Forgets our tokens when GitHub takes one of them no longer, before its time.
-    pub(super) fn learn_token(&self, error: &ForgeError) {
-        if status_of(error) == Some(StatusCode::UNAUTHORIZED) {
-            self.tokens.forget();
-        }
     }
 
     /// Asks for something of a repository's; `route` is what follows its name.
@@ -170,7 +163,7 @@ impl GitHub {
     /// All pages of a list.
     pub(super) async fn pages<T>(
         &self,
-        token: &SecretString,
+        token: &Token,
         route: &str,
         read: impl Fn(&Answer, &str) -> Result<Vec<T>>,
     ) -> Result<Vec<T>> {
