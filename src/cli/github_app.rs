@@ -54,7 +54,7 @@ pub(crate) async fn create(create: &CreateApp, cwd: &Path, output: &Output) -> R
         return Err(CliError::Ours(anyhow::anyhow!("the page ended before GitHub had made the App")));
     };
     let app = convert(&create.api, &code).await.map_err(|error| match error {
-        ForgeError::Later(error) => CliError::Ours(error),
+        ForgeError::Later(error) | ForgeError::Here(error) => CliError::Ours(error),
         refused => CliError::User(format!("GitHub did not give the App away: {:#}; begin again", refused.into_cause())),
     })?;
     write(&directory, create, &app)?;

@@ -13,6 +13,7 @@ use crate::domain::ids::{ModelName, RunId, SweepId, VersionId};
 use crate::domain::report::numbers;
 use crate::domain::sweep::record::{Outcome, Record};
 use crate::engine::{BuildLog, Planned, Recorded, Sought, UnderWay};
+use crate::runner::redact::redact;
 use crate::settings::Settings;
 
 /// A run with what it printed.
@@ -65,7 +66,7 @@ async fn finished(session: &Session, recorded: &Recorded, output: &Output) -> Re
         (Some(log), _) => output.text(log)?,
         (None, Outcome::Failed { log_tail, .. }) if !log_tail.is_empty() => {
             output.note("the log is gone; this is its end as the record has it");
-            output.text(log_tail)?;
+            output.text(&redact(log_tail))?;
         }
         (None, _) => output.note("the run printed nothing"),
     }

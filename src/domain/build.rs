@@ -34,7 +34,7 @@ pub struct ModelState {
     /// Promotions that are under way, and who waits for the answer.
     #[serde(default)]
     pub promotions: BTreeMap<String, AwaitedPromotion>,
-    /// When the move of a channel was that others were told of last.
+    /// When the newest move of a channel was that others were told of.
     #[serde(default)]
     pub told: BTreeMap<ChannelName, Time>,
     /// The newest deployment of the forge that asked for a channel to move.
@@ -238,15 +238,15 @@ impl Builds<'_> {
         self.decision.ask(Effect::BuildModel { model: self.model.clone(), source: source.clone(), tree, code });
     }
 
-    /// A newer commit of the same branch or pull request, and a newer merge, take the place of older ones that nobody
-    /// else waits for.
+    /// A newer commit of the same branch or pull request, and whatever newer moves `production`, take the place of older
+    /// ones that nobody else waits for.
     fn supersede(&mut self, source: &SourceRef, origin: &BuildOrigin) {
-        let mut unwanted = Vec::new();
+        let (rules, mut unwanted) = (self.rules, Vec::new());
         for (commit, build) in &mut self.state.builds {
             if *commit == source.commit {
                 continue;
             }
-            build.requests.retain(|request| !takes_the_place_of(origin, &request.origin));
+            build.requests.retain(|request| !takes_the_place_of(origin, &request.origin, rules));
             match build.phase {
                 BuildPhase::Building if build.requests.is_empty() => {
                     build.phase = BuildPhase::Stopping;
@@ -258,7 +258,7 @@ impl Builds<'_> {
         }
         // What failed is done again for those only who would not rather have the newer one.
         for failed in self.state.failures.iter_mut().filter(|failed| failed.source.commit != source.commit) {
-            failed.requests.retain(|request| !takes_the_place_of(origin, &request.origin));
+            failed.requests.retain(|request| !takes_the_place_of(origin, &request.origin, rules));
         }
         for source in unwanted {
             self.state.builds.remove(&source.commit);
@@ -478,14 +478,18 @@ impl BuildState {
 }
 
 /// Whether a wish of origin `newer` makes one of origin `older`, for another commit, pointless.
-fn takes_the_place_of(newer: &BuildOrigin, older: &BuildOrigin) -> bool {
+fn takes_the_place_of(newer: &BuildOrigin, older: &BuildOrigin, rules: &Rules) -> bool {
     match (newer, older) {
-        (BuildOrigin::Branch { name }, BuildOrigin::Branch { name: other })
-        | (BuildOrigin::DefaultBranch { name }, BuildOrigin::DefaultBranch { name: other })
+        (
+            BuildOrigin::Branch { name } | BuildOrigin::DefaultBranch { name },
+            BuildOrigin::Branch { name: other } | BuildOrigin::DefaultBranch { name: other },
+        )
         | (BuildOrigin::Tag { name }, BuildOrigin::Tag { name: other }) => name == other,
         (BuildOrigin::Pull { number }, BuildOrigin::Pull { number: other })
         | (BuildOrigin::Fork { number }, BuildOrigin::Fork { number: other }) => number == other,
         (BuildOrigin::Merge { .. }, BuildOrigin::Merge { .. }) => true,
+        // Both move `production`.
+        (BuildOrigin::DefaultBranch { .. }, BuildOrigin::Merge { .. }) => rules.promote_direct_pushes,
         (
             BuildOrigin::Branch { .. }
             | BuildOrigin::DefaultBranch { .. }

@@ -10,6 +10,7 @@ use super::build::{self, ModelState};
 use super::decision::{Decision, Due, Rules};
 use super::effect::Effect;
 use super::event::{Event, Key};
+use super::forge::PullStatus;
 use super::ids::Time;
 use super::pull::{self, PullState};
 use super::repository::{self, RepositoryState};
@@ -32,7 +33,11 @@ pub enum State {
 
 impl State {
     /// Every kind.
-    pub const KINDS: [&str; 4] = ["repository", "model", "pull", "sweep"];
+    pub const KINDS: [&str; 5] = ["repository", "model", Self::PULL, "ended_pull", "sweep"];
+
+    /// The kind of what is known of an open pull request. Those are looked for again and again, and are few; ended ones
+    /// become ever more.
+    pub const PULL: &str = "pull";
 
     /// The kind, as the database lists it.
     #[must_use]
@@ -40,7 +45,8 @@ impl State {
         match self {
             Self::Repository(_) => "repository",
             Self::Model(_) => "model",
-            Self::Pull(_) => "pull",
+            Self::Pull(state) if state.snapshot.status == PullStatus::Open => Self::PULL,
+            Self::Pull(_) => "ended_pull",
             Self::Sweep(_) => "sweep",
         }
     }

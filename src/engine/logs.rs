@@ -4,6 +4,7 @@
 //! A run that takes longer than a second writes what it prints into its directory in the job's place as it comes. That
 //! is read here and never waited for by the run.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -22,6 +23,7 @@ use crate::edge::executor::JobStatus;
 use crate::runner::place::{LIVE_LOG, RUN_LOG};
 use crate::runner::redact::redact;
 use crate::store::registry::Found;
+use crate::store::runs::{JobRow, KnownRun};
 
 /// How often is a run that is followed looked at?
 const LOOK: Duration = Duration::from_millis(100);
@@ -73,36 +75,39 @@ impl Engine {
     /// # Errors
     /// When the database or the artifact store fail.
     pub async fn seek_run(&self, prefix: &str) -> Result<Sought> {
-        self.seek_among(prefix, |_| true).await
+        match self.store.run(prefix).await? {
+            Found::One(known) => Ok(Sought::Recorded(Box::new(self.recorded(known).await?))),
+            Found::Many(many) => Ok(several(many)),
+            Found::None => self.seek_in(self.store.open_jobs().await?, prefix).await,
+        }
     }
 
-    /// The same among the runs of the models of one repository; others are as if they were not there.
+    /// The same among the runs of the models of one repository; others are as if they were not there, and nothing of
+    /// theirs is read. A run whose record is gone is as if it were not there, too.
     ///
     /// # Errors
     /// As [`Self::seek_run`].
     pub async fn seek_run_of(&self, prefix: &str, repository: &Repository) -> Result<Sought> {
-        self.seek_among(prefix, |planned| planned.version.source.repository.id == repository.id).await
+        match self.store.run_of(prefix, repository.id).await? {
+            Found::One(known) => {
+                if let Some(recorded) = self.kept_run(known).await? {
+                    return Ok(Sought::Recorded(Box::new(recorded)));
+                }
+            }
+            Found::Many(many) => return Ok(several(many)),
+            Found::None => {}
+        }
+        let owners: BTreeMap<_, _> = self.store.owners().await?.into_iter().collect();
+        let mut jobs = self.store.open_jobs().await?;
+        jobs.retain(|job| owners.get(&job.model).is_some_and(|owner| owner.id == repository.id));
+        self.seek_in(jobs, prefix).await
     }
 
-    async fn seek_among(&self, prefix: &str, counts: impl Fn(&Planned) -> bool) -> Result<Sought> {
-        let mut recorded = match self.recorded_run(prefix).await? {
-            Found::One(recorded) => vec![recorded],
-            Found::Many(many) => many,
-            Found::None => Vec::new(),
-        };
-        recorded.retain(|found| counts(&found.planned));
-        if recorded.len() > 1 {
-            return Ok(Sought::Several(recorded.into_iter().map(|found| found.known.run).collect()));
-        }
-        if let Some(recorded) = recorded.pop() {
-            return Ok(Sought::Recorded(Box::new(recorded)));
-        }
+    /// The run whose id begins with `prefix` among those that `jobs` have.
+    async fn seek_in(&self, jobs: Vec<JobRow>, prefix: &str) -> Result<Sought> {
         let mut found = Vec::new();
-        for job in self.store.open_jobs().await? {
+        for job in jobs {
             let planned = self.plan_of(&job.sweep).await?;
-            if !counts(&planned) {
-                continue;
-            }
             let slice = self.outside.artifacts.path(&keys::slice(&job.sweep, job.round)?);
             let prefix = prefix.to_owned();
             let task = tokio::task::spawn_blocking(move || {
@@ -223,13 +228,18 @@ impl Engine {
     }
 }
 
-/// The end of a log, from a line's beginning on; none when it is gone, or when a link is in its place. It was redacted and
+fn several(found: Vec<KnownRun>) -> Sought {
+    Sought::Several(found.into_iter().map(|known| known.run).collect())
+}
+
+/// The end of a log, from a line's beginning on, which half a secret may stand before; none when it is gone, or when a link is in its place. It was redacted and
 /// bounded when it was written, but the model can write to that place, too.
 fn printed(artifacts: &Artifacts, key: &ArtifactKey) -> io::Result<Option<String>> {
     let read = || {
         let from = artifacts.size(key)?.saturating_sub(MOST_LOG);
         let bytes = artifacts.read_range(key, from, MOST_LOG)?;
-        let begin = if from == 0 { 0 } else { bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1) };
+        let line = || bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+        let begin = if from == 0 { 0 } else { line() };
         Ok(redact(&String::from_utf8_lossy(&bytes[begin..])).into_owned())
     };
     match read() {
@@ -345,6 +355,9 @@ mod tests {
         let long = printed(&artifacts, &key("long.log")).unwrap().unwrap();
         assert!(long.len() as u64 <= MOST_LOG && long.ends_with("\nthe end\n"), "{} bytes", long.len());
         assert!(long.lines().take(3).all(|line| line.starts_with("[redacted] x")), "no half of a secret is left");
+
+        write("one-line.log", &SECRET.repeat(200_000));
+        assert_eq!(printed(&artifacts, &key("one-line.log")).unwrap().unwrap(), "", "it may begin with half a secret");
 
         std::os::unix::fs::symlink("/etc/passwd", artifacts.path(&key("link.log"))).unwrap();
         assert_eq!(printed(&artifacts, &key("link.log")).unwrap(), None);

@@ -126,6 +126,7 @@ impl From<ForgeError> for Failure {
     fn from(error: ForgeError) -> Self {
         match error {
             ForgeError::Later(error) => Self::Away(error),
+            ForgeError::Here(error) => Self::Later(error),
             ForgeError::OutOfReach(error) => Self::Barred(error),
             ForgeError::Missing(error) => Self::Missing(error),
             ForgeError::Never(error) => Self::Never(error),

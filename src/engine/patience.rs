@@ -20,11 +20,13 @@ const TALK_ATTEMPTS: u32 = 60;
 /// How often is another program told something before it is given up? Waits grow to an hour: three days in all.
 const NOTICE_ATTEMPTS: u32 = 80;
 
-/// How often is looked again for what the forge has announced and does not show? Half a minute in all.
+/// How often is looked again for what the forge has announced and does not show? Half a minute in all, less where the
+/// effect failed in other ways before: there is one count of attempts.
 const MISSING_ATTEMPTS: u32 = 6;
 
 /// How often do we knock where the forge does not let us in? A week in all: an App that was suspended may come back, and one
-/// that was removed hardly ever.
+/// that was removed hardly ever. Waits for a forge that was away count, too: who is not let in after an outage of a week is
+/// not waited for again.
 const BARRED_WAITS: u32 = 1200;
 
 /// The shortest pause, which doubles with each attempt.
@@ -183,6 +185,15 @@ mod tests {
         let worked = Tries { attempts: ATTEMPTS, waits: 0 };
         assert!(matches!(after(&comparison(), worked, &away, BEGIN), Failed::Waits(_)));
         assert_eq!(after(&comparison(), worked, &broken, BEGIN), Failed::ForGood);
+    }
+
+    #[test]
+    fn what_goes_wrong_here_is_not_waited_for_without_end() {
+        use std::io::{Error, ErrorKind};
+        let day = Duration::from_secs(24 * 3600);
+        let attempts = |error: anyhow::Error| tried(&comparison(), &ForgeError::Here(error).into(), day).len();
+        assert_eq!(attempts(anyhow!("there is no `git` here")), 6);
+        assert_eq!(attempts(Error::from(ErrorKind::StorageFull).into()), 60, "somebody makes room");
     }
 
     #[test]

@@ -29,7 +29,6 @@ use crate::edge::executor::{JobStatus, SubmitError};
 use crate::runner::place::{JOB, RUN_LOG};
 use crate::runner::processes::ProcessId;
 use crate::runner::{JobSpec, SliceLine};
-use crate::store::registry::Found;
 use crate::store::runs::KnownRun;
 
 /// How long is waited between two looks at what a replay has written?
@@ -91,25 +90,10 @@ pub struct Recorded {
 }
 
 impl Engine {
-    /// The run whose id begins with `prefix`, as it was recorded.
+    /// A run as it was recorded, with its plan.
     ///
     /// # Errors
-    /// When the database or the artifact store fail, or the sweep's plan is gone.
-    pub async fn recorded_run(&self, prefix: &str) -> Result<Found<Recorded>> {
-        let known = match self.store.run(prefix).await? {
-            Found::One(known) => known,
-            Found::None => return Ok(Found::None),
-            Found::Many(many) => {
-                let mut all = Vec::with_capacity(many.len());
-                for known in many {
-                    all.push(self.recorded(known).await?);
-                }
-                return Ok(Found::Many(all));
-            }
-        };
-        Ok(Found::One(self.recorded(known).await?))
-    }
-
+    /// When the artifact store fails, or what the run left is gone.
     pub(super) async fn recorded(&self, known: KnownRun) -> Result<Recorded> {
         let artifacts = self.outside.artifacts.clone();
         let run = known.run.clone();

@@ -229,7 +229,7 @@ impl People for Instance {
             let back = SignedIn { code, back, verifier: verifier.expose_secret() };
             match github.signed_in(&back).await {
                 Ok(user) => Ok(Some(user)),
-                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
+                Err(ForgeError::Later(error) | ForgeError::Here(error)) => Err(Unreachable(error)),
                 Err(error) => {
                     tracing::warn!(error = format!("{:#}", error.cause()), "somebody could not sign in");
                     Ok(None)
@@ -243,7 +243,7 @@ impl People for Instance {
             let Some(github) = self.github() else { return Ok(false) };
             match github.permission(&repository, &user).await {
                 Ok(permission) => Ok(permission >= Permission::Read),
-                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
+                Err(ForgeError::Later(error) | ForgeError::Here(error)) => Err(Unreachable(error)),
                 // For instance because the App is not installed there any more.
                 Err(error) => {
                     tracing::info!(error = format!("{:#}", error.cause()), "nobody reads `{}` here", repository.name);
@@ -274,7 +274,7 @@ impl People for Instance {
         Box::pin(async move {
             let Some(github) = self.github() else { return Ok(()) };
             match github.answers().await {
-                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
+                Err(ForgeError::Later(error) | ForgeError::Here(error)) => Err(Unreachable(error)),
                 _ => Ok(()),
             }
         })
@@ -285,7 +285,7 @@ impl People for Instance {
             let Some(github) = self.github() else { return Ok(false) };
             match github.can_read(&repository, &token).await {
                 Ok(reads) => Ok(reads),
-                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
+                Err(ForgeError::Later(error) | ForgeError::Here(error)) => Err(Unreachable(error)),
                 Err(_) => Ok(false),
             }
         })

@@ -65,16 +65,6 @@ impl Store {
             .collect()
     }
 
-    /// The keys that begin like this and have a state, in no order.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn keys_below(&self, beginning: &str) -> Result<Vec<String>> {
-        let length = i64::try_from(beginning.chars().count()).unwrap_or(i64::MAX);
-        let query = sqlx::query_scalar("SELECT key FROM states WHERE SUBSTR(key, 1, $2) = $1");
-        Ok(query.bind(beginning).bind(length).fetch_all(&self.reader).await?)
-    }
-
     /// The newest `limit` decided events of `key`, oldest first. Ticks are not logged.
     ///
     /// # Errors

@@ -1,9 +1,12 @@
 //! Builds that failed, done again: never in the place of something newer.
 
 use modelship::domain::check::CheckState;
-use modelship::domain::event::{BuildFailure, BuildOrigin, BuildOutcome, Event, Key};
+use modelship::domain::deployment::Asker;
+use modelship::domain::event::{BuildFailure, BuildOrigin, BuildOutcome, Event, Key, PromotionTarget};
 use modelship::domain::forge::PullStatus;
+use modelship::domain::ids::ChannelName;
 use modelship::domain::pull::PullBuild;
+use modelship::domain::version::Tree;
 
 use crate::driver::*;
 use crate::things::*;
@@ -35,7 +38,7 @@ fn an_older_commit_built_again_moves_no_channel_back() {
         let before = world.channels.clone();
         world.tell_model(pressed(2));
         assert_eq!(world.names(), [""; 0], "nobody wants it");
-        assert!(title(&world, 2).starts_with("not built again, as a newer commit took its place; it failed in build"));
+        assert!(title(&world, 2).starts_with("not built again, as something newer took its place; it failed in build"));
         assert_eq!(world.channels, before);
     }
 }
@@ -69,10 +72,7 @@ fn a_newer_commit_that_comes_while_permission_is_looked_up_counts() {
     assert_eq!(world.names(), ["BuildModel"]);
     title(&world, 2);
     world.drain();
-    assert_eq!(
-        world.model_state().production,
-        Some(version(&source(3), modelship::domain::version::Tree::Committed).id)
-    );
+    assert_eq!(world.model_state().production, Some(version(&source(3), Tree::Committed).id));
 }
 
 #[test]
@@ -96,4 +96,56 @@ fn what_the_registry_refuses_after_something_newer_came_is_not_wanted_again() {
     world.drain();
     world.tell(Key::Repository(hub()), pressed(2));
     assert_eq!(world.names(), [""; 0]);
+}
+
+#[test]
+fn what_the_registry_is_being_told_of_is_not_taken_for_something_newer() {
+    let mut world = World::new();
+    world.tell_model(request(2, main_branch(), None)).answer(0, Luck::Good);
+    assert_eq!(world.names(), ["RegisterVersion"]);
+    world.tell_model(request(3, main_branch(), None)).answer(1, Luck::Bad);
+    world.drain().tell_model(pressed(3));
+    assert_eq!(world.names(), ["BuildAgain"], "nothing newer came");
+    world.answer(0, Luck::Good).answer(0, Luck::Good);
+    assert_eq!(world.channels(3), ["main"]);
+}
+
+#[test]
+fn a_merge_built_again_takes_production_from_no_direct_push_and_from_nobody_by_hand() {
+    let merge = BuildOrigin::Merge { number: pull().number };
+    let merge_failed = |promote_direct_pushes| {
+        let mut world = World::new();
+        world.rules.promote_direct_pushes = promote_direct_pushes;
+        world.tell_model(request(2, main_branch(), None)).drain();
+        world.tell_model(request(3, main_branch(), None)).tell_model(request(3, merge.clone(), None));
+        world.answer(0, Luck::Bad);
+        world
+    };
+    let again = |world: &mut World| {
+        world.tell_model(pressed(3));
+        if !world.open.is_empty() {
+            world.answer(0, Luck::Good).answer(0, Luck::Good);
+        }
+        world.channels(3).into_iter().map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+
+    assert_eq!(again(&mut merge_failed(false)), ["main", "production"], "nothing newer came");
+
+    let mut pushed = merge_failed(true);
+    pushed.tell_model(request(4, main_branch(), None)).drain();
+    assert_eq!(again(&mut pushed), [""; 0]);
+    title(&pushed, 3);
+
+    for promote_direct_pushes in [true, false] {
+        let mut promoted = merge_failed(promote_direct_pushes);
+        promoted.tell_model(request(5, of_pull(), None)).drain();
+        promoted.tell_model(Event::PromotionRequested {
+            request: "r".to_owned(),
+            channel: ChannelName::production(),
+            target: PromotionTarget::Version(version(&source(5), Tree::Committed).id),
+            by: "ada".to_owned(),
+            asker: Asker::Terminal,
+        });
+        assert_eq!(again(promoted.drain()), ["main"], "the branch alone follows");
+    }
 }

@@ -152,7 +152,7 @@ fn a_flood_of_commands_that_need_no_words_gets_so_many_reactions_and_no_more() {
     for _ in 0..100 {
         world.comment("/modelship plan").answer(0, Luck::Good);
     }
-    assert!(world.reactions.len() < 100, "{}", world.reactions.len());
+    assert!((20..100).contains(&world.reactions.len()), "{}", world.reactions.len());
     assert!(world.posted.is_empty(), "{:?}", world.posted);
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use modelship::domain::check::{Button, Press};
 use modelship::domain::event::Event;
 use modelship::domain::forge::{CommentRef, HeadOrigin, PullStatus};
 use modelship::domain::pull::{ComparedStage, ComparisonPhase, Ending};
@@ -70,6 +71,21 @@ fn closing_cancels_both_versions_and_a_comparison_goes_on_when_it_is_asked_for_a
     world.set_status(PullStatus::Open).drain();
     world.comment("/modelship compare").drain();
     assert!(matches!(world.stage(), ComparedStage::Compared { .. }));
+}
+
+#[test]
+fn a_button_beside_a_sweep_cancels_no_comparison_and_a_command_with_its_name_does() {
+    let mut world = World::comparing();
+    let check = |world: &World| world.names().iter().position(|name| *name == "CheckCommand").unwrap();
+    let (marker, press) = (format!("sweep/{SWEEP_FILE}"), Press::Button { button: Button::Cancel });
+    world.tell_pull(Event::SweepPressed { marker, commit: commit(2), check: 9, press, author: ada() });
+    let at = check(&world);
+    world.answer(at, Luck::Good);
+    assert_eq!(world.asked("CancelJobs").len(), 0, "the sweep itself was not started");
+    world.comment("/modelship cancel deduction");
+    let at = check(&world);
+    world.answer(at, Luck::Good);
+    assert_eq!(world.asked("CancelJobs").len(), 2);
 }
 
 #[test]

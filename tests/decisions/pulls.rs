@@ -1,7 +1,8 @@
 //! Pull requests.
 
 use modelship::domain::command::Command;
-use modelship::domain::event::Event;
+use modelship::domain::decide::State;
+use modelship::domain::event::{Event, Key};
 use modelship::domain::forge::{CommentRef, Given, PullStatus};
 use modelship::domain::ids::Time;
 use modelship::domain::pull::PullSweepPhase;
@@ -129,4 +130,17 @@ fn the_result_is_told_in_a_comment_of_its_own_once() {
     world.tell_sweep(Event::AnalysisWritten { round, summary: analysis(0) });
     world.tell_sweep(Event::CancelRequested { by: "ada".to_owned() });
     assert_eq!(results(&world), 1);
+}
+
+#[test]
+fn what_ended_is_kept_apart_from_what_is_looked_at_again_and_again() {
+    for ended in [PullStatus::Closed, PullStatus::Merged] {
+        let mut world = World::planned();
+        let kind = |world: &World| world.states[&Key::Pull(pull())].kind();
+        assert_eq!(kind(&world), State::PULL);
+        world.set_status(ended).drain();
+        assert!(kind(&world) != State::PULL && State::KINDS.contains(&kind(&world)), "{}", kind(&world));
+        world.set_status(PullStatus::Open).drain();
+        assert_eq!(kind(&world), State::PULL);
+    }
 }

@@ -115,3 +115,20 @@ fn a_plan_that_was_shown_by_a_later_clock_is_started_by_the_second_command() {
     world.comment(number, "/modelship run");
     world.until_comment(number, &["10 runs done", "analysis.csv"]);
 }
+
+#[test]
+fn a_channel_that_a_later_clock_moved_is_moved_on_by_the_next_command() {
+    let clock = Clock::new();
+    clock.set("+1d");
+    let mut world = World::empty();
+    world.environment = clock.environment();
+    trouble::settle(&mut world);
+    clock.set("+0");
+    world.checkout("main");
+    world.write("models/trouble/NOTES.md", "a change\n");
+    world.push_branch("change", "Change the model");
+    let number = world.open_pull("change", "A change");
+    world.until_comment(number, &["passed"]);
+    world.comment(number, "/modelship promote examples/trouble production");
+    world.until_comment(number, &["`production` of `examples/trouble` moved from version"]);
+}

@@ -66,6 +66,40 @@ fn a_pull_request_that_was_closed_before_a_hundred_others_is_not_left_running() 
 }
 
 #[test]
+fn a_pull_request_that_vanished_is_closed_and_one_that_cannot_be_read_hides_no_other() {
+    let mut hub = Hub::as_app();
+    let sweep = "sweep: slow\nmodel: examples/identity-matrix\nparameters: {N: [1, 2], SLEEP: 60}\n";
+    let gone = hub.ask_with("slow", "Slow", sweep);
+    hub.github.comment_as("ada", HUB, gone, "/modelship run");
+    hub.until_running();
+    let unreadable = hub.ask_for("unreadable", "[1, 2]");
+    let asks = hub.ask_for("sizes", "[1, 2, 4]");
+    hub.world.kill_server();
+    hub.github.comment_as("ada", HUB, asks, "/modelship run");
+    // GitHub lists neither: of those that are not open it lists a hundred.
+    for number in [gone, unreadable] {
+        hub.github.close_pull(HUB, number);
+    }
+    for _ in 0..101 {
+        let other = Opened { author: "ada", title: "Another", head: "slow", base: "main", draft: false };
+        let other = hub.github.open_pull(HUB, &other);
+        hub.github.close_pull(HUB, other);
+    }
+    hub.github.until_delivered();
+    hub.github.forget_deliveries();
+    let (of_gone, of_unreadable) = (format!("GET */pulls/{gone}"), format!("GET */pulls/{unreadable}"));
+    hub.github.fail_next(10_000, &of_gone, Fault::Status(404));
+    hub.github.fail_next(10_000, &of_unreadable, Fault::BadGateway);
+    hub.start();
+    hub.until_said(asks, &["3 runs done"]);
+    hub.until_nothing_runs();
+    hub.world.until_idle();
+    let asked = hub.github.count(&of_gone);
+    hub.until_asked(2, &of_unreadable);
+    assert_eq!(hub.github.count(&of_gone), asked, "what is gone is asked for no longer");
+}
+
+#[test]
 fn a_job_that_no_sweep_waits_for_is_ended_and_that_is_said_once() {
     let hub = Hub::as_app();
     let sweep = "sweep: slow\nmodel: examples/identity-matrix\nparameters: {N: [1, 2], SLEEP: 60}\n";

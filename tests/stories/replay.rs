@@ -172,6 +172,34 @@ fn a_log_is_shown_with_everything_about_its_run() {
 }
 
 #[test]
+fn the_end_of_a_log_that_is_gone_is_shown_without_secrets() {
+    const SECRET: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+    let laptop = Laptop::with_models(&[]);
+    let harmless = "x".repeat(SECRET.len());
+    laptop.write(
+        "modelship.yaml",
+        "owner: ada\ntitle: fails\nbuild: {process: []}\n\
+         run: {command: [sh, \"{model}/run.sh\"], params: {format: env}}\n\
+         parameters: {N: {type: int, default: 3}}\noutputs: {summary: summary.json}\n",
+    );
+    laptop.write("run.sh", &format!("echo it says {harmless} and fails\nexit 3\n"));
+    laptop.write("sweeps/fails.yaml", "sweep: fails\nmodel: ada/fails\nparameters: {N: [4]}\n");
+    laptop.commit("Fail");
+    laptop.modelship(&["build"]).ok();
+    laptop.modelship(&["sweep", "run", "sweeps/fails.yaml"]);
+    let left = contents(&laptop.path().join(".modelship/artifacts/sweeps"));
+    let file = |name: &str| left.iter().find(|(path, _)| path.ends_with(name)).unwrap_or_else(|| panic!("{name}"));
+    // The model can write to the place that has the records.
+    let (records, text) = file("records.jsonl");
+    let text = String::from_utf8(text.clone()).unwrap();
+    std::fs::write(records, text.replace(&harmless, SECRET)).unwrap();
+    std::fs::remove_file(&file("log.txt").0).unwrap();
+    let record: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let said = laptop.modelship(&["logs", record["run"].as_str().unwrap()]).ok();
+    assert!(said.stdout.contains("it says [redacted] and fails"), "{said:?}");
+}
+
+#[test]
 fn a_run_that_is_under_way_is_followed_to_its_end() {
     let laptop = Laptop::with_models(&[]);
     laptop.write(

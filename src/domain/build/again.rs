@@ -1,7 +1,8 @@
 //! Builds that failed and that somebody wants done again.
 
-use super::{BuildPhase, BuildRequest, Builds, FailedBuild, takes_the_place_of};
+use super::{BuildRequest, Builds, FailedBuild, takes_the_place_of};
 use crate::domain::effect::Effect;
+use crate::domain::event::BuildOrigin;
 use crate::domain::forge::User;
 use crate::domain::ids::CommitSha;
 use crate::domain::report::BuildStanding;
@@ -40,22 +41,25 @@ impl Builds<'_> {
         self.show(&failed.source, BuildStanding::Outrun(&failed.failure));
     }
 
+    /// Somebody moved `production` by hand: what failed before that, built again, leaves it where it is.
+    pub(super) fn leave_production(&mut self) {
+        for failed in &mut self.state.failures {
+            failed.requests.retain(|request| !matches!(request.origin, BuildOrigin::Merge { .. }));
+            for request in &mut failed.requests {
+                if let BuildOrigin::DefaultBranch { name } = &request.origin {
+                    request.origin = BuildOrigin::Branch { name: name.clone() };
+                }
+            }
+        }
+    }
+
     /// Whether somebody wants another commit in the place of the one that this request is for, which has left the list
     /// of builds already. Whoever asked for the same thing later has it removed from all that waits, so what is found
-    /// is newer.
+    /// waiting is newer. What the registry is being told of is not looked at: it may be older.
     pub(super) fn is_outrun(&self, request: &BuildRequest) -> bool {
-        let under_way = self.state.builds.values().flat_map(|build| {
-            let covered = match &build.phase {
-                BuildPhase::Registering { covered, .. } => covered.as_slice(),
-                BuildPhase::Building
-                | BuildPhase::Stopping
-                | BuildPhase::Waiting { .. }
-                | BuildPhase::Passed { .. } => &[],
-            };
-            covered.iter().chain(&build.requests)
-        });
+        let under_way = self.state.builds.values().flat_map(|build| &build.requests);
         let failed = self.state.failures.iter().flat_map(|failed| &failed.requests);
-        under_way.chain(failed).any(|other| takes_the_place_of(&other.origin, &request.origin))
+        under_way.chain(failed).any(|other| takes_the_place_of(&other.origin, &request.origin, self.rules))
     }
 }
 

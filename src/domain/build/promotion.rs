@@ -67,6 +67,9 @@ impl Builds<'_> {
             (Ok(_), Some(moved)) if self.is_told(moved) => Ok(Promotion::Stood(moved.clone())),
             (Ok(_), Some(moved)) => {
                 self.tell_of_move(moved, &asker);
+                if *channel == ChannelName::production() {
+                    self.leave_production();
+                }
                 Ok(Promotion::Moved(moved.clone()))
             }
             (Ok(version), None) => Err(format!("it points to version {version}, and nothing else is known")),
@@ -105,16 +108,21 @@ impl Builds<'_> {
         }
     }
 
-    /// Whether that move, or one that came after it, was told of already: answers come in any order.
+    /// Whether that move is the one that was told of last.
     fn is_told(&self, moved: &ChannelMove) -> bool {
-        self.state.told.get(&moved.channel).is_some_and(|told| *told >= moved.at)
+        self.state.told.get(&moved.channel) == Some(&moved.at)
     }
 
+    /// Tells of a move. Answers come in any order, so the channel may have moved on since and that be told already: this
+    /// one happened all the same, but it is not what stands there.
     fn tell_of_move(&mut self, moved: &ChannelMove, asker: &Asker) {
-        self.state.told.insert(moved.channel.clone(), moved.at);
-        forget_oldest(&mut self.state.told);
+        let stands = self.state.told.get(&moved.channel).is_none_or(|told| *told < moved.at);
+        if stands {
+            self.state.told.insert(moved.channel.clone(), moved.at);
+            forget_oldest(&mut self.state.told);
+        }
         // A deployment that asked for it is there already, and is answered.
-        if !matches!(asker, Asker::Deployment { .. }) {
+        if stands && !matches!(asker, Asker::Deployment { .. }) {
             let effect = Effect::RecordDeployment { moved: moved.clone() };
             let coalesce = Some(format!("deployment/{}/{}", moved.model, moved.channel));
             self.decision.ask(Due { effect, not_before: None, coalesce });

@@ -107,14 +107,7 @@ impl Thread<'_> {
                 self.promote(order, model, channel, *to);
                 return;
             }
-            Command::Cancel { .. } if matches!(order.given, Given::Button { sweep: Some(_), .. }) => {
-                for path in self.meant(order, None) {
-                    if let Some(sweep) = self.state.sweeps.get(&path).cloned() {
-                        self.cancel_if_started(&sweep, &order.author.login);
-                    }
-                }
-            }
-            Command::Cancel { sweep } => self.cancel_all(sweep.as_ref(), &order.author.login),
+            Command::Cancel { sweep } => self.cancel(order, sweep.as_ref()),
             Command::Approve { commit } if !closed => self.approve(order, commit),
             Command::Logs { run } => {
                 self.reply_with_log(order, run);
@@ -261,6 +254,15 @@ impl Thread<'_> {
                 self.start(&path, &report.plan, order.author, Retry::Failed);
             }
         }
+    }
+
+    /// Cancels sweeps and comparisons of that name; beside a sweep's check, that sweep only.
+    fn cancel(&mut self, order: &Order<'_>, name: Option<&SweepName>) {
+        let by = &order.author.login;
+        if !matches!(order.given, Given::Button { sweep: Some(_), .. }) {
+            self.cancel_comparisons(name, by);
+        }
+        self.cancel_sweeps(&self.meant(order, name), by);
     }
 
     fn start(&mut self, path: &str, plan: &PlanSummary, author: &User, retry: Retry) {

@@ -254,7 +254,7 @@ fn inspected(at: Context<'_>, state: Option<&PullState>, found: &Inspection<'_>)
             thread.read_sweeps(found.sweeps);
             thread.show_builds();
         }
-        PullStatus::Closed if was_open => thread.cancel_all(None, "the pull request was closed"),
+        PullStatus::Closed if was_open => thread.cancel_all("the pull request was closed"),
         PullStatus::Merged if was != Some(PullStatus::Merged) => thread.merged(found.models),
         PullStatus::Closed | PullStatus::Merged => {}
     }

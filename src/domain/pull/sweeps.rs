@@ -6,7 +6,7 @@ use crate::domain::decision::Due;
 use crate::domain::diagnostic::Faults;
 use crate::domain::effect::Effect;
 use crate::domain::event::{ChangedSweep, Event, Key};
-use crate::domain::ids::{CommitSha, Digest, SweepId, SweepName};
+use crate::domain::ids::{CommitSha, Digest, SweepId};
 use crate::domain::report;
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::state::SweepReport;
@@ -170,11 +170,15 @@ impl Thread<'_> {
         None
     }
 
-    /// Cancels every sweep and comparison of that name; everything when there is none.
-    pub(super) fn cancel_all(&mut self, name: Option<&SweepName>, by: &str) {
-        self.cancel_comparisons(name, by);
-        for sweep in self.matching(name) {
-            if let Some(sweep) = self.state.sweeps.get(&sweep).cloned() {
+    /// Cancels every sweep and comparison.
+    pub(super) fn cancel_all(&mut self, by: &str) {
+        self.cancel_comparisons(None, by);
+        self.cancel_sweeps(&self.matching(None), by);
+    }
+
+    pub(super) fn cancel_sweeps(&mut self, paths: &[String], by: &str) {
+        for path in paths {
+            if let Some(sweep) = self.state.sweeps.get(path).cloned() {
                 self.cancel_if_started(&sweep, by);
             }
         }

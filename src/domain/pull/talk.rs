@@ -180,7 +180,11 @@ impl Thread<'_> {
     fn take_reaction(&mut self) -> bool {
         let Some(every) = self.every_post() else { return true };
         let now = self.at.now;
-        self.state.spoken.edits.earliest(now, every / EDITS_FOR_A_POST, EDITS_AT_ONCE) == now && self.next_edit() == now
+        let is_room = self.state.spoken.edits.earliest(now, every / EDITS_FOR_A_POST, EDITS_AT_ONCE) == now;
+        if is_room {
+            self.next_edit();
+        }
+        is_room
     }
 
     fn next_edit(&mut self) -> Time {

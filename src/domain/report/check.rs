@@ -39,7 +39,7 @@ pub enum BuildStanding<'a> {
     Broken(&'a BuildFailure),
     /// A newer commit took its place.
     Superseded,
-    /// It is none, and is not built again: a newer commit took its place.
+    /// It is none, and is not built again: something newer took its place.
     Outrun(&'a BuildFailure),
 }
 
@@ -58,7 +58,7 @@ pub fn build_check(model: &ModelName, standing: BuildStanding<'_>) -> Check {
         BuildStanding::Broken(failure) => (CheckState::Error, failed(failure)),
         BuildStanding::Outrun(failure) => {
             let failed = failed(failure);
-            (CheckState::Failure, format!("not built again, as a newer commit took its place; it failed in {failed}"))
+            (CheckState::Failure, format!("not built again, as something newer took its place; it failed in {failed}"))
         }
         BuildStanding::Superseded => (CheckState::Cancelled, "stopped: a newer commit took its place".to_owned()),
     };
@@ -95,11 +95,8 @@ fn provenance(version: &Version) -> String {
 /// The check of a manifest that cannot be read, with all its faults.
 #[must_use]
 pub fn manifest_check(file: &str, faults: &[Diagnostic]) -> Check {
-    let title = match faults {
-        [] => "cannot be read".to_owned(),
-        [fault] => fault.to_string(),
-        [first, ..] => format!("{}; the first: {first}", to_repair(faults)),
-    };
+    let first = faults.first().map(ToString::to_string).unwrap_or_default();
+    let title = if faults.len() == 1 { first } else { format!("{}; the first: {first}", to_repair(faults)) };
     Check {
         name: format!("modelship/manifest {file}"),
         subject: CheckSubject::Manifest,
@@ -174,7 +171,7 @@ pub fn sweep_check(subject: CheckSubject, sweep: &PullSweep, links: &Links, may_
 fn called(subject: &CheckSubject, sweep: &PullSweep) -> String {
     let name = &sweep.name;
     let file = match subject {
-        CheckSubject::Sweep { marker, .. } => marker.trim_start_matches("sweep/"),
+        CheckSubject::Sweep { marker, .. } => marker.strip_prefix("sweep/").unwrap_or(marker),
         CheckSubject::Build { .. } | CheckSubject::Manifest => name,
     };
     if file == name || file == format!("sweeps/{name}.yaml") { name.clone() } else { format!("{name} ({file})") }

@@ -31,11 +31,7 @@ pub fn log_of_run(run: &RunId, record: Option<&Record>, log: Option<&str>, links
             }
         }
     };
-    let kept = match record.map(|record| &record.outcome) {
-        Some(Outcome::Failed { log_tail, .. }) if log.is_none() => Some(log_tail.as_str()),
-        _ => log,
-    };
-    let shown = tail(kept.unwrap_or_default(), LINES, BYTES);
+    let shown = tail(log.unwrap_or_default(), LINES, BYTES);
     // The server shows what has ended.
     let whole = record.and_then(|_| links.log_address(run));
     let whole = whole.map_or_else(String::new, |address| format!(", of which [all is here]({address})"));

@@ -32,6 +32,9 @@ pub enum ForgeError {
     /// It may do it later: it does not answer, or asked us to wait.
     #[error(transparent)]
     Later(anyhow::Error),
+    /// It went wrong on this machine: with git, with a file, by a defect of ours.
+    #[error(transparent)]
+    Here(anyhow::Error),
     /// We are not let in where it is, until somebody changes that: the GitHub App is suspended or not installed there.
     #[error(transparent)]
     OutOfReach(anyhow::Error),
@@ -46,13 +49,21 @@ pub enum ForgeError {
 impl ForgeError {
     /// What went wrong.
     pub(crate) fn cause(&self) -> &anyhow::Error {
-        let (Self::Later(error) | Self::OutOfReach(error) | Self::Missing(error) | Self::Never(error)) = self;
+        let (Self::Later(error)
+        | Self::Here(error)
+        | Self::OutOfReach(error)
+        | Self::Missing(error)
+        | Self::Never(error)) = self;
         error
     }
 
     /// What went wrong, whether or not it may go well later.
     pub(crate) fn into_cause(self) -> anyhow::Error {
-        let (Self::Later(error) | Self::OutOfReach(error) | Self::Missing(error) | Self::Never(error)) = self;
+        let (Self::Later(error)
+        | Self::Here(error)
+        | Self::OutOfReach(error)
+        | Self::Missing(error)
+        | Self::Never(error)) = self;
         error
     }
 }
@@ -364,13 +375,13 @@ async fn local<T: Send + 'static>(
 ) -> Result<T> {
     let forge = forge.clone();
     let asked = tokio::task::spawn_blocking(move || work(&forge)).await;
-    let answered = asked.context("asking the local forge panicked").map_err(ForgeError::Later)?;
+    let answered = asked.context("asking the local forge panicked").map_err(ForgeError::Here)?;
     answered.map_err(|error| match error {
         LocalForgeError::Unknown(_) | LocalForgeError::Refused(_) | LocalForgeError::Forbidden(_) => {
             ForgeError::Never(error.into())
         }
         LocalForgeError::Merge(_) | LocalForgeError::Source(_) | LocalForgeError::Failed { .. } => {
-            ForgeError::Later(error.into())
+            ForgeError::Here(error.into())
         }
     })
 }

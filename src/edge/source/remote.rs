@@ -68,6 +68,9 @@ pub enum FetchError {
     /// The manifest's author, or who set this instance up, can mend it.
     #[error("{0}")]
     Refused(String),
+    /// Its host does not answer, or broke off.
+    #[error("{0}")]
+    OutOfReach(String),
     /// It was asked to stop.
     #[error("fetching was stopped")]
     Stopped,
@@ -193,14 +196,47 @@ impl Remotes {
 enum GitError {
     /// It said this.
     Failed(String),
+    /// It said this of the way to the host.
+    OutOfReach(String),
     Other(FetchError),
 }
 
+/// Words of `git` that tell of the way to the host: nothing could be asked, or the answer broke off.
+const AWAY: [&str; 6] = [
+    "unable to access 'http",
+    "RPC failed",
+    "early EOF",
+    "hung up unexpectedly",
+    "unexpected disconnect",
+    "Could not read from remote repository",
+];
+
+/// Words that tell what else ended the connection: an object that is refused, a host that refuses.
+const REFUSED: [&str; 2] = ["fsck error", "returned error: 4"];
+
+/// Words of the system that tell of a full disk.
+const FULL: [&str; 2] = ["No space left on device", "Disk quota exceeded"];
+
 impl GitError {
+    /// What `said` means, the end of all that it printed.
+    fn of(said: &str) -> Self {
+        let says = |words: &[&str]| words.iter().any(|words| said.contains(words));
+        let last = said.lines().rev().find(|line| line.starts_with("fatal:") || line.starts_with("error:"));
+        let last = last.or(said.lines().last()).unwrap_or("git did not say why").to_owned();
+        if says(&FULL) {
+            let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+            return Self::Other(FetchError::Internal(anyhow::Error::new(full).context(format!("git failed: {last}"))));
+        }
+        let asks_to_wait = says(&["returned error: 429"]);
+        if says(&AWAY) && (asks_to_wait || !says(&REFUSED)) { Self::OutOfReach(last) } else { Self::Failed(last) }
+    }
+
     fn about(self, repo: &str, reference: &str) -> FetchError {
+        let words = |said: String| format!("cannot fetch `{reference}` of `{repo}`: {said}");
         match self {
             Self::Other(error) => error,
-            Self::Failed(said) => FetchError::Refused(format!("cannot fetch `{reference}` of `{repo}`: {said}")),
+            Self::Failed(said) => FetchError::Refused(words(said)),
+            Self::OutOfReach(said) => FetchError::OutOfReach(words(said)),
         }
     }
 }
@@ -306,11 +342,7 @@ impl Git<'_> {
                     let limit = humantime::format_duration(TIMEOUT);
                     Err(GitError::Failed(format!("it took longer than {limit}")))
                 }
-                How::Exit(_) | How::Signal(_) | How::OutOfMemory(_) => {
-                    let said = tail_of(&log.text());
-                    let last = said.lines().rev().find(|line| line.starts_with("fatal:") || line.starts_with("error:"));
-                    Err(GitError::Failed(last.or(said.lines().last()).unwrap_or("git did not say why").to_owned()))
-                }
+                How::Exit(_) | How::Signal(_) | How::OutOfMemory(_) => Err(GitError::of(&tail_of(&log.text()))),
             },
             Err(SuperviseError::CannotStart(error)) => {
                 Err(internal(anyhow::Error::new(error).context("failed to start git")))
@@ -324,16 +356,83 @@ impl Git<'_> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn no_manifest_leads_git_inside() {
-        let settings = RemoteSettings {
+    fn settings() -> RemoteSettings {
+        RemoteSettings {
             directory: PathBuf::new(),
             folders: Vec::new(),
-            hosts: vec!["10.0.0.7".to_owned(), "Localhost".to_owned()],
-            search_path: String::new(),
+            hosts: Vec::new(),
+            search_path: "/usr/bin:/bin".to_owned(),
             environment: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_away_is_told_from_what_goes_wrong_here() {
+        let place = tempfile::tempdir().unwrap();
+        let there = place.path().join("there.git");
+        let git = |arguments: &[&str], input: &str| {
+            let mut git = std::process::Command::new("git");
+            let git = git.arg("--git-dir").arg(&there).args(arguments).stdin(std::process::Stdio::piped());
+            let mut child = git.stdout(std::process::Stdio::piped()).spawn().unwrap();
+            std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+            String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
         };
-        let mut remotes = Remotes::new(settings);
+        git(&["init", "--quiet", "--bare"], "");
+        let tree = git(&["hash-object", "-t", "tree", "-w", "--stdin"], "");
+        // It has neither author nor committer.
+        let commit =
+            git(&["hash-object", "-t", "commit", "-w", "--stdin", "--literally"], &format!("tree {tree}\n\nx\n"));
+        git(&["update-ref", "refs/heads/main", &commit], "");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let closed = format!("http://{}/x.git", listener.local_addr().unwrap());
+        drop(listener);
+        let malformed = format!("file://{}", there.display());
+        let folders = vec![place.path().to_path_buf()];
+        let mirror = |settings: RemoteSettings, repo: &str, git_dir: &str| {
+            let mirrored =
+                Remotes::new(settings).mirror(repo, &place.path().join(git_dir), None, &Stop::new().unwrap());
+            mirrored.unwrap_err()
+        };
+        let away = mirror(settings(), &closed, "a.git");
+        assert!(matches!(&away, FetchError::OutOfReach(said) if said.contains("unable to access")), "{away:?}");
+        let refused = mirror(RemoteSettings { folders, ..settings() }, &malformed, "b.git");
+        assert!(matches!(refused, FetchError::Refused(_)), "{refused:?}");
+        let no_git = mirror(RemoteSettings { search_path: "/nowhere".to_owned(), ..settings() }, &closed, "a.git");
+        assert!(matches!(no_git, FetchError::Internal(_)), "{no_git:?}");
+        fs_err::write(place.path().join("file"), "").unwrap();
+        let no_folder = mirror(settings(), &closed, "file/c.git");
+        assert!(matches!(no_folder, FetchError::Internal(_)), "{no_folder:?}");
+    }
+
+    #[test]
+    fn what_git_says_of_its_end_tells_whose_fault_it_is() {
+        let fault = |said: &str| GitError::of(said).about("https://example.org/x.git", "main");
+        for away in [
+            "fatal: unable to access 'https://example.org/x.git/': The requested URL returned error: 503",
+            "fatal: unable to access 'https://example.org/x.git/': The requested URL returned error: 429",
+            "error: RPC failed; curl 18 transfer closed\nfatal: early EOF\nfatal: fetch-pack: invalid index-pack output",
+        ] {
+            assert!(matches!(fault(away), FetchError::OutOfReach(_)), "{away}");
+        }
+        for refused in [
+            "fatal: unable to access 'https://example.org/x.git/': The requested URL returned error: 403",
+            "error: RPC failed; curl 23\nfatal: fsck error in packed object\nfatal: fetch-pack: invalid index-pack output",
+            "fatal: repository 'https://example.org/x.git/' not found",
+            "fatal: unable to access '/root/.gitconfig': Permission denied",
+            "",
+        ] {
+            assert!(matches!(fault(refused), FetchError::Refused(_)), "{refused}");
+        }
+        let full = fault("fatal: write error: No space left on device\nfatal: fetch-pack: invalid index-pack output");
+        let FetchError::Internal(full) = full else { panic!("{full:?}") };
+        let kind = full.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+        assert_eq!(kind, Some(std::io::ErrorKind::StorageFull));
+    }
+
+    #[test]
+    fn no_manifest_leads_git_inside() {
+        let hosts = vec!["10.0.0.7".to_owned(), "Localhost".to_owned()];
+        let mut remotes = Remotes::new(RemoteSettings { hosts, ..settings() });
         remotes.resolver.look_up = |_, _| Ok(vec![std::net::IpAddr::from([203, 0, 113, 7])]);
         for inside in [
             "https://169.254.169.254/latest/meta-data",

@@ -12,11 +12,11 @@ use crate::domain::policy::Act;
 use crate::domain::version::{ChannelMove, Tree};
 use crate::edge::forge::github::deployments::DeploymentStatus;
 use crate::edge::forge::{ForgeError, Recorded};
-use crate::engine::{Engine, Failure};
+use crate::engine::{CLOCK_SLACK, Engine, Failure};
 use crate::store::registry::ChannelRow;
 
 /// By how much may the forge's clock be behind ours before a wish counts as older than what has happened since?
-const CLOCK_SLACK: Duration = Duration::from_secs(5);
+const FORGE_SLACK: Duration = Duration::from_secs(5);
 
 /// How old may a deployment be that nobody told us of, and still act?
 const OLDEST: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -142,7 +142,9 @@ pub(super) async fn refusal(engine: &Engine, wanted: &Wanted<'_>) -> Result<Opti
         return Ok(Some(reason));
     }
     let channels = store.channels(model).await?;
-    let later = |moved_at: Time| moved_at > asked_at.plus(CLOCK_SLACK);
+    // A move that lies ahead was made while our clock was: it tells nothing of what came first.
+    let latest = engine.now().plus(CLOCK_SLACK);
+    let later = |moved_at: Time| moved_at > asked_at.plus(FORGE_SLACK) && moved_at <= latest;
     let now = channels.iter().find(|row| row.channel == *channel);
     let leads_there = |version| *target == PromotionTarget::Version(version);
     if let Some(row) = now.filter(|row| later(row.moved_at) && !leads_there(row.version.clone())) {

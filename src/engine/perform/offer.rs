@@ -72,7 +72,7 @@ pub(super) async fn look(engine: &Engine, image: &ImageName, reference: &str, id
     if !is_held(engine, &repository, &commit).await? {
         // The image may be there before its commit is.
         let name = &repository.name;
-        return Err(Failure::Later(anyhow::anyhow!(
+        return Err(Failure::Missing(anyhow::anyhow!(
             "commit {commit} of `{image}` is in no branch and no tag of `{name}`"
         )));
     }

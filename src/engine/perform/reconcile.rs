@@ -1,15 +1,13 @@
 //! Comparing what we know with what is, so that a lost webhook costs a minute and never an answer.
 
-use std::collections::BTreeSet;
-
-use anyhow::Context as _;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Reports, blocking, deploy};
 use crate::domain::command::Command;
 use crate::domain::decide::State;
 use crate::domain::event::{Event, Key, Keyed, PullChange};
 use crate::domain::forge::{PullSnapshot, PullStatus};
-use crate::domain::ids::{CommitSha, PullRef, Repository, SweepId};
+use crate::domain::ids::{CommitSha, PullRef, Repository, SweepId, Time};
 use crate::domain::pull::{COMMENTS_KEPT, PullState};
 use crate::domain::repository::{RepositoryState, is_followed};
 use crate::edge::forge::{Comment, Forge, ForgeError, References};
@@ -28,6 +26,7 @@ pub(super) async fn compare(engine: &Engine) -> Reports {
         // What they would have told is compared below.
         Err(error) => tracing::warn!("cannot ask for deliveries again: {error:#}"),
     }
+    let known = open_pulls(engine).await?;
     let mut events = Vec::new();
     for repository in forge.repositories().await?.found {
         let state = repository_state(engine, &repository).await?;
@@ -40,14 +39,31 @@ pub(super) async fn compare(engine: &Engine) -> Reports {
             }
         };
         keep(references(forge, &repository, &state).await);
-        match pulls(engine, forge, &repository).await {
-            Ok(pulls) => {
+        match forge.pulls(&repository).await {
+            Ok(mut pulls) => {
+                let listed: BTreeSet<_> = pulls.iter().map(|snapshot| snapshot.pull.number).collect();
+                let ours = known.values().filter(|known| known.snapshot.pull.repository.id == repository.id);
+                for known in ours.filter(|known| !listed.contains(&known.snapshot.pull.number)) {
+                    let pull = PullRef { repository: repository.clone(), number: known.snapshot.pull.number };
+                    let looked_at = engine.now();
+                    match forge.pull(&pull).await {
+                        Ok(snapshot) => pulls.push(snapshot),
+                        Err(ForgeError::Missing(error)) => {
+                            tracing::info!("{pull} counts as closed, as it is gone: {error:#}");
+                            keep(Ok(vec![gone(known, looked_at)]));
+                        }
+                        Err(error) => keep(Err(error.into())),
+                    }
+                }
                 for snapshot in &pulls {
-                    keep(news(engine, snapshot, &state).await);
-                    keep(comments(engine, forge, snapshot).await);
+                    let known = known.get(&Key::Pull(snapshot.pull.clone()).to_string());
+                    keep(news(engine, snapshot, known, &state).await);
+                    if let Some(known) = known.filter(|_| snapshot.status == PullStatus::Open) {
+                        keep(comments(forge, known).await);
+                    }
                 }
             }
-            Err(failure) => keep(Err(failure)),
+            Err(error) => keep(Err(error.into())),
         }
         keep(deploy::unheard(engine, &repository, |id| state.has_heard(id)).await);
     }
@@ -93,35 +109,51 @@ async fn references(forge: &Forge, repository: &Repository, known: &RepositorySt
     Ok(changes.map(|change| Keyed { key: key.clone(), event: event(change) }).collect())
 }
 
-/// The pull requests to look at: those that the forge lists, and those that it does not list and we know as open.
-async fn pulls(engine: &Engine, forge: &Forge, repository: &Repository) -> Result<Vec<PullSnapshot>, Failure> {
-    let mut pulls = forge.pulls(repository).await?;
-    let listed: BTreeSet<_> = pulls.iter().map(|snapshot| Key::Pull(snapshot.pull.clone()).to_string()).collect();
-    for key in engine.store().keys_below(&format!("pull/{}/", repository.id)).await? {
-        if listed.contains(&key) {
-            continue;
-        }
-        let Some(State::Pull(known)) = state_of(engine, &key).await? else { continue };
-        if known.snapshot.status == PullStatus::Open {
-            let pull = PullRef { repository: repository.clone(), number: known.snapshot.pull.number };
-            match forge.pull(&pull).await {
-                Ok(snapshot) => pulls.push(snapshot),
-                Err(ForgeError::Never(error) | ForgeError::Missing(error)) => {
-                    tracing::info!("{pull} is open no longer, and gone: {error:#}")
-                }
-                Err(error) => return Err(error.into()),
+/// What is known of the pull requests that we know as open, by key.
+async fn open_pulls(engine: &Engine) -> anyhow::Result<BTreeMap<String, PullState>> {
+    let mut open = BTreeMap::new();
+    for row in engine.store().states(State::PULL).await? {
+        match engine.read_state(&row.key, &row.json) {
+            // Earlier programs kept ended ones under the same kind.
+            Ok(State::Pull(state)) if state.snapshot.status == PullStatus::Open => {
+                open.insert(row.key, *state);
             }
+            Ok(_) => {}
+            Err(error) => tracing::warn!("cannot compare a pull request with what is: {error}"),
         }
     }
-    Ok(pulls)
+    Ok(open)
+}
+
+/// Tells that a pull request that we knew as open is there no longer.
+fn gone(known: &PullState, looked_at: Time) -> Keyed {
+    let snapshot = PullSnapshot { status: PullStatus::Closed, ..known.snapshot.clone() };
+    let key = Key::Pull(snapshot.pull.clone());
+    let event = Event::PullInspected {
+        looked_at,
+        snapshot: Box::new(snapshot),
+        models: Vec::new(),
+        sweeps: Vec::new(),
+        faults: Vec::new(),
+    };
+    Keyed { key, event }
 }
 
 /// Tells of a pull request that is not as we knew it.
-async fn news(engine: &Engine, snapshot: &PullSnapshot, references: &RepositoryState) -> Reports {
+async fn news(
+    engine: &Engine,
+    snapshot: &PullSnapshot,
+    known: Option<&PullState>,
+    references: &RepositoryState,
+) -> Reports {
+    if known.is_some_and(|known| known.snapshot == *snapshot) {
+        return Ok(Vec::new());
+    }
     let key = Key::Pull(snapshot.pull.clone());
-    let is_news = match pull_state(engine, &key).await? {
-        Some(known) => known.snapshot != *snapshot,
-        None => snapshot.status == PullStatus::Open || merged_unseen(engine, snapshot, references).await?,
+    // It may have ended, or something may have become known since we looked.
+    let is_news = match state(engine, &key).await? {
+        Some(State::Pull(known)) => known.snapshot != *snapshot,
+        _ => snapshot.status == PullStatus::Open || merged_unseen(engine, snapshot, references).await?,
     };
     let change = PullChange::Edited;
     let event = Event::PullChanged { snapshot: Box::new(snapshot.clone()), change };
@@ -160,13 +192,9 @@ pub(in crate::engine) async fn is_wanted(engine: &Engine, sweep: &SweepId, round
     })
 }
 
-/// Commands whose delivery never came.
-async fn comments(engine: &Engine, forge: &Forge, snapshot: &PullSnapshot) -> Reports {
-    let key = Key::Pull(snapshot.pull.clone());
-    let known = match pull_state(engine, &key).await? {
-        Some(known) if snapshot.status == PullStatus::Open => known,
-        _ => return Ok(Vec::new()),
-    };
+/// Commands whose delivery never came, in a pull request that is open.
+async fn comments(forge: &Forge, known: &PullState) -> Reports {
+    let key = Key::Pull(known.snapshot.pull.clone());
     // Once as many were heard as are remembered, what is older than those was heard too.
     let forgets = known.heard.len() >= COMMENTS_KEPT;
     let oldest_heard = known.heard.first().copied().filter(|_| forgets).unwrap_or(i64::MIN);
@@ -183,20 +211,9 @@ async fn comments(engine: &Engine, forge: &Forge, snapshot: &PullSnapshot) -> Re
     Ok(events)
 }
 
-async fn pull_state(engine: &Engine, key: &Key) -> anyhow::Result<Option<PullState>> {
-    Ok(match state(engine, key).await? {
-        Some(State::Pull(state)) => Some(*state),
-        _ => None,
-    })
-}
-
+/// What is known of a key.
 pub(super) async fn state(engine: &Engine, key: &Key) -> anyhow::Result<Option<State>> {
-    state_of(engine, &key.to_string()).await
-}
-
-/// The state of a key, as the database spells it.
-async fn state_of(engine: &Engine, key: &str) -> anyhow::Result<Option<State>> {
-    let json = engine.store().state(key).await?;
-    json.map(|json| serde_json::from_str(&json).with_context(|| format!("cannot read the state of `{key}`")))
-        .transpose()
+    let key = key.to_string();
+    let json = engine.store().state(&key).await?;
+    Ok(json.map(|json| engine.read_state(&key, &json)).transpose()?)
 }

@@ -48,7 +48,7 @@ pub(super) async fn locate(
         Source::Repository { repo, reference, path } => {
             let Fetched { git_dir, pinned } = match fetch(engine, repo, reference, cancel).await? {
                 Ok(fetched) => fetched,
-                Err(FetchError::Refused(message)) => {
+                Err(FetchError::Refused(message) | FetchError::OutOfReach(message)) => {
                     return Err(blame(
                         &message,
                         "see that this machine can fetch it with `git`, and that `ref` is there",

@@ -69,8 +69,7 @@ async fn claim_name(
 ) -> Result<()> {
     sqlx::query(
         "INSERT INTO models (name, repository_id, repository_name, created_at) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (name) DO UPDATE SET repository_name = excluded.repository_name
-         WHERE models.repository_id = excluded.repository_id",
+         ON CONFLICT (name) DO NOTHING",
     )
     .bind(model.to_string())
     .bind(repository.id)
@@ -84,7 +83,7 @@ async fn claim_name(
         .await?;
     let owner = Repository { id: row.number("repository_id")?, name: row.id("repository_name")? };
     if owner.id == repository.id {
-        // Its other models are published from the same repository, whatever it was called when they were.
+        // All its models are published from the same repository, whatever it was called when they were.
         sqlx::query("UPDATE models SET repository_name = $1 WHERE repository_id = $2 AND repository_name <> $1")
             .bind(repository.name.to_string())
             .bind(repository.id)

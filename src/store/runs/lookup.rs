@@ -66,6 +66,28 @@ impl Store {
         Ok(Found::of(rows.iter().map(known_run).collect::<Result<_>>()?))
     }
 
+    /// The run of a model of the repository of that number whose id begins with `prefix`; runs of other repositories are
+    /// as if they were not there.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn run_of(&self, prefix: &str, repository: i64) -> Result<Found<KnownRun>> {
+        let rows = sqlx::query(
+            "SELECT runs.* FROM runs
+             JOIN jobs ON jobs.place = runs.place
+             JOIN models ON models.name = jobs.model
+             WHERE runs.run_id >= $1 AND runs.run_id < $2 AND models.repository_id = $3
+             ORDER BY runs.run_id LIMIT $4",
+        )
+        .bind(prefix)
+        .bind(past(prefix))
+        .bind(repository)
+        .bind(LISTED)
+        .fetch_all(&self.reader)
+        .await?;
+        Ok(Found::of(rows.iter().map(known_run).collect::<Result<_>>()?))
+    }
+
     /// Up to `limit` runs that `sweep` executed and whose newest result is its, ordered by id.
     ///
     /// # Errors

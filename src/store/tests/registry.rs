@@ -33,7 +33,7 @@ fn model(title: &str) -> ModelName {
 }
 
 /// A version of urban/simple-tax whose commit and executable begin with the given characters.
-fn version(commit: char, executable: char) -> Version {
+pub(super) fn version(commit: char, executable: char) -> Version {
     let commit = CommitSha::parse(commit.to_string().repeat(40)).unwrap();
     let executable = Digest::parse(format!("sha256:{}", executable.to_string().repeat(64))).unwrap();
     let manifest = Digest::of("manifest");

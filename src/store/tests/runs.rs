@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
 
-use super::{Database, NOW, at, on_every_database, sweep};
-use crate::domain::ids::{Digest, ModelName, RunId};
+use super::registry::version;
+use super::{Database, NOW, at, on_every_database, repository, sweep};
+use crate::domain::ids::{Digest, ModelName, Repository, RunId, VersionId};
 use crate::domain::sweep::record::FailureClass;
 use crate::domain::sweep::state::{JobHandle, RoundCounts};
+use crate::domain::version::Version;
 use crate::store::registry::Found;
 use crate::store::runs::{IndexedRun, JobProgress, RunFilter, RunOutcome};
 use crate::store::{Conflict, Store, StoreError};
@@ -18,6 +20,7 @@ on_every_database!(
     records_of_an_unknown_job_are_refused,
     thousands_of_runs_are_looked_up_at_once,
     runs_are_found_by_the_beginning_of_their_id,
+    a_run_is_found_among_those_of_one_repository_however_many_others_have,
     runs_of_a_sweep_are_listed_by_outcome,
     the_newest_jobs_tell_how_long_a_run_takes,
 );
@@ -203,6 +206,37 @@ async fn runs_of_a_sweep_are_listed_by_outcome(database: &Database) {
         assert_eq!(runs.len(), expected, "{filter:?}");
         assert!(runs.is_sorted_by_key(|run| run.run.clone()));
     }
+}
+
+async fn a_run_is_found_among_those_of_one_repository_however_many_others_have(database: &Database) {
+    let store = &database.store;
+    let own = version('a', 'b');
+    let other = ModelName::new("urban", "other").unwrap();
+    let theirs = {
+        let mut theirs = Version { model: other.clone(), ..version('c', 'd') };
+        theirs.source.repository = Repository { id: 8, ..repository() };
+        Version { id: VersionId::of(&other, &theirs.source.commit, &theirs.executable, &theirs.manifest), ..theirs }
+    };
+    for version in [&own, &theirs] {
+        store.register_version(version, &[], NOW).await.unwrap();
+    }
+    store.add_jobs(&sweep("a-1"), 1, &own.model, &[job("a/1")], NOW).await.unwrap();
+    store.add_jobs(&sweep("b-1"), 1, &other, &[job("b/1")], NOW).await.unwrap();
+    // Theirs come first in the order of ids.
+    let named = |number: usize| {
+        let run = RunId::parse(format!("abcd{number:060x}")).unwrap();
+        IndexedRun { run, ..record(number, SUCCEEDED) }
+    };
+    let foreign: Vec<_> = (0..30).map(named).collect();
+    store.index_records("b/1", 0..3_000, &foreign, NOW).await.unwrap();
+    store.index_records("a/1", 0..3_100, &[named(30)], NOW).await.unwrap();
+
+    let found = store.run_of("abcd", own.source.repository.id).await.unwrap();
+    assert!(matches!(&found, Found::One(known) if known.run == named(30).run), "{found:?}");
+    let found = store.run_of("abcd", theirs.source.repository.id).await.unwrap();
+    assert!(matches!(&found, Found::Many(many) if many.len() == 20), "{found:?}");
+    assert!(matches!(store.run_of(foreign[0].run.as_str(), 7).await.unwrap(), Found::None), "it is another's");
+    assert!(matches!(store.run_of("abcd", 9).await.unwrap(), Found::None));
 }
 
 async fn the_newest_jobs_tell_how_long_a_run_takes(database: &Database) {

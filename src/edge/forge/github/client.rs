@@ -201,7 +201,7 @@ impl Client {
 
     /// Waits for one of the places, unless GitHub asked us to wait longer than anybody here wants to.
     async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, ForgeError> {
-        let turn = self.at_once.acquire().await.context("the client is closed").map_err(ForgeError::Later)?;
+        let turn = self.at_once.acquire().await.context("the client is closed").map_err(ForgeError::Here)?;
         let until = self.limits.lock().unwrap_or_else(PoisonError::into_inner).until;
         match until.and_then(|until| until.checked_duration_since(Instant::now())) {
             None => Ok(turn),
@@ -219,29 +219,40 @@ impl Client {
         route: &str,
         body: Option<&serde_json::Value>,
     ) -> Result<Told, ForgeError> {
-        let sent = async {
-            let mut request = request.uri(route);
-            if let Some(token) = token {
-                // Whatever form a token has: it is a header's value and nothing else.
-                let mut bearer = http::HeaderValue::try_from(format!("Bearer {}", token.secret.expose_secret()))
-                    .context("the token cannot be sent")?;
-                bearer.set_sensitive(true);
-                request = request.header(AUTHORIZATION, bearer);
-            }
-            let request: Request<OctoBody> =
-                self.http.build_request(request, body).context("cannot make the request")?;
-            let answer = self.http.execute(request).await.context("GitHub does not answer")?;
-            let (parts, body) = answer.into_parts();
-            let body = http_body_util::Limited::new(body, MOST_BYTES);
-            let body = http_body_util::BodyExt::collect(body)
-                .await
-                .map_err(|error| anyhow!("GitHub's answer broke off: {error}"))?
-                .to_bytes();
-            anyhow::Ok(Told { status: parts.status, headers: parts.headers, body: body.to_vec() })
-        };
-        let told = sent.await.with_context(|| format!("cannot ask GitHub for `{route}`")).map_err(ForgeError::Later)?;
+        let asking = || format!("cannot ask GitHub for `{route}`");
+        let request = self.request(request, token, route, body).with_context(asking).map_err(ForgeError::Here)?;
+        let told = self.send(request).await.with_context(asking).map_err(ForgeError::Later)?;
         self.note(&told, token);
         Ok(told)
+    }
+
+    fn request(
+        &self,
+        request: http::request::Builder,
+        token: Option<&Token>,
+        route: &str,
+        body: Option<&serde_json::Value>,
+    ) -> anyhow::Result<Request<OctoBody>> {
+        let mut request = request.uri(route);
+        if let Some(token) = token {
+            // Whatever form a token has: it is a header's value and nothing else.
+            let mut bearer = http::HeaderValue::try_from(format!("Bearer {}", token.secret.expose_secret()))
+                .context("the token cannot be sent")?;
+            bearer.set_sensitive(true);
+            request = request.header(AUTHORIZATION, bearer);
+        }
+        self.http.build_request(request, body).context("cannot make the request")
+    }
+
+    async fn send(&self, request: Request<OctoBody>) -> anyhow::Result<Told> {
+        let answer = self.http.execute(request).await.context("GitHub does not answer")?;
+        let (parts, body) = answer.into_parts();
+        let body = http_body_util::Limited::new(body, MOST_BYTES);
+        let body = http_body_util::BodyExt::collect(body)
+            .await
+            .map_err(|error| anyhow!("GitHub's answer broke off: {error}"))?
+            .to_bytes();
+        Ok(Told { status: parts.status, headers: parts.headers, body: body.to_vec() })
     }
 
     /// Keeps what the answer says of limits and of the token.
@@ -379,6 +390,19 @@ mod tests {
         let headers = headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
         let status = StatusCode::from_u16(status).unwrap();
         Told { status, headers: headers.collect(), body: body.as_bytes().to_vec() }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_even_be_sent_is_no_absence_of_githubs() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
+        drop(listener);
+        let ask = async |token: &str| client.get(&SecretString::from(token), "/user").await.unwrap_err();
+        let away = ask("good").await;
+        assert!(matches!(away, ForgeError::Later(_)), "{away:?}");
+        let strange = ask("two\nlines").await;
+        assert!(matches!(strange, ForgeError::Here(_)), "{strange:?}");
+        assert!(!format!("{strange:#}").contains("lines"), "a token is told to nobody");
     }
 
     #[test]

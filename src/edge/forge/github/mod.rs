@@ -16,7 +16,7 @@ pub mod signin;
 mod tokens;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -32,9 +32,9 @@ use self::signin::SignInApp;
 use self::tokens::{Holder, Token, Tokens};
 use super::{ForgeError, References, Repositories};
 use crate::domain::forge::{Permission, PullSnapshot, User};
-use crate::domain::ids::{InvalidId, PullRef, Repository, Time};
+use crate::domain::ids::{CommitSha, InvalidId, PullRef, Repository, Time};
 use crate::edge::source::Source;
-use crate::edge::source::remote::Remotes;
+use crate::edge::source::remote::{FetchError, Remotes};
 use crate::runner::supervise::Stop;
 
 pub use self::tokens::{Login, PERMISSIONS};
@@ -166,7 +166,7 @@ impl GitHub {
     /// Brings the mirror to what the repository is now.
     ///
     /// # Errors
-    /// When GitHub does not answer.
+    /// [`ForgeError::Here`] when git fails by itself; else as whatever is asked of GitHub.
     pub async fn fetch(&self, repository: &Repository) -> Result<References> {
         let now: RepositoryAnswer = self.get(repository, "").await?;
         let default_branch = now.default_branch.clone().unwrap_or_else(|| "main".to_owned());
@@ -175,16 +175,12 @@ impl GitHub {
         let url = format!("{}/{}.git", self.settings.git.trim_end_matches('/'), now.full_name);
         let (git_dir, remotes) = (self.git_dir(repository), Arc::clone(&self.remotes));
         let fetched = tokio::task::spawn_blocking(move || {
-            remotes.mirror(&url, &git_dir, Some(&credentials(&token)), &Stop::new()?)?;
-            let source = Source::open(&git_dir)?;
-            // What the policy says is read from there.
-            source.set_head_branch(&head_branch)?;
-            let branches = source.branches()?.into_iter().map(|(name, commit)| (format!("refs/heads/{name}"), commit));
-            let tags = source.tags()?.into_iter().map(|(name, commit)| (format!("refs/tags/{name}"), commit));
-            anyhow::Ok(branches.chain(tags).collect::<BTreeMap<_, _>>())
+            let stop = Stop::new().map_err(|error| FetchError::Internal(error.into()))?;
+            remotes.mirror(&url, &git_dir, Some(&credentials(&token)), &stop)?;
+            references(&git_dir, &head_branch).map_err(FetchError::Internal)
         });
-        let heads = fetched.await.context("fetching panicked").and_then(|fetched| fetched);
-        let heads = heads.with_context(|| format!("cannot fetch `{}`", repository.name)).map_err(ForgeError::Later)?;
+        let fetched = fetched.await.context("fetching panicked").map_err(FetchError::Internal);
+        let heads = fetched.and_then(|fetched| fetched).map_err(|error| not_fetched(error, repository))?;
         Ok(References { heads, default_branch })
     }
 
@@ -310,6 +306,23 @@ pub struct Standing {
     pub unheard: Vec<String>,
 }
 
+/// Where branches and tags of a mirror point; its head is `head_branch` from now on.
+fn references(git_dir: &Path, head_branch: &str) -> anyhow::Result<BTreeMap<String, CommitSha>> {
+    let source = Source::open(git_dir)?;
+    // What the policy says is read from there.
+    source.set_head_branch(head_branch)?;
+    let branches = source.branches()?.into_iter().map(|(name, commit)| (format!("refs/heads/{name}"), commit));
+    let tags = source.tags()?.into_iter().map(|(name, commit)| (format!("refs/tags/{name}"), commit));
+    Ok(branches.chain(tags).collect())
+}
+
+/// Only what never got there waits for GitHub.
+fn not_fetched(error: FetchError, repository: &Repository) -> ForgeError {
+    let is_away = matches!(error, FetchError::OutOfReach(_));
+    let error = anyhow::Error::new(error).context(format!("cannot fetch `{}`", repository.name));
+    if is_away { ForgeError::Later(error) } else { ForgeError::Here(error) }
+}
+
 /// What `git` says of us to GitHub, as a header.
 fn credentials(token: &Token) -> SecretString {
     let login = BASE64_STANDARD.encode(format!("x-access-token:{}", token.secret.expose_secret()));
@@ -318,4 +331,28 @@ fn credentials(token: &Token) -> SecretString {
 
 fn strange(error: InvalidId) -> ForgeError {
     ForgeError::Never(anyhow::Error::new(error).context("GitHub names something as nothing is named here"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::RepositoryName;
+
+    #[test]
+    fn only_a_fetch_that_never_got_there_waits_for_github() {
+        let repository = Repository { id: 7, name: RepositoryName::new("urban", "hub").unwrap() };
+        let fault = |error| not_fetched(error, &repository);
+        assert!(matches!(fault(FetchError::OutOfReach("no route".to_owned())), ForgeError::Later(_)));
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let here = [
+            FetchError::Refused("fsck error in packed object".to_owned()),
+            FetchError::Internal(anyhow::Error::new(full).context("git failed")),
+            FetchError::Stopped,
+        ];
+        for error in here {
+            let error = fault(error);
+            assert!(matches!(error, ForgeError::Here(_)), "{error:?}");
+            assert!(format!("{error:#}").starts_with("cannot fetch `urban/hub`: "), "{error:#}");
+        }
+    }
 }
