@@ -6,7 +6,7 @@
 //!
 //! Source: <https://docs.github.com/en/apps/creating-github-apps/authenticating-with-a-github-app>
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -132,7 +132,7 @@ impl Tokens {
                 client.write(&*app, Method::POST, &route, &wanted).await?
             }
             Scope::Repository(number) => {
-                let permissions: HashMap<&str, &str> = PERMISSIONS.iter().copied().collect();
+                let permissions: BTreeMap<&str, &str> = PERMISSIONS.iter().copied().collect();
                 let wanted = json!({ "repository_ids": [number], "permissions": permissions });
                 match client.write(&*app, Method::POST, &route, &wanted).await {
                     // Who made the App before we needed a permission has not granted it yet. All else goes on with what
