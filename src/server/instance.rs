@@ -274,7 +274,7 @@ impl People for Instance {
         Box::pin(async move {
             let Some(github) = self.github() else { return Ok(()) };
             match github.answers().await {
-                Err(ForgeError::Later(error)) => Err(Unreachable(error)),
+                Err(ForgeError::Later(error) | ForgeError::Here(error)) => Err(Unreachable(error)),
                 _ => Ok(()),
             }
         })

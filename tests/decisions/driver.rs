@@ -44,8 +44,9 @@ pub(crate) struct World {
     pub(crate) open: Vec<(Effect, Option<String>)>,
     /// Builds that were told to stop while somebody worked on them.
     pub(crate) cancelled: BTreeSet<CommitSha>,
-    /// Markers of the comments that were asked for, those written once and those edited in place.
+    /// Markers of the comments that were asked for, those written once, with what they say, and those edited in place.
     pub(crate) posted: Vec<String>,
+    pub(crate) said: Vec<String>,
     pub(crate) edited: Vec<String>,
     /// What each check said last, by commit and name.
     pub(crate) checks: BTreeMap<(CommitSha, String), Check>,
@@ -89,6 +90,7 @@ impl World {
             open: Vec::new(),
             cancelled: BTreeSet::new(),
             posted: Vec::new(),
+            said: Vec::new(),
             edited: Vec::new(),
             checks: BTreeMap::new(),
             reactions: Vec::new(),
@@ -157,8 +159,9 @@ impl World {
         let text = serde_json::to_string(&effect).unwrap();
         assert_eq!(serde_json::from_str::<Effect>(&text).unwrap(), effect);
         match &effect {
-            Effect::PostComment { marker, .. } => {
+            Effect::PostComment { marker, body, .. } => {
                 self.posted.push(marker.clone());
+                self.said.push(body.clone());
                 self.due.extend(not_before);
             }
             Effect::UpsertComment { marker, .. } => self.edited.push(marker.clone()),

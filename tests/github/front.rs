@@ -11,7 +11,7 @@ use super::git::{self, Change};
 use super::http::{self, Reply, Request, Response};
 use super::routes::{self, Caller, refusal};
 use super::state::{Permission, State};
-use super::{Shared, hooks, oauth, prism};
+use super::{Shared, holds, hooks, oauth, prism};
 
 /// A request and what came of it.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ pub(crate) fn answer(world: &Arc<Shared>, name: &str, request: &Request) -> Repl
         return logged(world, request, Reply::Nothing, Some(Fault::Closed));
     }
     if request.path().contains(".git/") {
-        return Reply::Whole(serve_git(world, request));
+        return holds::hold(world, request, Reply::Whole(serve_git(world, request)));
     }
     if request.path().starts_with("/login/oauth/") {
         let response = oauth::answer(&mut world.state.lock().unwrap(), request);
@@ -52,15 +52,16 @@ pub(crate) fn answer(world: &Arc<Shared>, name: &str, request: &Request) -> Repl
         return logged(world, request, reply, fault);
     }
     let response = forward(world, name, request);
-    match fault {
+    let reply = match fault {
         Some(fault) => logged(world, request, fault.after(response), Some(fault)),
         None => logged(world, request, Reply::Whole(response), None),
-    }
+    };
+    holds::hold(world, request, reply)
 }
 
 fn logged(world: &Shared, request: &Request, reply: Reply, fault: Option<Fault>, at: Instant) -> Reply {
     let status = match &reply {
-        Reply::Whole(response) | Reply::Half(response) => response.status,
+        Reply::Whole(response) | Reply::Told(response, _) | Reply::Half(response) => response.status,
         Reply::Nothing => 0,
     };
     world.log.lock().unwrap().push(Logged {

@@ -5,6 +5,7 @@ use std::io::{self, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -90,6 +91,8 @@ impl Response {
 /// What a connection gets.
 pub(crate) enum Reply {
     Whole(Response),
+    /// The same, and somebody is told once it is sent.
+    Told(Response, Sender<()>),
     /// The head and half of the body.
     Half(Response),
     Nothing,
@@ -147,9 +150,13 @@ fn converse(connection: &TcpStream, answer: &dyn Fn(Request) -> Reply, over: &At
         if over.load(Ordering::SeqCst) {
             return Ok(());
         }
-        let head_only = request.method == "HEAD";
+        let most = if request.method == "HEAD" { 0 } else { usize::MAX };
         match answer(request) {
-            Reply::Whole(response) => write_response(connection, &response, if head_only { 0 } else { usize::MAX })?,
+            Reply::Whole(response) => write_response(connection, &response, most)?,
+            Reply::Told(response, sent) => {
+                write_response(connection, &response, most)?;
+                let _ = sent.send(());
+            }
             Reply::Half(response) => return write_response(connection, &response, response.body.len() / 2),
             Reply::Nothing => return Ok(()),
         }

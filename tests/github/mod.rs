@@ -21,6 +21,7 @@ mod deployments;
 mod faults;
 mod front;
 mod git;
+mod holds;
 mod hooks;
 pub(crate) mod http;
 mod oauth;
@@ -35,6 +36,8 @@ mod threads;
 use self::faults::Armed;
 pub(crate) use self::faults::Fault;
 pub(crate) use self::front::Logged;
+use self::holds::Catcher;
+pub(crate) use self::holds::{Held, Holds, numberless};
 pub(crate) use self::http::{Request, Response, send};
 use self::state::{App, Budget, Hook, State, User, now, seconds};
 pub(crate) use self::state::{Comment, Delivery, Permission};
@@ -47,6 +50,7 @@ pub(crate) struct Shared {
     requests: AtomicU64,
     log: Mutex<Vec<Logged>>,
     armed: Mutex<Vec<Armed>>,
+    catcher: Mutex<Option<Catcher>>,
     outage: AtomicBool,
     complaints: Mutex<Vec<String>>,
     post: Mutex<Sender<Delivery>>,
@@ -166,6 +170,7 @@ impl GitHub {
             requests: AtomicU64::new(0),
             log: Mutex::default(),
             armed: Mutex::default(),
+            catcher: Mutex::default(),
             outage: AtomicBool::new(false),
             complaints: Mutex::default(),
             post: Mutex::new(post),

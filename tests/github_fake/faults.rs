@@ -10,13 +10,18 @@ use crate::place::{HUB, Place, ask_with};
 const COMMENTS: &str = "/repos/urban/hub/issues/1/comments";
 
 fn say(place: &Place) -> std::io::Result<u16> {
+    say_by(&place.github.url(), &place.token, "hello")
+}
+
+/// Comments with this token, and gives the status of the answer.
+fn say_by(url: &str, token: &str, words: &str) -> std::io::Result<u16> {
     let headers = vec![
-        ("authorization".to_owned(), format!("token {}", place.token)),
+        ("authorization".to_owned(), format!("token {token}")),
         ("content-type".to_owned(), "application/json".to_owned()),
     ];
-    let body = br#"{"body": "hello"}"#.to_vec();
+    let body = json!({"body": words}).to_string().into_bytes();
     let request = Request { method: "POST".to_owned(), target: COMMENTS.to_owned(), headers, body };
-    send(&place.github.url(), &request, Duration::from_secs(10)).map(|response| response.status)
+    send(url, &request, Duration::from_secs(10)).map(|response| response.status)
 }
 
 #[test]
@@ -72,6 +77,37 @@ fn an_outage_ends_and_a_delay_passes() {
     let statuses: Vec<_> =
         place.github.log().iter().filter(|asked| asked.path == COMMENTS).map(|asked| asked.status).collect();
     assert_eq!(statuses, [0, 201, 201]);
+}
+
+#[test]
+fn an_answer_is_held_back_until_it_goes_or_never_comes() {
+    let place = Place::new();
+    let holds = place.github.hold_answers();
+    let said = |words: &'static str| {
+        let (url, token) = (place.github.url(), place.token.clone());
+        std::thread::spawn(move || say_by(&url, &token, words).ok())
+    };
+    for (words, heard, answer) in [("one", true, Some(201)), ("two", false, None)] {
+        let asking = said(words);
+        let held = holds.next().unwrap();
+        assert_eq!((held.request.as_str(), held.body.contains(words)), (format!("POST {COMMENTS}").as_str(), true));
+        assert!(place.github.app_comments(HUB, 1).iter().any(|comment| comment.body == words), "it is done");
+        assert!(!asking.is_finished(), "and nobody knows");
+        if heard {
+            held.answer()
+        } else {
+            drop(held)
+        }
+        assert_eq!(asking.join().unwrap(), answer, "{words}");
+    }
+    assert_eq!(said("two").join().unwrap(), Some(201), "the same once more passes");
+    assert_eq!(place.get(COMMENTS).as_array().unwrap().len(), 3, "and what changes nothing is not held");
+    holds.end();
+    assert_eq!(said("three").join().unwrap(), Some(201));
+    assert!(holds.next().is_none());
+    drop(holds);
+    drop(place.github.hold_answers());
+    assert_eq!(place.github.take_complaints().len(), 1, "nothing was asked");
 }
 
 #[test]

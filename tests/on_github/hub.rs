@@ -62,8 +62,7 @@ impl Hub {
     /// The same App, whose server listens where it did whenever it is started again.
     pub(crate) fn as_app_on_one_port() -> Self {
         let mut hub = Self::empty();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        hub.world.add_settings(&format!("server: {{listen: \"127.0.0.1:{port}\"}}\n"));
+        hub.world.add_settings(&format!("server: {{listen: \"{}\"}}\n", free_address()));
         let settings = hub.app_settings();
         hub.begin(&settings);
         hub
@@ -72,12 +71,11 @@ impl Hub {
     /// The same App, by which people sign in; `more` is said of the server, and `models` are brought along.
     pub(crate) fn signing_in(more: &str, bring: impl FnOnce(&World)) -> Self {
         let mut hub = Self::empty();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = free_address();
         let (id, secret) = hub.github.client();
         hub.world.environment.push(("MODELSHIP_GITHUB_CLIENT_SECRET", secret));
-        hub.github.call_back_to(&format!("http://127.0.0.1:{port}/signed-in"));
+        hub.github.call_back_to(&format!("http://{address}/signed-in"));
         let settings = hub.app_settings().replace("key: app.pem", &format!("key: app.pem, client_id: {id}"));
-        let address = format!("127.0.0.1:{port}");
         hub.world.add_settings(&format!("server: {{listen: \"{address}\", url: \"http://{address}\"{more}}}\n"));
         bring(&hub.world);
         hub.begin(&settings);
@@ -88,8 +86,8 @@ impl Hub {
     pub(crate) fn with_token() -> Self {
         let mut hub = Self::empty();
         hub.github.user("robot", Permission::Write);
-        let repository = hub.repository;
-        hub.world.add_settings(&format!("server: {{listen: \"127.0.0.1:0\", repositories: [{repository}]}}\n"));
+        let (address, repository) = (free_address(), hub.repository);
+        hub.world.add_settings(&format!("server: {{listen: \"{address}\", repositories: [{repository}]}}\n"));
         hub.world.environment.push(("MODELSHIP_GITHUB_TOKEN", hub.github.token_of("robot")));
         let settings = format!("forge: {{github: {{{}}}}}\n", hub.addresses());
         hub.begin(&settings);
@@ -225,4 +223,9 @@ impl Hub {
     pub(crate) fn commit(&self, branch: &str) -> String {
         git(&self.world.clone, &["rev-parse", branch]).trim().to_owned()
     }
+}
+
+/// An address where nobody listens: a server that is killed comes back there.
+pub(crate) fn free_address() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }

@@ -9,6 +9,7 @@ mod browser;
 mod changes;
 mod checks;
 mod deploy;
+mod every_step;
 #[path = "../github/mod.rs"]
 #[expect(dead_code, reason = "the fake can do more than these stories need")]
 mod github;

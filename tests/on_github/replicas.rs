@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::github::Opened;
-use crate::hub::{HUB, Hub};
+use crate::hub::{HUB, Hub, free_address};
 use crate::world::docker::docker_settings;
 use crate::world::postgres::Postgres;
 use crate::world::tables::{numbers, texts};
@@ -16,8 +16,7 @@ const KILLS: u64 = 12;
 fn two_servers_say_everything_once_while_either_is_killed() {
     let postgres = Postgres::start();
     let mut hub = Hub::empty();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    hub.world.add_settings(&format!("server: {{listen: \"127.0.0.1:{port}\"}}\nartifacts: shared\n"));
+    hub.world.add_settings(&format!("server: {{listen: \"{}\"}}\nartifacts: shared\n", free_address()));
     hub.world.add_settings(&format!("{}{}", postgres.settings(), docker_settings("replicas")));
     let settings = hub.app_settings();
     hub.begin(&settings);

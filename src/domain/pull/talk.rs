@@ -2,7 +2,7 @@
 //!
 //! A loop that fails, or somebody who floods a pull request with commands, must not fill its thread nor use up what the
 //! forge lets this instance write. So each pull request has an allowance. Results and edits beyond it come later, the
-//! newest text in place of older ones; answers beyond it are not given, which is said once.
+//! newest text in place of older ones; answers beyond it are not given, which is said at once, and once.
 
 use std::time::Duration;
 
@@ -19,6 +19,9 @@ use crate::domain::report::{self, MayStart};
 
 /// How many new comments may come at once, after a while without any?
 const POSTS_AT_ONCE: u32 = 20;
+
+/// How many of them may be answers? The last place is for saying that answers are left out.
+const ANSWERS_AT_ONCE: u32 = POSTS_AT_ONCE - 1;
 
 /// How many edits may there be for each new comment, and at once?
 const EDITS_FOR_A_POST: u32 = 5;
@@ -120,11 +123,16 @@ impl Thread<'_> {
 
     /// Asks for an effect that writes a new comment, when its turn comes.
     fn say(&mut self, effect: Effect) {
-        let due = match self.every_post() {
+        let due = self.take_post();
+        self.decision.ask(Due { effect, not_before: Some(due), coalesce: None });
+    }
+
+    /// Takes the next place for a new comment, and says when it comes.
+    fn take_post(&mut self) -> Time {
+        match self.every_post() {
             Some(every) => self.state.spoken.posts.take(self.at.now, every, POSTS_AT_ONCE),
             None => self.at.now,
-        };
-        self.decision.ask(Due { effect, not_before: Some(due), coalesce: None });
+        }
     }
 
     /// Answers a command, unless there were too many answers already.
@@ -157,15 +165,18 @@ impl Thread<'_> {
     fn may_answer(&mut self) -> bool {
         let now = self.at.now;
         let Some(every) = self.every_post() else { return true };
-        let free = self.state.spoken.posts.earliest(now, every, POSTS_AT_ONCE);
-        if free == now {
+        let next_answer = |spoken: &Spoken| spoken.posts.earliest(now, every, ANSWERS_AT_ONCE);
+        if next_answer(&self.state.spoken) == now {
             return true;
         }
         let told = self.state.spoken.notice.is_some_and(|told| told <= now && now.since(told) < NOTICE);
         if !told {
             self.state.spoken.notice = Some(now);
-            let wait = u64::try_from(free.since(now).as_millis()).unwrap_or(u64::MAX);
-            self.post(format!("quiet/{}", now.0), report::answers_left_out(wait));
+            let due = self.take_post();
+            let wait = u64::try_from(next_answer(&self.state.spoken).since(now).as_millis()).unwrap_or(u64::MAX);
+            let (marker, body) = (format!("quiet/{}", now.0), report::answers_left_out(wait));
+            let effect = Effect::PostComment { pull: self.at.pull.clone(), marker, body };
+            self.decision.ask(Due { effect, not_before: Some(due), coalesce: None });
         }
         false
     }

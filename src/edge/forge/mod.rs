@@ -377,11 +377,26 @@ async fn local<T: Send + 'static>(
     let asked = tokio::task::spawn_blocking(move || work(&forge)).await;
     let answered = asked.context("asking the local forge panicked").map_err(ForgeError::Here)?;
     answered.map_err(|error| match error {
-        LocalForgeError::Unknown(_) | LocalForgeError::Refused(_) | LocalForgeError::Forbidden(_) => {
-            ForgeError::Never(error.into())
-        }
+        LocalForgeError::Unknown(_) => ForgeError::Missing(error.into()),
+        LocalForgeError::Refused(_) | LocalForgeError::Forbidden(_) => ForgeError::Never(error.into()),
         LocalForgeError::Merge(_) | LocalForgeError::Source(_) | LocalForgeError::Failed { .. } => {
             ForgeError::Here(error.into())
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{PullNumber, RepositoryName};
+
+    #[tokio::test]
+    async fn what_is_not_there_is_missing_in_a_directory_too() {
+        let place = tempfile::tempdir().unwrap();
+        let created = LocalForge::create(place.path(), "http://127.0.0.1:1", || Time(0)).unwrap();
+        let forge = Forge::Local(created);
+        let repository = Repository { id: 7, name: RepositoryName::parse("urban/hub").unwrap() };
+        let pull = forge.pull(&PullRef { repository, number: PullNumber(1) }).await;
+        assert!(matches!(pull, Err(ForgeError::Missing(_))), "{pull:?}");
+    }
 }

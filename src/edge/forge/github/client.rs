@@ -397,8 +397,10 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let client = Client::new(&format!("http://{}", listener.local_addr().unwrap()), None).unwrap();
         drop(listener);
-        let ask =
-            async |token: &str| client.get(&Token::new(token.into(), Holder::Account), "/user").await.unwrap_err();
+        let ask = async |token: &str| {
+            let token = Token::new(SecretString::from(token), Holder::Account);
+            client.get(&token, "/user").await.unwrap_err()
+        };
         let away = ask("good").await;
         assert!(matches!(away, ForgeError::Later(_)), "{away:?}");
         let strange = ask("two\nlines").await;
