@@ -138,7 +138,7 @@ pub struct Limits {
     pub connection: Duration,
     /// How long open requests may take to end once the server shuts down.
     pub drain: Duration,
-    /// Most connections at once; more wait.
+    /// Most connections at once. One more takes the place of the one that was silent for the longest, or waits.
     pub connections: usize,
     /// Most bytes of one body. GitHub sends at most 25 MB.
     pub body_bytes: usize,
