@@ -9,6 +9,7 @@ mod browser;
 mod changes;
 mod checks;
 mod deploy;
+mod done;
 #[path = "../github/mod.rs"]
 #[expect(dead_code, reason = "the fake can do more than these stories need")]
 mod github;
@@ -19,6 +20,7 @@ mod issuer;
 mod limits;
 mod lost;
 mod pull;
+mod readers;
 mod reconcile;
 mod register;
 #[path = "../offers/registry.rs"]
