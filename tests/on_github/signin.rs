@@ -222,3 +222,21 @@ fn a_page_that_says_no_still_says_who_looks_and_leads_on() {
     assert!(strange.contains("did not begin in this browser"), "{strange}");
     assert!(strange.contains("href=\"/models/\"") && strange.contains("/models/sign-in?to=%2F\""), "{strange}");
 }
+
+#[test]
+fn a_stranger_with_made_up_codes_locks_out_nobody_who_was_here_before() {
+    let done = done("");
+    let mut ada = done.browser("ada");
+    let try_code = || {
+        let mut stranger = Browser::default();
+        let begun = stranger.get(&done.url("/sign-in"));
+        let back =
+            begun.header("location").unwrap().split("state=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+        stranger.get(&done.url(&format!("/signed-in?code=made-up&state={back}"))).status
+    };
+    let crowded = (0..1000).map(|_| try_code()).find(|status| *status != 403);
+    assert_eq!(crowded, Some(429), "codes cannot be tried without end");
+    done.hub.github.visit_as("ada");
+    assert_eq!(ada.open(&done.url("/sign-in")).1.status, 200);
+    assert_eq!(Browser::default().open(&done.url("/sign-in")).1.status, 429, "a newcomer waits for a minute");
+}
