@@ -47,7 +47,7 @@ pub use api::{ModelEntry, RunEntry, SweepEntry};
 pub use app_form::AppForm;
 pub use instance::Instance;
 pub use metrics::Figures;
-pub use offers::{OfferDoors, Offers, Sender};
+pub use offers::{NotIdentified, OfferDoors, Offers, Sender};
 pub use readers::{Access, Arrival, Departure, Others, People, SignIn, Unreachable};
 pub use session::SessionKey;
 pub use signature::{NoSecret, WebhookSecrets};
