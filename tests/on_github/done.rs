@@ -25,7 +25,7 @@ outputs:
   files: [told.txt, deep/told.txt]
 ";
 
-pub(crate) const SCRIPT: &str = "set -e
+const SCRIPT: &str = "set -e
 cat \"$1\"
 echo '<script>alert(2)</script> ghp_0123456789abcdef0123456789abcdef0123'
 case $(cat \"$1\") in *fail*) exit 3;; esac
