@@ -92,7 +92,7 @@ const CLOCKS: &[&str] = &[
     "src/edge/source/remote.rs",
     "src/edge/forge/github/",
     "src/edge/forge/local",
-    "src/server/connections.rs",
+    "src/server/connections",
     "src/cli/",
 ];
 

@@ -1,28 +1,32 @@
 //! Connections: how many, how slow, how long.
 //!
+//! There are so many places. When all are taken, whoever comes next is given the place of the connection that was silent
+//! for the longest, so that nobody locks others out by saying nothing. Whoever has asked keeps the place until the answer
+//! is sent.
+//!
 //! A connection lasts so long, and again as long for as often as enough was sent on it meanwhile: a large file takes its
 //! time, and whoever takes it byte by byte is cut off.
 //!
 //! warp's own loop sets no timer, so that a client which sends one byte a minute would hold its connection for ever. The
 //! service is warp's; the loop around it is ours.
 
+mod places;
+mod turn;
+
 use std::fmt::Display;
-use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use warp::hyper::service::service_fn;
 
+use self::places::Places;
+use self::turn::{Turn, Watched, answer};
 use super::{App, routes};
 
 /// Most headers of one request.
@@ -40,57 +44,60 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Serves until `shutdown` comes, then lets open requests end.
 pub(super) async fn serve(listener: TcpListener, app: Arc<App>, shutdown: impl Future<Output = ()> + Send) {
     let limits = app.context.limits.clone();
-    let service = warp::service(routes(&app));
+    let service = Arc::new(TowerToHyperService::new(warp::service(routes(&app))));
     let mut http = Builder::new(TokioExecutor::new()).http1_only();
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.headers)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEADER_BYTES);
-    let slots = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
-    let mut open = JoinSet::new();
+    let mut places = Places::new(limits.connections);
     let mut shutdown = pin!(shutdown);
     loop {
         let next = async {
-            let slot = Arc::clone(&slots).acquire_owned().await.expect("the semaphore is never closed");
-            (slot, listener.accept().await)
+            let stream = accept(&listener).await;
+            places.make_room().await;
+            stream
         };
-        let (slot, accepted) = tokio::select! {
+        let stream = tokio::select! {
             () = &mut shutdown => break,
-            Some(_) = open.join_next(), if !open.is_empty() => continue,
-            next = next => next,
+            stream = next => stream,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be taken");
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            }
+        let turn = places.turn();
+        let service = {
+            let (turn, service) = (Arc::clone(&turn), Arc::clone(&service));
+            service_fn(move |request| answer(Arc::clone(&turn), Arc::clone(&service), request))
         };
-        let sent = Arc::new(AtomicU64::new(0));
-        let stream = TokioIo::new(Counted { stream, sent: Arc::clone(&sent) });
-        let connection = http.serve_connection(stream, TowerToHyperService::new(service.clone()));
-        let connection = graceful.watch(connection.into_owned());
-        let lifetime = limits.connection;
-        open.spawn(async move {
-            last(lifetime, connection, &sent).await;
-            drop(slot);
-        });
+        let stream = TokioIo::new(Watched::new(stream, Arc::clone(&turn)));
+        let connection = graceful.watch(http.serve_connection(stream, service).into_owned());
+        places.take(Arc::clone(&turn), last(limits.connection, connection, turn));
     }
     drop(listener);
     if tokio::time::timeout(limits.drain, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still open when the server stopped");
     }
-    open.shutdown().await;
+    places.clear().await;
+}
+
+/// The next connection.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be taken");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
 }
 
 /// Lets the connection go on for its time, and for as long again as often as enough was sent on it.
-async fn last<E: Display>(lifetime: Duration, connection: impl Future<Output = Result<(), E>>, sent: &AtomicU64) {
+async fn last<E: Display>(lifetime: Duration, connection: impl Future<Output = Result<(), E>>, turn: Arc<Turn>) {
     let mut connection = pin!(connection);
     loop {
-        let before = sent.load(Ordering::Relaxed);
+        let before = turn.sent();
         match tokio::time::timeout(lifetime, connection.as_mut()).await {
             Ok(ended) => {
                 // A client that breaks off or is too slow is its own affair.
@@ -99,57 +106,8 @@ async fn last<E: Display>(lifetime: Duration, connection: impl Future<Output = R
                 }
                 return;
             }
-            Err(_) if sent.load(Ordering::Relaxed) - before < LEAST_SENT => return,
+            Err(_) if turn.sent() - before < LEAST_SENT => return,
             Err(_) => {}
         }
-    }
-}
-
-/// A connection that counts what is sent on it.
-struct Counted {
-    stream: TcpStream,
-    sent: Arc<AtomicU64>,
-}
-
-impl Counted {
-    fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(bytes)) = &written {
-            self.sent.fetch_add(u64::try_from(*bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
-        }
-        written
-    }
-}
-
-impl AsyncRead for Counted {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Counted {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.count(written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        pieces: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
-        self.count(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

@@ -9,8 +9,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::inbox::GroupedInbox;
 use super::{
-    Accepted, Arrival, Delivery, Departure, Figures, Inbox, ModelEntry, Offers, People, Registry, RunEntry, Sender,
-    SweepEntry, Unavailable, Unreachable,
+    Accepted, Arrival, Delivery, Departure, Figures, Inbox, ModelEntry, NotIdentified, Offers, People, Registry,
+    RunEntry, Sender, SweepEntry, Unavailable, Unreachable,
 };
 use crate::domain::decide::State;
 use crate::domain::event::{Key, Keyed};
@@ -24,7 +24,6 @@ use crate::edge::artifacts::content::Content;
 use crate::edge::forge::github::signin::{SignInRequest, SignedIn};
 use crate::edge::forge::github::{CountedFor, GitHub};
 use crate::edge::forge::{Forge, ForgeError};
-use crate::edge::oidc::TokenError;
 use crate::engine::{Engine, Recorded, SweepFile, new_id};
 use crate::store::deliveries::{self, NewDelivery};
 
@@ -293,11 +292,11 @@ impl People for Instance {
 }
 
 impl Offers for Instance {
-    fn identify(&self, token: SecretString) -> BoxFuture<'_, Option<Result<(Identity, Time), TokenError>>> {
+    fn identify(&self, token: SecretString) -> BoxFuture<'_, Result<(Identity, Time), NotIdentified>> {
         Box::pin(async move {
-            let verifier = self.engine.outside().verifier.as_ref()?;
+            let verifier = self.engine.outside().verifier.as_ref().ok_or(NotIdentified::NoAddress)?;
             let now = self.engine.now();
-            Some(verifier.identify(token.expose_secret(), now).await.map(|who| (who, now)))
+            Ok((verifier.identify(token.expose_secret(), now).await?, now))
         })
     }
 

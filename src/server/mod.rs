@@ -47,7 +47,7 @@ pub use api::{ModelEntry, RunEntry, SweepEntry};
 pub use app_form::AppForm;
 pub use instance::Instance;
 pub use metrics::Figures;
-pub use offers::{OfferDoors, Offers, Sender};
+pub use offers::{NotIdentified, OfferDoors, Offers, Sender};
 pub use readers::{Access, Arrival, Departure, Others, People, SignIn, Unreachable};
 pub use session::SessionKey;
 pub use signature::{NoSecret, WebhookSecrets};
@@ -138,7 +138,7 @@ pub struct Limits {
     pub connection: Duration,
     /// How long open requests may take to end once the server shuts down.
     pub drain: Duration,
-    /// Most connections at once; more wait.
+    /// Most connections at once. One more takes the place of the one that was silent for the longest, or waits.
     pub connections: usize,
     /// Most bytes of one body. GitHub sends at most 25 MB.
     pub body_bytes: usize,

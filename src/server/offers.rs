@@ -5,6 +5,7 @@
 //! the version is taken is found out by an effect.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
@@ -38,14 +39,50 @@ pub enum Sender {
 
 /// What the server needs to take offers.
 pub trait Offers: Send + Sync {
-    /// Who sent `token`, and what time it is; none where this server cannot say, as it has no address of its own.
-    fn identify(&self, token: SecretString) -> BoxFuture<'_, Option<Result<(Identity, Time), TokenError>>>;
+    /// Who sent `token`, and what time it is.
+    fn identify(&self, token: SecretString) -> BoxFuture<'_, Result<(Identity, Time), NotIdentified>>;
 
     /// What became of an offer; none when nobody knows it.
     fn offer(&self, model: ModelName, id: String) -> BoxFuture<'_, Result<Option<OfferState>, Unavailable>>;
 
     /// What the images of `repository` are called that this server takes from such a sender.
     fn accepted(&self, sender: Sender, repository: &str) -> Vec<ImageName>;
+}
+
+const NO_ADDRESS: &str = "this server takes no versions from workflows: set its `server.url`";
+
+/// Why nobody knows who sent a token.
+#[derive(Debug, thiserror::Error)]
+pub enum NotIdentified {
+    /// Tokens are made for the server's address, and it has none.
+    #[error("{NO_ADDRESS}")]
+    NoAddress,
+    /// The issuer did not say in time which keys it signs with.
+    #[error("the issuer of tokens does not answer within {0:?}")]
+    Silent(Duration),
+    /// It is the token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+impl From<&NotIdentified> for Refusal {
+    fn from(reason: &NotIdentified) -> Self {
+        match reason {
+            NotIdentified::NoAddress => Self(StatusCode::FORBIDDEN, NO_ADDRESS),
+            NotIdentified::Token(TokenError::Forged) => {
+                Self(StatusCode::UNAUTHORIZED, "the token is not one that the issuer signed")
+            }
+            NotIdentified::Token(TokenError::OtherAudience) => {
+                Self(StatusCode::UNAUTHORIZED, "the token's audience is not this server's `server.url`")
+            }
+            NotIdentified::Token(TokenError::OtherIssuer) => {
+                Self(StatusCode::UNAUTHORIZED, "the token's issuer is not this server's `server.token_issuer`")
+            }
+            NotIdentified::Silent(_) | NotIdentified::Token(TokenError::NoKeys(_)) => {
+                Self(StatusCode::SERVICE_UNAVAILABLE, "the issuer of tokens does not answer; try again later")
+            }
+        }
+    }
 }
 
 /// Who may offer versions.
@@ -93,8 +130,6 @@ async fn receive<B: Buf>(
     headers: &HeaderMap,
     body: impl Stream<Item = Result<B, warp::Error>> + Send,
 ) -> Result<(Response, Counted), Refusal> {
-    let no_address =
-        Refusal(StatusCode::FORBIDDEN, "this server takes no versions from workflows: set its `server.url`");
     let AllowedRepositories::Only(allowed) = &app.context.repositories else {
         return Err(Refusal(
             StatusCode::FORBIDDEN,
@@ -104,21 +139,11 @@ async fn receive<B: Buf>(
     check_form(headers)?;
     let token =
         bearer(headers).ok_or(Refusal(StatusCode::UNAUTHORIZED, "send one header `Authorization: Bearer TOKEN`"))?;
-    let patience = app.context.limits.database;
-    let identified = tokio::time::timeout(patience, app.context.offers.offers.identify(token)).await;
-    let no_keys = Refusal(StatusCode::SERVICE_UNAVAILABLE, "the issuer of tokens does not answer; try again later");
-    let (who, now) = identified.map_err(|_| no_keys)?.ok_or(no_address)?.map_err(|error| {
-        tracing::warn!("a token was refused: {error}");
-        match error {
-            TokenError::Forged => Refusal(StatusCode::UNAUTHORIZED, "the token is not one that the issuer signed"),
-            TokenError::OtherAudience => {
-                Refusal(StatusCode::UNAUTHORIZED, "the token's audience is not this server's `server.url`")
-            }
-            TokenError::OtherIssuer => {
-                Refusal(StatusCode::UNAUTHORIZED, "the token's issuer is not this server's `server.token_issuer`")
-            }
-            TokenError::NoKeys(_) => no_keys,
-        }
+    let (who, now) = identify(app, token).await.map_err(|reason| {
+        let refusal = Refusal::from(&reason);
+        // The reasons behind it are for us alone.
+        tracing::warn!(reason = format!("{:#}", anyhow::Error::new(reason)), "a workflow was refused");
+        refusal
     })?;
     if !who.repository_id.parse().is_ok_and(|id: i64| allowed.contains(&id)) {
         tracing::warn!(repository = who.repository_id, "a workflow of a repository that is not listed was refused");
@@ -158,6 +183,13 @@ async fn receive<B: Buf>(
     Ok((warp::reply::with_status(warp::reply::json(&answer), StatusCode::ACCEPTED).into_response(), counted))
 }
 
+/// Who sent the token; not asked for ever.
+async fn identify(app: &App, token: SecretString) -> Result<(Identity, Time), NotIdentified> {
+    let patience = app.context.limits.database;
+    let identified = tokio::time::timeout(patience, app.context.offers.offers.identify(token)).await;
+    identified.unwrap_or(Err(NotIdentified::Silent(patience)))
+}
+
 async fn standing(app: &App, owner: &str, title: &str, id: String) -> Result<Response, Refusal> {
     let unknown = || Refusal(StatusCode::NOT_FOUND, "there is no such offer");
     let model = ModelName::new(owner, title).map_err(|_| unknown())?;
@@ -165,4 +197,33 @@ async fn standing(app: &App, owner: &str, title: &str, id: String) -> Result<Res
     let OfferState { id, commit, image, outcome } = known;
     let answer = json!({"offer": id, "model": model, "commit": commit, "image": image, "outcome": outcome});
     Ok(warp::reply::json(&answer).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_not_identified_is_told_why() {
+        let secret = "connect to 10.0.0.7: refused";
+        for (reason, status, words) in [
+            (NotIdentified::NoAddress, StatusCode::FORBIDDEN, "set its `server.url`"),
+            (NotIdentified::Silent(Duration::from_secs(8)), StatusCode::SERVICE_UNAVAILABLE, "try again later"),
+            (TokenError::Forged.into(), StatusCode::UNAUTHORIZED, "not one that the issuer signed"),
+            (TokenError::OtherAudience.into(), StatusCode::UNAUTHORIZED, "audience is not this server's `server.url`"),
+            (
+                TokenError::OtherIssuer.into(),
+                StatusCode::UNAUTHORIZED,
+                "issuer is not this server's `server.token_issuer`",
+            ),
+            (TokenError::NoKeys(anyhow::anyhow!(secret)).into(), StatusCode::SERVICE_UNAVAILABLE, "try again later"),
+        ] {
+            let Refusal(answered, said) = Refusal::from(&reason);
+            assert_eq!(answered, status, "{reason:?}");
+            assert!(said.contains(words) && !said.contains(secret), "{said}");
+        }
+        let logged =
+            format!("{:#}", anyhow::Error::new(NotIdentified::from(TokenError::NoKeys(anyhow::anyhow!(secret)))));
+        assert_eq!(logged, format!("the issuer's keys cannot be looked up: {secret}"));
+    }
 }

@@ -19,7 +19,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use warp::http::header::ACCEPT;
 use warp::http::{HeaderMap, StatusCode};
 
-use self::memory::{Memory, Way, Who};
+use self::memory::{Memory, Who};
 use super::Refusal;
 use super::credentials::bearer;
 use super::session::SessionKey;
@@ -363,27 +363,22 @@ impl Access {
         }
     }
 
-    /// Who came back by the way with this `state`; none when the forge does not take the code. Each way is good once.
+    /// Who came back; none when the forge does not take the code. `known` signed in in the same browser before.
     pub(super) async fn arrived(
         &self,
         sign_in: &SignIn,
-        state: &str,
+        known: Option<i64>,
         arrival: Arrival,
     ) -> Result<Option<User>, Refusal> {
-        let way = self.memory().take_way(state, sign_in.people.now());
-        match way {
-            Way::Open => {}
-            Way::Gone => return Ok(None),
-            Way::Crowded => {
-                return Err(Refusal(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "too many people who sign in bring codes that are none; try again in a minute",
-                ));
-            }
+        if !self.memory().takes_code(known, sign_in.people.now()) {
+            return Err(Refusal(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many people who sign in bring codes that are none; try again in a minute",
+            ));
         }
         let user = reach(sign_in.people.arrived(arrival)).await?;
         if user.is_some() {
-            self.memory().let_in(state);
+            self.memory().let_in(known);
         }
         Ok(user)
     }

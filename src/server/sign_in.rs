@@ -3,6 +3,9 @@
 //! The browser goes to GitHub with a word of ours and must bring it back together with the cookie that it was given with
 //! the word, so nobody is signed in by a link of somebody else's. GitHub gives the code only for the verifier whose hash it
 //! was told. Afterwards the browser goes on to a place on this server and nowhere else.
+//!
+//! Anybody can come back with a code that is none, and GitHub must be asked to know. So only so many are asked about; but a
+//! browser in which somebody signed in before has a share of its own, and no stranger locks its owner out.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +26,9 @@ use crate::domain::report::percent_encoded;
 
 /// How long does a session last?
 const SESSION: Duration = Duration::from_secs(8 * 3600);
+
+/// How long does a browser keep a session's cookie? When the session is over, it only says whose browser it is.
+const KNOWN: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// How long may signing in take?
 const SIGNING_IN: Duration = Duration::from_secs(600);
@@ -89,9 +95,20 @@ impl SignIn {
     /// The session that goes on, with our word for it.
     pub(super) fn session<'h>(&self, headers: &'h HeaderMap) -> Option<(&'h str, Session)> {
         let now = self.people.now();
+        self.sessions(headers).find(|(_, session)| session.until > now)
+    }
+
+    /// The account that signed in in this browser last, though the session may be over. That opens nothing.
+    fn known(&self, headers: &HeaderMap) -> Option<i64> {
+        let now = self.people.now();
+        let (_, session) = self.sessions(headers).find(|(_, session)| session.until.plus(KNOWN) > now)?;
+        Some(session.user.id)
+    }
+
+    /// All that are our own words, over or not.
+    fn sessions<'h>(&self, headers: &'h HeaderMap) -> impl Iterator<Item = (&'h str, Session)> {
         let words = cookies(headers, &self.session_cookie()).into_iter();
-        let mut sessions = words.filter_map(|word| Some((word, self.key.open::<Session>(Purpose::Session, word)?)));
-        sessions.find(|(_, session)| session.until > now)
+        words.filter_map(|word| Some((word, self.key.open::<Session>(Purpose::Session, word)?)))
     }
 }
 
@@ -169,14 +186,15 @@ async fn arrive(back: Back, app: &App, headers: &HeaderMap) -> Result<Response, 
     let code = back.code.filter(|code| !code.is_empty() && code.len() <= 200).ok_or(refused)?;
     let verifier = sign_in.key.derive(Purpose::Verifier, &state).into();
     let arrival = Arrival { code, back: sign_in.back(), verifier };
-    let user = app.context.access.arrived(sign_in, &state, arrival).await?.ok_or(refused)?;
+    let known = sign_in.known(headers);
+    let user = app.context.access.arrived(sign_in, known, arrival).await?.ok_or(refused)?;
     tracing::info!(user.id, user.login, "signed in");
     let session = Session { user, until: now.plus(SESSION) };
     let word = sign_in.key.seal(Purpose::Session, &session);
     // It was checked when it was signed; a page that moved since is asked for all the same.
     let to = if is_local(&begun.to) { begun.to } else { "/".to_owned() };
     let mut response = html::see_other(&format!("{}{to}", sign_in.prefix()));
-    response.headers_mut().append(SET_COOKIE, sign_in.cookie(&sign_in.session_cookie(), &word, SESSION));
+    response.headers_mut().append(SET_COOKIE, sign_in.cookie(&sign_in.session_cookie(), &word, KNOWN));
     Ok(response)
 }
 
@@ -219,6 +237,7 @@ mod tests {
     use futures_util::FutureExt as _;
     use futures_util::future::BoxFuture;
     use secrecy::SecretString;
+    use warp::http::header::COOKIE;
 
     use super::super::readers::{People, Unreachable};
     use super::super::session::SessionKey;
@@ -271,14 +290,34 @@ mod tests {
     fn cookies_are_for_this_host_alone_and_for_no_script() {
         let tls = at("https://models.example.org");
         assert_eq!(
-            tls.cookie(&tls.session_cookie(), "word", SESSION),
-            "__Host-modelship=word; Path=/; Max-Age=28800; HttpOnly; SameSite=Lax; Secure"
+            tls.cookie(&tls.session_cookie(), "word", KNOWN),
+            "__Host-modelship=word; Path=/; Max-Age=7776000; HttpOnly; SameSite=Lax; Secure"
         );
         let plain = at("http://127.0.0.1:8080");
         assert_eq!(
             plain.cookie(&plain.begun_cookie(), "word", SIGNING_IN),
             "modelship-sign-in=word; Path=/; Max-Age=600; HttpOnly; SameSite=Lax"
         );
+    }
+
+    #[test]
+    fn a_browser_is_known_after_its_session_is_over_but_not_for_ever() {
+        let tls = at("https://models.example.org");
+        let known = |word: &str| {
+            let cookie = HeaderValue::try_from(format!("__Host-modelship={word}")).unwrap();
+            let headers = HeaderMap::from_iter([(COOKIE, cookie)]);
+            assert!(tls.session(&headers).is_none(), "it opens nothing");
+            tls.known(&headers)
+        };
+        let ended = |ago: Duration| {
+            let session = Session { user: User { id: 7, login: "ada".to_owned() }, until: Time(0).minus(ago) };
+            tls.key.seal(Purpose::Session, &session)
+        };
+        let word = ended(KNOWN - SESSION);
+        assert_eq!(known(&word), Some(7));
+        assert_eq!(known(&ended(KNOWN)), None);
+        assert_eq!(known(&format!("{word}A")), None);
+        assert_eq!(known(&SessionKey::new(SecretString::from("another")).seal(Purpose::Session, &7)), None);
     }
 
     #[test]

@@ -278,6 +278,13 @@ fn a_new_hub_has_workflows_that_the_linters_accept() {
     let publish: serde_json::Value = serde_yaml::from_str(&publish).unwrap();
     let group = publish["concurrency"]["group"].as_str().unwrap();
     assert!(group.contains("${{ github.ref }}") && group.contains("${{ github.sha }}"), "{group}");
+    // Nor is any sweep that somebody asked for, however often the same file.
+    for file in [hub.join(".github/workflows/modelship-sweep.yml"), ".github/workflows/sweep.yml".into()] {
+        let sweep = std::fs::read_to_string(std::path::Path::new(PROJECT).join(file)).unwrap();
+        let sweep: serde_json::Value = serde_yaml::from_str(&sweep).unwrap();
+        let jobs = sweep["jobs"].as_object().unwrap().values();
+        assert!(jobs.chain([&sweep]).all(|level| level.get("concurrency").is_none()), "{sweep}");
+    }
 
     // What a new hub calls is there, with the inputs that it gives.
     for name in ["check-model", "publish-model", "sweep"] {

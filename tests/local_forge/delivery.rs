@@ -11,7 +11,6 @@ use modelship::domain::offer::{Identity, OfferState};
 use modelship::domain::version::Version;
 use modelship::edge::artifacts::content::Content;
 use modelship::edge::forge::local::{DeliveryOutcome, signature};
-use modelship::edge::oidc::TokenError;
 use modelship::engine::{Recorded, SweepFile};
 use modelship::server::{self};
 use modelship::settings::Public;
@@ -77,8 +76,8 @@ impl server::Registry for Kept {
 
 /// Nobody offers anything here.
 impl server::Offers for Kept {
-    fn identify(&self, _: SecretString) -> BoxFuture<'_, Option<Result<(Identity, Time), TokenError>>> {
-        async { None }.boxed()
+    fn identify(&self, _: SecretString) -> BoxFuture<'_, Result<(Identity, Time), server::NotIdentified>> {
+        async { Err(server::NotIdentified::NoAddress) }.boxed()
     }
     fn offer(&self, _: ModelName, _: String) -> Answer<'_, Option<OfferState>> {
         async { Ok(None) }.boxed()

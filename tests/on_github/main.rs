@@ -9,6 +9,7 @@ mod browser;
 mod changes;
 mod checks;
 mod deploy;
+mod done;
 mod every_step;
 #[path = "../github/mod.rs"]
 #[expect(dead_code, reason = "the fake can do more than these stories need")]
@@ -20,6 +21,7 @@ mod issuer;
 mod limits;
 mod lost;
 mod pull;
+mod readers;
 mod reconcile;
 mod register;
 #[path = "../offers/registry.rs"]

@@ -1,107 +1,11 @@
-//! Who reads what: artifacts, logs and pages behind signing in with GitHub.
+//! Who signs in with GitHub, for how long, and how they leave.
 
 use std::fs;
 
-use serde_json::Value;
-
 use crate::browser::Browser;
-use crate::github::{Permission, Request, Response, send};
-use crate::hub::{HUB, Hub};
-use crate::world::World;
-
-/// A model that prints and keeps whatever it is told, and fails when it is told to.
-const ECHO: &str = "owner: examples
-title: echo
-description: repeats what it is told
-source: {path: models/echo}
-build:
-  process: [[\"true\"]]
-run:
-  command: [sh, \"{model}/echo.sh\", \"{params}\", \"{outputs}\"]
-  params: {format: csv}
-parameters:
-  WORD: {type: string, default: plain}
-  N: {type: int, default: 1}
-outputs:
-  summary: summary.json
-  files: [told.txt, deep/told.txt]
-";
-
-const SCRIPT: &str = "set -e
-cat \"$1\"
-echo '<script>alert(2)</script> ghp_0123456789abcdef0123456789abcdef0123'
-case $(cat \"$1\") in *fail*) exit 3;; esac
-mkdir -p \"$2/deep\"
-cp \"$1\" \"$2/told.txt\"
-cp \"$1\" \"$2/deep/told.txt\"
-echo '{\"answer\": 42}' > \"$2/summary.json\"
-";
-
-fn bring_echo(world: &World) {
-    world.write("config/examples/echo.yaml", ECHO);
-    world.write("models/echo/echo.sh", SCRIPT);
-}
-
-/// A private hub with a sweep that is done: its pull request, its id, and a run of it that succeeded and one that failed.
-struct Done {
-    hub: Hub,
-    number: u64,
-    sweep: String,
-    run: String,
-    failed: String,
-}
-
-fn done(more: &str) -> Done {
-    let hub = Hub::signing_in(more, bring_echo);
-    hub.github.set_private(HUB);
-    hub.world.checkout("main");
-    let words = "[plain, \"<img src=x onerror=alert(1)>\", \"fail\"]";
-    let sweep = format!("sweep: words\nmodel: examples/echo\nparameters:\n  WORD: {words}\n");
-    let number = hub.ask_with("words", "<script>alert(0)</script>", &sweep);
-    hub.github.comment_as("ada", HUB, number, "/modelship run");
-    hub.until_said(number, &["2 of 3 runs done"]);
-    hub.world.until_idle();
-    let status = hub.world.modelship(&["sweep", "status", "--output", "json"]).ok().json();
-    let sweep = status[0]["plan"]["id"].as_str().unwrap_or_else(|| panic!("{status}")).to_owned();
-    let table = hub.world.state().join("artifacts/sweeps").join(&sweep).join("analysis.csv");
-    let table = fs::read_to_string(table).unwrap();
-    let run = table.lines().find(|line| line.contains("succeeded")).unwrap()[..64].to_owned();
-    let failed = status[0]["failures"][0]["run"].as_str().unwrap().to_owned();
-    Done { hub, number, sweep, run, failed }
-}
-
-impl Done {
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.hub.world.address())
-    }
-
-    /// A browser in which somebody has signed in.
-    fn browser(&self, login: &str) -> Browser {
-        let mut browser = Browser::default();
-        self.hub.github.visit_as(login);
-        let (at, page) = browser.open(&self.url("/sign-in"));
-        assert_eq!((at, page.status), (self.url("/"), 200), "{}", text(&page));
-        browser
-    }
-
-    /// Somebody who may do nothing in the hub.
-    fn eve(&self) -> Browser {
-        self.hub.github.user("eve", Permission::None);
-        self.browser("eve")
-    }
-
-    /// A program asks, perhaps with a token.
-    fn program(&self, path: &str, token: Option<&str>) -> Response {
-        let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
-        headers.extend(token.map(|token| ("authorization".to_owned(), format!("Bearer {token}"))));
-        let request = Request { method: "GET".to_owned(), target: path.to_owned(), headers, body: Vec::new() };
-        send(&self.hub.world.address(), &request, std::time::Duration::from_secs(60)).unwrap()
-    }
-}
-
-fn text(response: &Response) -> String {
-    String::from_utf8_lossy(&response.body).into_owned()
-}
+use crate::done::{done, text};
+use crate::github::Permission;
+use crate::hub::HUB;
 
 #[test]
 fn a_reader_follows_the_comments_link_signs_in_and_reads() {
@@ -172,48 +76,6 @@ fn a_reader_follows_the_comments_link_signs_in_and_reads() {
     }
     let metrics = text(&done.program("/metrics", None));
     assert!(metrics.contains("modelship_forge_requests_left{resource=\"core\"}"), "{metrics}");
-}
-
-#[test]
-fn a_stranger_of_a_private_repository_gets_nothing_and_learns_nothing() {
-    let done = done("");
-    let unknown = format!("/runs/{}/log", "0".repeat(64));
-    let there = [
-        format!("/sweeps/{}", done.sweep),
-        format!("/sweeps/{}/analysis.csv", done.sweep),
-        format!("/runs/{}", done.run),
-        format!("/runs/{}/log", done.run),
-        format!("/runs/{}/files/told.txt", done.run),
-        "/models/examples/echo".to_owned(),
-        "/api/models/examples/echo/versions".to_owned(),
-        format!("/api/sweeps/{}", done.sweep),
-    ];
-    let not_there = ["/sweeps/none-0123456789".to_owned(), unknown, "/models/examples/none".to_owned()];
-
-    let (mut stranger, mut eve) = (Browser::default(), done.eve());
-    let nothing = done.program("/sweeps/none-0123456789", None);
-    let seen = text(&eve.get(&done.url("/sweeps/none-0123456789")));
-    assert!(seen.contains("signed in as <b>eve</b>"), "{seen}");
-    for path in there.iter().chain(&not_there) {
-        let as_program = done.program(path, None);
-        assert_eq!((as_program.status, text(&as_program)), (401, text(&nothing)), "{path}");
-        let as_browser = stranger.get(&done.url(path));
-        let to = path.replace('/', "%2F");
-        assert_eq!(
-            (as_browser.status, as_browser.header("location")),
-            (303, Some(format!("/sign-in?to={to}").as_str()))
-        );
-        let without_right = eve.get(&done.url(path));
-        assert_eq!((without_right.status, text(&without_right)), (404, seen.clone()), "{path}");
-    }
-    for list in ["/api/models", "/api/sweeps"] {
-        assert_eq!(done.program(list, None).status, 401);
-        let empty: Value = eve.ask("GET", &done.url(list), &[("accept", "application/json")], "").value();
-        assert_eq!(empty[list.trim_start_matches("/api/")], Value::Array(Vec::new()), "{empty}");
-    }
-    for page in [text(&stranger.get(&done.url("/"))), text(&eve.get(&done.url("/")))] {
-        assert!(!page.contains("echo") && !page.contains("words"), "{page}");
-    }
 }
 
 #[test]
@@ -341,204 +203,6 @@ fn only_our_own_page_signs_somebody_out() {
 }
 
 #[test]
-fn no_path_leads_out_of_a_runs_place() {
-    let done = done("");
-    let mut ada = done.browser("ada");
-    let files = format!("/runs/{}/files/", done.run);
-    for name in [
-        "..%2f..%2f..%2f..%2fplan.json",
-        "%2e%2e/%2e%2e/plan.json",
-        "../../../../../plan.json",
-        "..%5c..%5cplan.json",
-        "%2fetc%2fpasswd",
-        "/etc/passwd",
-        "told.txt%00",
-        "told.txt/",
-        "deep%2F..%2Ftold.txt",
-        "./told.txt",
-        "log.txt",
-        "../records.jsonl",
-        "%",
-        "%ff",
-        "",
-    ] {
-        let found = ada.get(&done.url(&format!("{files}{name}")));
-        assert!(matches!(found.status, 400 | 404), "{name}: {} {}", found.status, text(&found));
-    }
-    for path in
-        ["/sweeps/..%2f..%2fmodelship.db/plan.json", "/sweeps/%2e%2e/plan.json", "/sweeps//plan.json", "/runs/../log"]
-    {
-        assert!(matches!(ada.get(&done.url(path)).status, 400 | 404), "{path}");
-    }
-
-    // A model that runs as the server's own user could put a link where its file was.
-    let kept = find(&done.hub.world.state().join("artifacts/sweeps").join(&done.sweep), &done.run).join("told.txt");
-    fs::remove_file(&kept).unwrap();
-    std::os::unix::fs::symlink(done.hub.world.settings(), &kept).unwrap();
-    let found = ada.get(&done.url(&format!("{files}told.txt")));
-    assert_eq!(found.status, 404, "{}", text(&found));
-}
-
-/// The folder or file of that name somewhere below.
-fn find(below: &std::path::Path, name: &str) -> std::path::PathBuf {
-    let mut left = vec![below.to_owned()];
-    while let Some(found) = left.pop() {
-        if found.file_name().is_some_and(|found| found == name) {
-            return found;
-        }
-        if found.is_dir() {
-            left.extend(fs::read_dir(found).unwrap().map(|entry| entry.unwrap().path()));
-        }
-    }
-    panic!("there is no {name} below {}", below.display());
-}
-
-#[test]
-fn nothing_that_a_user_or_a_model_wrote_becomes_a_page() {
-    let done = done("");
-    let mut ada = done.browser("ada");
-    let table = text(&ada.get(&done.url(&format!("/sweeps/{}/analysis.csv", done.sweep))));
-    assert!(table.contains("<img src=x onerror=alert(1)>"), "the value is there: {table}");
-    let pages = [
-        "/".to_owned(),
-        "/models/examples/echo".to_owned(),
-        format!("/sweeps/{}", done.sweep),
-        format!("/runs/{}", done.run),
-        format!("/runs/{}", done.failed),
-        format!("/sweeps/{}/report.html", done.sweep),
-    ];
-    for path in pages {
-        let page = ada.get(&done.url(&path));
-        assert_eq!(page.status, 200, "{path}");
-        let policy = page.header("content-security-policy").unwrap();
-        assert!(policy.starts_with("default-src 'none'") && !policy.contains("script"), "{policy}");
-        let html = text(&page);
-        assert!(!html.contains("<script") && !html.contains("<img"), "{path}: {html}");
-    }
-    let report = ada.get(&done.url(&format!("/sweeps/{}/report.html", done.sweep)));
-    assert!(
-        report.header("content-security-policy").unwrap().ends_with("; sandbox"),
-        "no origin, no forms, no scripts"
-    );
-    assert!(text(&report).contains("&lt;img src=x onerror=alert(1)&gt;"));
-    let log = ada.get(&done.url(&format!("/runs/{}/log", done.run)));
-    assert!(text(&log).contains("<script>alert(2)</script>"));
-    assert_eq!(log.header("content-type"), Some("text/plain; charset=utf-8"));
-    assert!(log.header("content-security-policy").unwrap().contains("sandbox"));
-}
-
-#[test]
-fn a_program_reads_with_a_token_that_reads_the_repository() {
-    let done = done("");
-    done.hub.github.user("eve", Permission::None);
-    let path = format!("/api/sweeps/{}", done.sweep);
-    let (ada, eve) = (done.hub.github.token_of("ada"), done.hub.github.token_of("eve"));
-    let read = done.program(&path, Some(&ada));
-    assert_eq!((read.status, read.value()["id"].as_str()), (200, Some(done.sweep.as_str())));
-    assert_eq!(done.program(&path, Some(&eve)).status, 404);
-    assert_eq!(done.program(&path, Some("ghp_made_up")).status, 404);
-    assert!(!done.hub.world.server_log().contains(&ada));
-
-    // Under its new name it is the same repository; another one of the old name is not.
-    done.hub.github.rename(HUB, "urban/renamed");
-    assert_eq!(done.program(&path, Some(&done.hub.github.token_of("ada"))).status, 200);
-    done.hub.github.repository(HUB);
-    assert_eq!(done.program(&path, Some(&done.hub.github.token_of("eve"))).status, 404);
-}
-
-#[test]
-fn an_app_that_was_refused_the_files_reads_none_here() {
-    let done = done("");
-    let path = format!("/runs/{}/log", done.run);
-    let program = |permissions: &[(&str, &str)]| {
-        let token = done.hub.github.token_of_app(HUB, permissions);
-        done.program(&path, Some(&token)).status
-    };
-    assert_eq!(program(&[("metadata", "read"), ("issues", "write")]), 404, "it sees the repository's name alone");
-    assert_eq!(program(&[("metadata", "read"), ("contents", "read")]), 200);
-}
-
-#[test]
-fn what_settings_call_public_everybody_reads() {
-    let done = done(&format!(", public_repositories: [{HUB}]"));
-    assert_eq!(done.program(&format!("/sweeps/{}/analysis.csv", done.sweep), None).status, 200);
-    assert_eq!(done.program(&format!("/runs/{}/log", done.run), None).status, 200);
-    assert_eq!(done.program("/api/models", None).value()["models"][0]["model"], "examples/echo");
-    assert_eq!(done.program("/sweeps/none-0123456789", None).status, 401);
-}
-
-#[test]
-fn a_name_that_is_public_is_not_worth_anything_to_who_had_it_before() {
-    let mut done = done(&format!(", public_repositories: [{HUB}]"));
-    // Whom to trust is said by name as well.
-    done.hub.world.kill_server();
-    let settings = fs::read_to_string(done.hub.world.settings()).unwrap();
-    let trusting = settings.replace(&format!("trusted: [{HUB}]"), &format!("trusted: [{HUB}, urban/secret]"));
-    fs::write(done.hub.world.settings(), trusting).unwrap();
-    done.hub.world.start_server();
-    let paths = [
-        "/models/examples/echo".to_owned(),
-        "/api/models/examples/echo/versions".to_owned(),
-        format!("/sweeps/{}", done.sweep),
-        format!("/sweeps/{}/analysis.csv", done.sweep),
-        format!("/api/sweeps/{}", done.sweep),
-        format!("/runs/{}", done.run),
-        format!("/runs/{}/log", done.run),
-    ];
-    for path in &paths {
-        assert_eq!(done.program(path, None).status, 200, "{path}");
-    }
-    done.hub.github.rename(HUB, "urban/secret");
-    done.hub.world.checkout("main");
-    done.hub.world.write("models/echo/echo.sh", &format!("{SCRIPT}# again\n"));
-    done.hub.world.push_branch("main", "Change the model");
-    // One of its models is heard of under the new name; whatever was made before belongs to the same repository.
-    done.hub.world.until("nobody reads the models of a repository that is public no more", |_| {
-        let models = done.program("/api/models", None).value();
-        models["models"].as_array().is_some_and(Vec::is_empty).then_some(())
-    });
-    for path in &paths {
-        assert_eq!(done.program(path, None).status, 401, "{path}: {}", text(&done.program(path, None)));
-    }
-    assert_eq!(done.program("/api/sweeps", None).value()["sweeps"], Value::Array(Vec::new()));
-    let mut ada = done.browser("ada");
-    for path in &paths {
-        assert_eq!(ada.get(&done.url(path)).status, 200, "{path}");
-    }
-}
-
-#[test]
-fn what_a_run_left_is_looked_for_only_for_who_may_read_it() {
-    let done = done("");
-    let place = find(&done.hub.world.state().join("artifacts/sweeps").join(&done.sweep), "records.jsonl");
-    fs::remove_file(place).unwrap();
-    let (mut ada, mut eve) = (done.browser("ada"), done.eve());
-    let unknown = text(&eve.get(&done.url(&format!("/runs/{}", "0".repeat(64)))));
-    for path in [format!("/runs/{}", done.run), format!("/runs/{}/log", done.run)] {
-        let without_right = eve.get(&done.url(&path));
-        assert_eq!((without_right.status, text(&without_right)), (404, unknown.clone()), "{path}");
-        assert_eq!(done.program(&path, None).status, 401, "{path}");
-        let gone = ada.get(&done.url(&path));
-        assert_eq!(gone.status, 404, "{path}: {}", text(&gone));
-        assert!(text(&gone).contains("no longer here"), "{path}: {}", text(&gone));
-    }
-    let log = done.hub.world.server_log();
-    assert!(!log.contains("the database does not answer"), "{log}");
-}
-
-#[test]
-fn a_made_up_token_keeps_no_other_program_out() {
-    let done = done("");
-    let ada = done.hub.github.token_of("ada");
-    for number in 0..3 {
-        let made_up = done.program("/api/sweeps", Some(&format!("ghp_made_up_{number}")));
-        assert_eq!((made_up.status, made_up.value()["sweeps"].clone()), (200, Value::Array(Vec::new())));
-    }
-    let read = done.program("/api/sweeps", Some(&ada)).value();
-    assert_eq!((read["sweeps"].as_array().map(Vec::len), read["complete"].as_bool()), (Some(1), Some(true)), "{read}");
-}
-
-#[test]
 fn a_page_that_says_no_still_says_who_looks_and_leads_on() {
     let mut done = done("");
     let mut ada = done.browser("ada");
@@ -557,4 +221,22 @@ fn a_page_that_says_no_still_says_who_looks_and_leads_on() {
     let strange = text(&Browser::default().get(&done.url("/signed-in?code=a&state=b")));
     assert!(strange.contains("did not begin in this browser"), "{strange}");
     assert!(strange.contains("href=\"/models/\"") && strange.contains("/models/sign-in?to=%2F\""), "{strange}");
+}
+
+#[test]
+fn a_stranger_with_made_up_codes_locks_out_nobody_who_was_here_before() {
+    let done = done("");
+    let mut ada = done.browser("ada");
+    let try_code = || {
+        let mut stranger = Browser::default();
+        let begun = stranger.get(&done.url("/sign-in"));
+        let back =
+            begun.header("location").unwrap().split("state=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+        stranger.get(&done.url(&format!("/signed-in?code=made-up&state={back}"))).status
+    };
+    let crowded = (0..1000).map(|_| try_code()).find(|status| *status != 403);
+    assert_eq!(crowded, Some(429), "codes cannot be tried without end");
+    done.hub.github.visit_as("ada");
+    assert_eq!(ada.open(&done.url("/sign-in")).1.status, 200);
+    assert_eq!(Browser::default().open(&done.url("/sign-in")).1.status, 429, "a newcomer waits for a minute");
 }

@@ -132,15 +132,117 @@ async fn who_takes_nothing_of_an_answer_is_cut_off() {
     drop(stuck);
 }
 
+/// Few places, in which a silent connection would stay for minutes.
+fn places(connections: usize) -> Limits {
+    let minutes = Duration::from_secs(300);
+    Limits { headers: minutes, body: minutes, connection: minutes, connections, ..Limits::default() }
+}
+
+async fn server_with_places(connections: usize) -> Server {
+    Server::with(places(connections), AllowedRepositories::Any).await
+}
+
+/// A request after which there comes no other on its connection.
+const LAST_ASKED: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+
+/// What becomes of a delivery that GitHub would not wait much longer for.
+async fn delivered(server: &Server) -> u16 {
+    let request = server.request("push", &push(7, 'a')).header("connection", "close");
+    let answer = tokio::time::timeout(Duration::from_secs(5), status(request)).await;
+    answer.expect("a delivery is answered while GitHub still waits")
+}
+
+async fn connect(server: &Server, text: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(&server.address).await.unwrap();
+    stream.write_all(text).await.unwrap();
+    stream
+}
+
 #[tokio::test]
-async fn many_silent_connections_do_not_lock_others_out_for_long() {
-    let limits = Limits { headers: Duration::from_millis(300), connections: 8, ..Limits::default() };
-    let server = Server::with(limits, AllowedRepositories::Any).await;
-    let silent = join_all((0..64).map(|_| TcpStream::connect(&server.address))).await;
-    let begin = Instant::now();
-    assert_eq!(status(server.request("push", &push(7, 'a'))).await, 202);
-    assert!(begin.elapsed() < Duration::from_secs(15));
+async fn thousands_of_silent_connections_lock_nobody_out() {
+    let server = server_with_places(Limits::default().connections).await;
+    let mut silent = Vec::new();
+    for _ in 0..2000 {
+        silent.push(connect(&server, b"").await);
+    }
+    assert_eq!(delivered(&server).await, 202);
+    // Nor do those that say a little and never enough.
+    let body = raw_request(&server.address, "content-length: 100", b"{");
+    for head in [&b"POST /webhooks/github HTTP/1.1\r\nhost: x\r\nx-a: "[..], &body] {
+        for _ in 0..Limits::default().connections {
+            silent.push(connect(&server, head).await);
+        }
+        assert_eq!(delivered(&server).await, 202);
+    }
     drop(silent);
+}
+
+#[tokio::test]
+async fn more_connections_at_once_than_there_are_places_wait_for_one_another() {
+    let server = server_with_places(8).await;
+    let all = join_all((0..100).map(async |_| until_closed(connect(&server, LAST_ASKED).await).await.0)).await;
+    assert!(all.iter().all(|answer| answer.starts_with("HTTP/1.1 200")), "{all:?}");
+}
+
+#[tokio::test]
+async fn who_was_silent_for_the_longest_leaves_first() {
+    let server = server_with_places(2).await;
+    let ask = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let mut first = connect(&server, b"").await;
+    let second = connect(&server, b"").await;
+    first.write_all(ask).await.unwrap();
+    let mut answer = [0; 15];
+    first.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    // A third is answered, so somebody has left.
+    assert!(until_closed(connect(&server, LAST_ASKED).await).await.0.starts_with("HTTP/1.1 200"));
+    assert_eq!(until_closed(second).await.0, "");
+    first.write_all(LAST_ASKED).await.unwrap();
+    assert!(until_closed(first).await.0.contains("HTTP/1.1 200 OK"), "the one that asked is still there");
+}
+
+#[tokio::test]
+async fn a_delivery_that_is_being_kept_is_not_cut_off_and_leaves_its_place_afterwards() {
+    let limits = Limits { database: Duration::from_millis(500), ..places(1) };
+    let server = Server::with(limits, AllowedRepositories::Any).await;
+    server.set(Database::Hanging);
+    let body = push(7, 'a');
+    let request = raw_request(&server.address, &format!("content-length: {}", body.len()), &body);
+    let mut first = connect(&server, &request).await;
+    while server.asked() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let silent = join_all((0..4).map(|_| connect(&server, b""))).await;
+    // It keeps its connection, and its place until it is answered; then it is silent like the others.
+    let mut answer = [0; 12];
+    first.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 503");
+    server.set(Database::Well);
+    assert_eq!(delivered(&server).await, 202);
+    until_closed(first).await;
+    drop(silent);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_slowly_taken_is_not_cut_off_by_silent_connections() {
+    let server = server_with_places(2).await;
+    let mut stream = ask_for_much(&server).await;
+    let (mut answer, mut piece) = (Vec::new(), vec![0; 1 << 20]);
+    for round in 0.. {
+        // Once the first of it is here, the request was heard.
+        let taken = stream.read(&mut piece).await.unwrap();
+        if taken == 0 {
+            break;
+        }
+        answer.extend_from_slice(&piece[..taken]);
+        if round < 4 {
+            let silent = connect(&server, b"").await;
+            let other = connect(&server, LAST_ASKED).await;
+            assert!(until_closed(other).await.0.starts_with("HTTP/1.1 200"), "the other place is given away");
+            drop(silent);
+        }
+    }
+    assert!(answer.ends_with(b"\"complete\":true}"), "it broke off after {} bytes", answer.len());
 }
 
 #[tokio::test]

@@ -14,11 +14,10 @@ use modelship::domain::offer::{Identity, OfferState};
 use modelship::domain::version::Version;
 use modelship::edge::artifacts::content::Content;
 use modelship::edge::forge::local::signature;
-use modelship::edge::oidc::TokenError;
 use modelship::engine::{Recorded, SweepFile};
 use modelship::server::{
-    Accepted, Access, AllowedRepositories, Delivery, Figures, Inbox, Limits, ModelEntry, OfferDoors, Offers, Others,
-    Registry, RunEntry, Sender, ServerContext, SweepEntry, Unavailable, WebhookSecrets, serve,
+    Accepted, Access, AllowedRepositories, Delivery, Figures, Inbox, Limits, ModelEntry, NotIdentified, OfferDoors,
+    Offers, Others, Registry, RunEntry, Sender, ServerContext, SweepEntry, Unavailable, WebhookSecrets, serve,
 };
 use modelship::settings::Public;
 use reqwest::{RequestBuilder, StatusCode};
@@ -130,8 +129,8 @@ impl Registry for World {
 
 /// Nobody offers anything here.
 impl Offers for World {
-    fn identify(&self, _: SecretString) -> BoxFuture<'_, Option<Result<(Identity, Time), TokenError>>> {
-        async { None }.boxed()
+    fn identify(&self, _: SecretString) -> BoxFuture<'_, Result<(Identity, Time), NotIdentified>> {
+        async { Err(NotIdentified::NoAddress) }.boxed()
     }
     fn offer(&self, _: ModelName, _: String) -> BoxFuture<'_, Result<Option<OfferState>, Unavailable>> {
         self.answer(None)

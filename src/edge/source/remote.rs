@@ -2,8 +2,8 @@
 //!
 //! libgit2 is built without a network here, and `git` brings what people have set up: credentials, keys, proxies. It is
 //! given an argv list and nothing of a manifest but an address and a name that were checked; of its transports only
-//! HTTPS and SSH are allowed, and folders of this machine where settings say so. No hook runs, nothing is asked for, and
-//! only the one commit is fetched, within a time.
+//! HTTPS and SSH are allowed, and folders of this machine where settings say so. No hook runs, nothing is asked for, no
+//! redirect is followed to where nobody has looked, and only the one commit is fetched, within a time.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -29,6 +29,13 @@ const TIMEOUT: Duration = Duration::from_secs(20 * 60);
 
 /// Where a fetched commit is kept in the cache, so that nobody cleans it away.
 const KEPT: &str = "refs/modelship/";
+
+/// What `git` says when it was led on: the beginning of a status of 301, 302, 303, 307 or 308.
+const REDIRECTED: &str = "The requested URL returned error: 30";
+
+/// What is said of it.
+const MOVED: &str =
+    "it leads on to another address, and only the one that is written is asked; write the repository's own";
 
 /// The cache of other repositories.
 #[derive(Debug)]
@@ -223,6 +230,9 @@ impl GitError {
         let says = |words: &[&str]| words.iter().any(|words| said.contains(words));
         let last = said.lines().rev().find(|line| line.starts_with("fatal:") || line.starts_with("error:"));
         let last = last.or(said.lines().last()).unwrap_or("git did not say why").to_owned();
+        if last.contains(REDIRECTED) {
+            return Self::Failed(MOVED.to_owned());
+        }
         if says(&FULL) {
             let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
             return Self::Other(FetchError::Internal(anyhow::Error::new(full).context(format!("git failed: {last}"))));
@@ -299,7 +309,8 @@ impl Git<'_> {
             "core.fsmonitor=false",
             "fetch.fsckObjects=true",
             "gc.auto=0",
-            "http.followRedirects=initial",
+            // Only the address itself was checked. The forge's own is that of the name which it said a moment ago.
+            "http.followRedirects=false",
             "http.lowSpeedLimit=1000",
             "http.lowSpeedTime=60",
         ];
@@ -353,113 +364,4 @@ impl Git<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings() -> RemoteSettings {
-        RemoteSettings {
-            directory: PathBuf::new(),
-            folders: Vec::new(),
-            hosts: Vec::new(),
-            search_path: "/usr/bin:/bin".to_owned(),
-            environment: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_host_that_is_away_is_told_from_what_goes_wrong_here() {
-        let place = tempfile::tempdir().unwrap();
-        let there = place.path().join("there.git");
-        let git = |arguments: &[&str], input: &str| {
-            let mut git = std::process::Command::new("git");
-            let git = git.arg("--git-dir").arg(&there).args(arguments).stdin(std::process::Stdio::piped());
-            let mut child = git.stdout(std::process::Stdio::piped()).spawn().unwrap();
-            std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
-            String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
-        };
-        git(&["init", "--quiet", "--bare"], "");
-        let tree = git(&["hash-object", "-t", "tree", "-w", "--stdin"], "");
-        // It has neither author nor committer.
-        let commit =
-            git(&["hash-object", "-t", "commit", "-w", "--stdin", "--literally"], &format!("tree {tree}\n\nx\n"));
-        git(&["update-ref", "refs/heads/main", &commit], "");
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let closed = format!("http://{}/x.git", listener.local_addr().unwrap());
-        drop(listener);
-        let malformed = format!("file://{}", there.display());
-        let folders = vec![place.path().to_path_buf()];
-        let mirror = |settings: RemoteSettings, repo: &str, git_dir: &str| {
-            let mirrored =
-                Remotes::new(settings).mirror(repo, &place.path().join(git_dir), None, &Stop::new().unwrap());
-            mirrored.unwrap_err()
-        };
-        let away = mirror(settings(), &closed, "a.git");
-        assert!(matches!(&away, FetchError::OutOfReach(said) if said.contains("unable to access")), "{away:?}");
-        let refused = mirror(RemoteSettings { folders, ..settings() }, &malformed, "b.git");
-        assert!(matches!(refused, FetchError::Refused(_)), "{refused:?}");
-        let no_git = mirror(RemoteSettings { search_path: "/nowhere".to_owned(), ..settings() }, &closed, "a.git");
-        assert!(matches!(no_git, FetchError::Internal(_)), "{no_git:?}");
-        fs_err::write(place.path().join("file"), "").unwrap();
-        let no_folder = mirror(settings(), &closed, "file/c.git");
-        assert!(matches!(no_folder, FetchError::Internal(_)), "{no_folder:?}");
-    }
-
-    #[test]
-    fn what_git_says_of_its_end_tells_whose_fault_it_is() {
-        let fault = |said: &str| GitError::of(said).about("https://example.org/x.git", "main");
-        for away in [
-            "fatal: unable to access 'https://example.org/x.git/': The requested URL returned error: 503",
-            "fatal: unable to access 'https://example.org/x.git/': The requested URL returned error: 429",
-            "error: RPC failed; curl 18 transfer closed\nfatal: early EOF\nfatal: fetch-pack: invalid index-pack output",
-        ] {
-            assert!(matches!(fault(away), FetchError::OutOfReach(_)), "{away}");
-        }
-        for refused in [
-            "fatal: unable to access 'https://example.org/x.git/': The requested URL returned error: 403",
-            "error: RPC failed; curl 23\nfatal: fsck error in packed object\nfatal: fetch-pack: invalid index-pack output",
-            "fatal: repository 'https://example.org/x.git/' not found",
-            "fatal: unable to access '/root/.gitconfig': Permission denied",
-            "",
-        ] {
-            assert!(matches!(fault(refused), FetchError::Refused(_)), "{refused}");
-        }
-        let full = fault("fatal: write error: No space left on device\nfatal: fetch-pack: invalid index-pack output");
-        let FetchError::Internal(full) = full else { panic!("{full:?}") };
-        let kind = full.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
-        assert_eq!(kind, Some(std::io::ErrorKind::StorageFull));
-    }
-
-    #[test]
-    fn no_manifest_leads_git_inside() {
-        let hosts = vec!["10.0.0.7".to_owned(), "Localhost".to_owned()];
-        let mut remotes = Remotes::new(RemoteSettings { hosts, ..settings() });
-        remotes.resolver.look_up = |_, _| Ok(vec![std::net::IpAddr::from([203, 0, 113, 7])]);
-        for inside in [
-            "https://169.254.169.254/latest/meta-data",
-            "https://[::1]/x.git",
-            "https://[::1]:8443/x.git",
-            "https://0x7f000001/x.git",
-            "https://2130706433/x.git",
-            "https://127.1:443/x.git",
-            "https://10.0.0.8/x.git",
-            "https://10.0.0.7.localhost/x.git",
-            "ssh://git@192.168.1.1/x.git",
-            "ssh://git@[fd00::1]:22/x.git",
-            "https://127.0.0.1?x@github.com/x.git",
-            "https://github.com@127.0.0.1/x.git",
-            "https://%31%32%37.0.0.1/x.git",
-        ] {
-            let refused = remotes.check_host(inside).expect_err(inside).to_string();
-            assert!(refused.contains(&format!("`{inside}`")) && refused.contains("source_hosts"), "{refused}");
-        }
-        for good in [
-            "https://github.com/urban/models.git",
-            "ssh://git@example.org:2222/x.git",
-            "https://10.0.0.7/x.git",
-            "https://localhost:8443/x.git",
-            "file:///srv/models",
-        ] {
-            remotes.check_host(good).expect(good);
-        }
-    }
-}
+mod tests;

@@ -28,7 +28,9 @@ pub(super) async fn compare(engine: &Engine) -> Reports {
     }
     let known = open_pulls(engine).await?;
     let mut events = Vec::new();
-    for repository in forge.repositories().await?.found {
+    let repositories = forge.repositories().await?.found;
+    names(engine, &repositories).await?;
+    for repository in repositories {
         let state = repository_state(engine, &repository).await?;
         let mut keep = |found: Result<Vec<Keyed>, Failure>| match found {
             Ok(found) => events.extend(found),
@@ -77,6 +79,18 @@ async fn forget(engine: &Engine) -> anyhow::Result<()> {
         let forgotten = engine.store().forget(now.minus(engine.outside().keep_history)).await?;
         if forgotten > 0 {
             tracing::info!(row.count = forgotten, "forgot {forgotten} old deliveries, events and failed tasks");
+        }
+    }
+    Ok(())
+}
+
+/// Keeps what repositories are called now: settings say by name whose models everybody may read.
+async fn names(engine: &Engine, repositories: &[Repository]) -> anyhow::Result<()> {
+    let known = engine.store().owners().await?;
+    for now in repositories {
+        if let Some((_, before)) = known.iter().find(|(_, known)| known.id == now.id && known.name != now.name) {
+            tracing::info!("`{}` is called `{}` now", before.name, now.name);
+            engine.store().rename_repository(now).await?;
         }
     }
     Ok(())

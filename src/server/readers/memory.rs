@@ -16,9 +16,6 @@ const TOKEN_BELIEVED: Duration = Duration::from_secs(600);
 /// How long is a token remembered that was good once?
 const TOKEN_REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 
-/// How long is the way back of somebody who signs in remembered?
-const WAY_REMEMBERED: Duration = Duration::from_secs(900);
-
 /// What is counted is counted for so long.
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -28,8 +25,12 @@ pub(super) const MOST_ASKED: u32 = 100;
 /// How many tokens that are none are shown to the forge in a minute? GitHub stops listening to who brings it too many.
 pub(super) const MOST_BAD: usize = 60;
 
-/// How many codes of people who sign in may be none, or not looked at yet, in a minute?
-pub(super) const MOST_CODES: usize = 60;
+/// How many codes may somebody who signed in in the same browser before bring in a minute that are none, or that were not
+/// looked at yet?
+pub(super) const MOST_CODES: u32 = 10;
+
+/// How many such codes may all others bring together? The forge hears of each.
+pub(super) const MOST_CODES_OF_STRANGERS: u32 = 300;
 
 /// How many entries does each list have before old ones go?
 const REMEMBERED: usize = 10_000;
@@ -47,24 +48,16 @@ pub(super) enum Who {
 #[derive(Default)]
 pub(super) struct Memory {
     answers: HashMap<(Who, i64), (bool, Time)>,
-    /// Since when somebody's questions are counted, and how many there were.
-    asked: HashMap<Who, (Time, u32)>,
+    /// Questions that were put for somebody.
+    asked: HashMap<Who, Count>,
     good: HashMap<Digest, Time>,
     bad: HashMap<Digest, Time>,
-    /// When somebody came back with a way, and whether they were let in.
-    ways: HashMap<String, (Time, bool)>,
+    /// Codes that let nobody in, or not yet, by the account that signed in in the same browser before.
+    codes: HashMap<Option<i64>, Count>,
 }
 
-/// Whether somebody may come back by a way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    /// Nobody came by it yet.
-    Open,
-    /// It was gone already.
-    Gone,
-    /// Too many others come back with codes that are none.
-    Crowded,
-}
+/// How many there were since when.
+type Count = (Time, u32);
 
 impl Memory {
     /// Whether `who` may read the repository, if the forge said so lately.
@@ -81,14 +74,7 @@ impl Memory {
 
     /// Counts a question for `who`; not if there were too many.
     pub(super) fn takes_question(&mut self, who: &Who, now: Time) -> bool {
-        make_room(&mut self.asked, |(since, _)| is_fresh(*since, now, MINUTE));
-        let (since, asked) = self.asked.entry(who.clone()).or_insert((now, 0));
-        if !is_fresh(*since, now, MINUTE) {
-            (*since, *asked) = (now, 0);
-        }
-        let may = *asked < MOST_ASKED;
-        *asked += u32::from(may);
-        may
+        count(&mut self.asked, who.clone(), MOST_ASKED, now)
     }
 
     /// Whether the token is one, if the forge said so lately.
@@ -116,26 +102,31 @@ impl Memory {
         known.insert(token, now);
     }
 
-    /// Takes a way back that somebody comes by; each is good once.
-    pub(super) fn take_way(&mut self, state: &str, now: Time) -> Way {
-        self.ways.retain(|_, (at, _)| is_fresh(*at, now, WAY_REMEMBERED));
-        if self.ways.contains_key(state) {
-            return Way::Gone;
-        }
-        let lost = self.ways.values().filter(|(at, arrived)| !arrived && is_fresh(*at, now, MINUTE)).count();
-        if lost >= MOST_CODES || self.ways.len() >= REMEMBERED {
-            return Way::Crowded;
-        }
-        self.ways.insert(state.to_owned(), (now, false));
-        Way::Open
+    /// Counts a code that somebody brings in whose browser the account `known` signed in before; not if there were too
+    /// many. Strangers count together, and take nothing from who is known.
+    pub(super) fn takes_code(&mut self, known: Option<i64>, now: Time) -> bool {
+        let most = if known.is_some() { MOST_CODES } else { MOST_CODES_OF_STRANGERS };
+        count(&mut self.codes, known, most, now)
     }
 
-    /// Whoever came by that way was let in.
-    pub(super) fn let_in(&mut self, state: &str) {
-        if let Some((_, arrived)) = self.ways.get_mut(state) {
-            *arrived = true;
+    /// The code let somebody in, so it does not count.
+    pub(super) fn let_in(&mut self, known: Option<i64>) {
+        if let Some((_, codes)) = self.codes.get_mut(&known) {
+            *codes = codes.saturating_sub(1);
         }
     }
+}
+
+/// Counts one more within a minute; not if there are `most` already.
+fn count<K: Eq + Hash>(counts: &mut HashMap<K, Count>, key: K, most: u32, now: Time) -> bool {
+    make_room(counts, |(since, _)| is_fresh(*since, now, MINUTE));
+    let (since, counted) = counts.entry(key).or_insert((now, 0));
+    if !is_fresh(*since, now, MINUTE) {
+        (*since, *counted) = (now, 0);
+    }
+    let may = *counted < most;
+    *counted += u32::from(may);
+    may
 }
 
 /// Whether less than `limit` has passed since. What is to come counts for nothing: the clock was put back.

@@ -8,7 +8,7 @@ use warp::http::HeaderValue;
 use warp::http::header::COOKIE;
 
 use super::super::session::{Purpose, Session};
-use super::memory::{MOST_ASKED, MOST_BAD, MOST_CODES};
+use super::memory::{MOST_ASKED, MOST_BAD, MOST_CODES, MOST_CODES_OF_STRANGERS};
 use super::*;
 use crate::domain::ids::RepositoryName;
 
@@ -338,23 +338,36 @@ async fn a_long_list_asks_only_about_what_is_open() {
     assert_eq!((readable.is_cut, readable.ids.len()), (false, 151));
 }
 
+async fn come(access: &Access, known: Option<i64>, code: &str) -> Result<bool, StatusCode> {
+    let arrival = Arrival { code: code.to_owned(), back: String::new(), verifier: SecretString::from("word") };
+    let arrived = access.arrived(access.sign_in().unwrap(), known, arrival).await;
+    arrived.map(|user| user.is_some()).map_err(|refusal| refusal.0)
+}
+
 #[tokio::test]
 async fn codes_of_people_who_sign_in_cannot_be_tried_without_end() {
     let (town, access) = begin("https://models.example.org");
-    let sign_in = access.sign_in().unwrap();
-    let come = async |state: &str, code: &str| {
-        let arrival = Arrival { code: code.to_owned(), back: String::new(), verifier: SecretString::from("word") };
-        access.arrived(sign_in, state, arrival).await
-    };
-    assert!(come("first", "good").await.unwrap().is_some());
-    assert!(come("first", "good").await.unwrap().is_none(), "a way is good once");
-    for number in 0..MOST_CODES {
-        assert!(come(&format!("way {number}"), "made up").await.unwrap().is_none());
+    for (known, most) in [(None, MOST_CODES_OF_STRANGERS), (Some(7), MOST_CODES)] {
+        let before = town.asked.load(Ordering::SeqCst);
+        for _ in 0..2 * most {
+            assert_eq!(come(&access, known, "good").await, Ok(true), "who is let in does not count");
+        }
+        for _ in 0..most {
+            assert_eq!(come(&access, known, "made up").await, Ok(false));
+        }
+        assert_eq!(come(&access, known, "good").await, Err(StatusCode::TOO_MANY_REQUESTS));
+        assert_eq!(town.asked.load(Ordering::SeqCst) - before, 3 * most as usize);
     }
-    assert_eq!(come("next", "made up").await.unwrap_err().0, StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(town.asked.load(Ordering::SeqCst), MOST_CODES + 1);
     town.pass(60);
-    assert!(come("next", "good").await.unwrap().is_some());
+    assert_eq!(come(&access, None, "good").await, Ok(true));
+}
+
+#[tokio::test]
+async fn nobody_locks_out_who_signed_in_in_that_browser_before() {
+    let (_, access) = begin("https://models.example.org");
+    while come(&access, None, "made up").await.is_ok() {}
+    while come(&access, Some(8), "made up").await.is_ok() {}
+    assert_eq!(come(&access, Some(7), "good").await, Ok(true));
 }
 
 #[test]

@@ -58,6 +58,26 @@ impl Store {
         transaction.commit().await?;
         Ok(Registered { novelty, stands })
     }
+
+    /// Notes under which name the repository is found now, for each of its models.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn rename_repository(&self, repository: &Repository) -> Result<()> {
+        let mut transaction = self.write().await?;
+        rename(&mut transaction, repository).await?;
+        Ok(transaction.commit().await?)
+    }
+}
+
+/// Notes under which name the repository is found now, for each of its models.
+async fn rename(connection: &mut AnyConnection, repository: &Repository) -> Result<()> {
+    sqlx::query("UPDATE models SET repository_name = $1 WHERE repository_id = $2 AND repository_name <> $1")
+        .bind(repository.name.to_string())
+        .bind(repository.id)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Makes the model belong to the repository, or checks that it does. A renamed repository is the same one.
@@ -84,11 +104,7 @@ async fn claim_name(
     let owner = Repository { id: row.number("repository_id")?, name: row.id("repository_name")? };
     if owner.id == repository.id {
         // All its models are published from the same repository, whatever it was called when they were.
-        sqlx::query("UPDATE models SET repository_name = $1 WHERE repository_id = $2 AND repository_name <> $1")
-            .bind(repository.name.to_string())
-            .bind(repository.id)
-            .execute(connection)
-            .await?;
+        rename(connection, repository).await?;
         return Ok(());
     }
     let (owner, other) = (Box::new(owner), Box::new(repository.clone()));

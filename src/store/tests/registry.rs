@@ -149,8 +149,17 @@ async fn a_model_belongs_to_its_first_repository(database: &Database) {
     let all = owners.iter().all(|(_, owner)| *owner == second.source.repository);
     assert!(owners.len() == 2 && all, "every model knows its repository by one name: {owners:?}");
     assert_eq!(store.repository_of(&other.model).await.unwrap(), Some(second.source.repository.clone()));
-    assert_eq!(store.repository_name(7).await.unwrap(), Some(second.source.repository.name));
+    assert_eq!(store.repository_name(7).await.unwrap(), Some(second.source.repository.name.clone()));
     assert_eq!(store.repository_name(8).await.unwrap(), None);
+
+    let mut third = version('d', '4');
+    third.model = model("elsewhere");
+    third.source.repository = Repository { id: 8, name: RepositoryName::parse("urban/elsewhere").unwrap() };
+    register(store, &third, &[]).await;
+    let now = Repository { id: 7, name: RepositoryName::parse("urban/secret").unwrap() };
+    store.rename_repository(&now).await.unwrap();
+    let owners = store.owners().await.unwrap().into_iter().map(|(_, owner)| owner);
+    assert_eq!(owners.collect::<Vec<_>>(), [third.source.repository, now.clone(), now], "and no other repository's");
 }
 
 async fn uncommitted_work_stays_off_the_channels_that_others_rely_on(database: &Database) {

@@ -1,0 +1,102 @@
+//! A hub with a sweep that is done, and who comes to read what it left: browsers and programs.
+
+use std::fs;
+
+use crate::browser::Browser;
+use crate::github::{Permission, Request, Response, send};
+use crate::hub::{HUB, Hub};
+use crate::world::World;
+
+/// A model that prints and keeps whatever it is told, and fails when it is told to.
+const ECHO: &str = "owner: examples
+title: echo
+description: repeats what it is told
+source: {path: models/echo}
+build:
+  process: [[\"true\"]]
+run:
+  command: [sh, \"{model}/echo.sh\", \"{params}\", \"{outputs}\"]
+  params: {format: csv}
+parameters:
+  WORD: {type: string, default: plain}
+  N: {type: int, default: 1}
+outputs:
+  summary: summary.json
+  files: [told.txt, deep/told.txt]
+";
+
+const SCRIPT: &str = "set -e
+cat \"$1\"
+echo '<script>alert(2)</script> ghp_0123456789abcdef0123456789abcdef0123'
+case $(cat \"$1\") in *fail*) exit 3;; esac
+mkdir -p \"$2/deep\"
+cp \"$1\" \"$2/told.txt\"
+cp \"$1\" \"$2/deep/told.txt\"
+echo '{\"answer\": 42}' > \"$2/summary.json\"
+";
+
+fn bring_echo(world: &World) {
+    world.write("config/examples/echo.yaml", ECHO);
+    world.write("models/echo/echo.sh", SCRIPT);
+}
+
+/// A private hub with a sweep that is done: its pull request, its id, and a run of it that succeeded and one that failed.
+pub(crate) struct Done {
+    pub(crate) hub: Hub,
+    pub(crate) number: u64,
+    pub(crate) sweep: String,
+    pub(crate) run: String,
+    pub(crate) failed: String,
+}
+
+pub(crate) fn done(more: &str) -> Done {
+    let hub = Hub::signing_in(more, bring_echo);
+    hub.github.set_private(HUB);
+    hub.world.checkout("main");
+    let words = "[plain, \"<img src=x onerror=alert(1)>\", \"fail\"]";
+    let sweep = format!("sweep: words\nmodel: examples/echo\nparameters:\n  WORD: {words}\n");
+    let number = hub.ask_with("words", "<script>alert(0)</script>", &sweep);
+    hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.until_said(number, &["2 of 3 runs done"]);
+    hub.world.until_idle();
+    let status = hub.world.modelship(&["sweep", "status", "--output", "json"]).ok().json();
+    let sweep = status[0]["plan"]["id"].as_str().unwrap_or_else(|| panic!("{status}")).to_owned();
+    let table = hub.world.state().join("artifacts/sweeps").join(&sweep).join("analysis.csv");
+    let table = fs::read_to_string(table).unwrap();
+    let run = table.lines().find(|line| line.contains("succeeded")).unwrap()[..64].to_owned();
+    let failed = status[0]["failures"][0]["run"].as_str().unwrap().to_owned();
+    Done { hub, number, sweep, run, failed }
+}
+
+impl Done {
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.hub.world.address())
+    }
+
+    /// A browser in which somebody has signed in.
+    pub(crate) fn browser(&self, login: &str) -> Browser {
+        let mut browser = Browser::default();
+        self.hub.github.visit_as(login);
+        let (at, page) = browser.open(&self.url("/sign-in"));
+        assert_eq!((at, page.status), (self.url("/"), 200), "{}", text(&page));
+        browser
+    }
+
+    /// Somebody who may do nothing in the hub.
+    pub(crate) fn eve(&self) -> Browser {
+        self.hub.github.user("eve", Permission::None);
+        self.browser("eve")
+    }
+
+    /// A program asks, perhaps with a token.
+    pub(crate) fn program(&self, path: &str, token: Option<&str>) -> Response {
+        let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
+        headers.extend(token.map(|token| ("authorization".to_owned(), format!("Bearer {token}"))));
+        let request = Request { method: "GET".to_owned(), target: path.to_owned(), headers, body: Vec::new() };
+        send(&self.hub.world.address(), &request, std::time::Duration::from_secs(60)).unwrap()
+    }
+}
+
+pub(crate) fn text(response: &Response) -> String {
+    String::from_utf8_lossy(&response.body).into_owned()
+}
