@@ -152,7 +152,7 @@ fn write(tally: &Tally, figures: &Figures) -> Result<String, std::fmt::Error> {
 
     let left: Family<Labels<1>, Gauge> = Family::default();
     for (counted, requests) in budgets {
-        left.get_or_create(&[("of", counted.as_str().to_owned())]).set(whole(*requests));
+        left.get_or_create(&[("resource", counted.as_str().to_owned())]).set(whole(*requests));
     }
     registry.register(
         "forge_requests_left",
