@@ -51,7 +51,7 @@ use crate::domain::event::{Event, Key, Keyed};
 use crate::domain::ids::Time;
 use crate::edge::forge::ForgeError;
 use crate::store::queue::{
-    Beat, ClaimedEffect, ClaimedEvent, CommitDecision, Failed, Lease, Leases, NewEffect, NewState, Owner,
+    Beat, ClaimedEffect, ClaimedEvent, CommitDecision, Failed, Kept, Lease, Leases, NewEffect, NewState, Owner,
 };
 use crate::store::{Store, StoreError};
 
@@ -426,16 +426,31 @@ impl Engine {
         let error = failure.into_cause();
         let text = format!("{error:#}");
         let Tries { attempts, waits } = tries;
-        let events = if failed == Failed::ForGood {
-            tracing::error!(effect = name, error = text, attempts, waits, "failed for good");
-            let (key, subject) = effect.subject();
-            let event = Event::EffectFailed { effect: name.to_owned(), subject, reason: text.clone() };
-            vec![Keyed { key, event }]
-        } else {
-            tracing::warn!(effect = name, error = text, attempts, waits, "failed; it will be tried again");
-            Vec::new()
+        let (key, subject) = effect.subject();
+        let events = match failed {
+            Failed::Again(_) | Failed::Waits(_) | Failed::Left => Vec::new(),
+            Failed::ForGood | Failed::Refused => {
+                let (key, subject) = (key.clone(), subject.clone());
+                let event = Event::EffectFailed { effect: name.to_owned(), subject, reason: text.clone() };
+                vec![Keyed { key, event }]
+            }
         };
-        self.store.fail_effect(lease, &text, failed, &events, now).await
+        let kept = self.store.fail_effect(lease, &text, failed, &events, now).await?;
+        match kept {
+            Kept::Waiting => {
+                tracing::warn!(effect = name, %key, subject, error = text, attempts, waits, "failed; it will be tried again");
+            }
+            Kept::GivenUp => {
+                tracing::error!(effect = name, %key, subject, error = text, attempts, waits, "failed for good");
+            }
+            Kept::RefusedAgain => {
+                tracing::debug!(effect = name, %key, subject, error = text, "refused as before");
+            }
+            Kept::Nothing => {
+                tracing::warn!(effect = name, error = text, attempts, waits, "failed; it comes again by itself")
+            }
+        }
+        Ok(())
     }
 
     /// Nothing waits for a moment that is further away than it was meant to be.

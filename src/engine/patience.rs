@@ -57,13 +57,18 @@ pub(super) fn after(effect: &Effect, tries: Tries, failure: &Failure, now: Time)
     };
     match failure {
         // The next tick compares again, with what is known by then.
-        Failure::Away(_) | Failure::Barred(_) if matches!(effect, Effect::Reconcile) => again(attempts_of(effect)),
+        Failure::Away(_) | Failure::Barred(_) if matches!(effect, Effect::Reconcile) => {
+            match again(attempts_of(effect)) {
+                Failed::ForGood => Failed::Left,
+                again => again,
+            }
+        }
         Failure::Barred(_) if tries.waits >= BARRED_WAITS => Failed::ForGood,
         Failure::Away(_) | Failure::Barred(_) => Failed::Waits(pause(tries.waits, AWAY_DOUBLINGS)),
         Failure::Later(error) if is_full(error) => again(attempts_of(effect).max(TALK_ATTEMPTS)),
         Failure::Later(_) => again(attempts_of(effect)),
         Failure::Missing(_) => again(attempts_of(effect).min(MISSING_ATTEMPTS)),
-        Failure::Never(_) => Failed::ForGood,
+        Failure::Never(_) => Failed::Refused,
     }
 }
 
@@ -156,7 +161,7 @@ mod tests {
                     tries = Tries { attempts: tries.attempts - 1, waits: tries.waits + 1 };
                     at
                 }
-                Failed::ForGood => break,
+                Failed::ForGood | Failed::Refused | Failed::Left => break,
             };
         }
         all
@@ -208,8 +213,10 @@ mod tests {
     #[test]
     fn a_refusal_ends_it_and_what_comes_again_by_itself_does_not_wait() {
         let refused = Failure::from(ForgeError::Never(anyhow!("the thread is locked")));
-        assert_eq!(after(&result(), Tries { attempts: 1, waits: 9 }, &refused, BEGIN), Failed::ForGood);
+        assert_eq!(after(&result(), Tries { attempts: 1, waits: 9 }, &refused, BEGIN), Failed::Refused);
         let away = Failure::from(ForgeError::Later(anyhow!("GitHub does not answer")));
         assert_eq!(tried(&Effect::Reconcile, &away, Duration::from_secs(3600)).len(), 6);
+        let last = Tries { attempts: 6, waits: 0 };
+        assert_eq!(after(&Effect::Reconcile, last, &away, BEGIN), Failed::Left, "nobody has to look at it");
     }
 }

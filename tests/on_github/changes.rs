@@ -119,6 +119,22 @@ fn a_locked_thread_hears_no_result_and_the_check_tells_it() {
     let before = hub.github.count(&tried);
     hub.until_asked(3, &format!("GET */issues/{number}/comments"));
     assert_eq!((hub.github.count(&tried), results(&hub, number).len()), (before, 0), "{:#?}", hub.ours(number));
+
+    // However much there is to say, whoever runs the server hears once that it cannot be said.
+    for more in 1..=3 {
+        hub.github.comment_as("ada", HUB, number, "/modelship help");
+        hub.world.until("it is given up", |_| (hub.github.count(&tried) == before + more).then_some(()));
+    }
+    hub.world
+        .until("nothing is left to do", |_| (queue(&hub)["effects"] == 0 && queue(&hub)["leased"] == 0).then_some(()));
+    let failures = queue(&hub)["failures"].clone();
+    assert_eq!(failures.as_array().unwrap().len(), 1, "{failures}");
+    assert!(failures[0]["error"].as_str().unwrap().contains("locked"), "{failures}");
+    let log = hub.world.server_log();
+    let said: Vec<_> = log.lines().filter(|line| line.contains("failed for good")).collect();
+    assert!(said.len() == 1 && said[0].contains(failures[0]["key"].as_str().unwrap()), "{said:#?}");
+    let doctor = hub.world.modelship(&["doctor"]).ok();
+    assert!(doctor.stdout.contains("1 task given up, the last one `PostComment`"), "{doctor:?}");
 }
 
 #[test]

@@ -159,3 +159,47 @@ fn an_outage_longer_than_github_remembers_loses_nothing() {
     hub.world.until_idle();
     assert_eq!(hub.ours(number).len(), 2);
 }
+
+#[test]
+fn a_result_that_is_there_while_github_is_away_is_said_once_when_it_is_back() {
+    let mut hub = Hub::as_app_on_one_port();
+    let number = hub.run_slowly();
+    hub.github.begin_outage();
+    hub.until_nothing_runs();
+    until_told_in_vain(&hub);
+    // Whoever comes back in the middle of it remembers nothing of what was said.
+    hub.world.kill_server();
+    hub.start();
+    hub.github.until_delivered();
+    hub.github.forget_deliveries();
+    hub.github.end_outage();
+    hub.until_said(number, &["2 runs done"]);
+    hub.world.until_idle();
+    assert_eq!(hub.ours(number).len(), 2, "{:#?}", hub.ours(number));
+}
+
+#[test]
+fn a_result_that_github_took_as_it_went_away_is_not_said_again_when_it_is_back() {
+    let hub = Hub::as_app();
+    let number = hub.run_slowly();
+    let holds = hub.github.hold_answers();
+    let said = std::iter::from_fn(|| holds.next()).find_map(|held| {
+        if held.body.contains("2 runs done") && held.request.starts_with("POST") {
+            return Some(held);
+        }
+        held.answer();
+        None
+    });
+    hub.github.begin_outage();
+    drop(said);
+    drop(holds);
+    until_told_in_vain(&hub);
+    hub.github.until_delivered();
+    hub.github.forget_deliveries();
+    let before = hub.github.log().len();
+    hub.world.until("it is asked for in vain", |_| (hub.github.log().len() > before + 3).then_some(()));
+    hub.github.end_outage();
+    hub.world.until_idle();
+    assert_eq!(hub.ours(number).len(), 2, "{:#?}", hub.ours(number));
+    hub.until_concluded(&hub.commit("slow"), "modelship/sweep slow", "success");
+}

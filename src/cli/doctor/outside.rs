@@ -6,11 +6,13 @@ use secrecy::ExposeSecret as _;
 
 use super::Check;
 use crate::domain::ids::Time;
+use crate::domain::report::escape::clip;
 use crate::domain::report::numbers;
 use crate::edge::forge::Repositories;
 use crate::edge::forge::local::LocalForge;
 use crate::engine::{github_forge, system_time};
 use crate::settings::{ForgeSettings, GitHubSettings, Settings, WebhookSettings};
+use crate::store::queue::FailedTask;
 use crate::store::{Store, StoreError};
 
 /// How far the clocks of this machine and of the database may be apart. Leases last 30 seconds.
@@ -18,6 +20,9 @@ const CLOCKS: Duration = Duration::from_secs(5);
 
 /// Before this moment, 2025-01-01, no clock is right.
 const EARLIEST: Time = Time(1_735_689_600_000);
+
+/// How much of an error is shown, in characters; `modelship queue` shows all of it.
+const MOST_ERROR: usize = 200;
 
 /// The fewest bytes of a secret that nobody guesses.
 const SECRET: usize = 16;
@@ -37,12 +42,13 @@ pub(super) async fn database(settings: &Settings) -> Vec<Check> {
     let before = system_time();
     let about = store.about().await;
     let after = system_time();
+    let failed = store.failed_tasks().await;
     store.close().await;
-    match about {
-        Ok(about) => {
+    match about.and_then(|about| Ok((about, failed?))) {
+        Ok((about, failed)) => {
             let found =
                 format!("{} at {}, {}", about.system, store.address(), numbers::plural(about.migrations, "migration"));
-            vec![Check::good("database", found), clock(before, about.now, after)]
+            vec![Check::good("database", found), clock(before, about.now, after), queue(&failed)]
         }
         Err(error) => vec![Check::bad("database", reasons(error), "look at its disk and at its server")],
     }
@@ -61,6 +67,16 @@ fn clock(before: Time, theirs: Option<Time>, after: Time) -> Check {
         numbers::duration(u64::try_from(apart.as_millis()).unwrap_or(u64::MAX))
     );
     if apart > CLOCKS { Check::bad("clock", found, ADVICE) } else { Check::good("clock", found) }
+}
+
+/// Whether everything that was to be done was done.
+fn queue(failed: &[FailedTask]) -> Check {
+    let Some(FailedTask { name, key, error, .. }) = failed.last() else {
+        return Check::good("queue", "nothing was given up");
+    };
+    let count = numbers::plural(u64::try_from(failed.len()).unwrap_or(u64::MAX), "task");
+    let found = format!("{count} given up, the last one `{name}` of {key}: {}", clip(error, MOST_ERROR));
+    Check::look("queue", found, "`modelship queue` lists them; a thread that is locked takes no words, for example")
 }
 
 /// What went wrong, and why.

@@ -3,7 +3,7 @@
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use super::{CommitDecision, Failed, Lease, NewState, enqueue};
+use super::{CommitDecision, Failed, Kept, Lease, NewState, enqueue};
 use crate::domain::event::{Event, Keyed};
 use crate::domain::ids::Time;
 use crate::store::row::{Cells, cut, storable};
@@ -69,7 +69,7 @@ impl Store {
     /// Puts an effect that failed back, or gives it up; and keeps the events that tell of it.
     ///
     /// When a newer effect with the same coalescing key waits, that one takes over the pause and the counts, and this one
-    /// is done.
+    /// is done. A thread that takes no words for weeks leaves one failed task, and not one for each word.
     ///
     /// # Errors
     /// [`StoreError::LeaseLost`] when the effect has been taken by another worker since; then nothing is changed.
@@ -80,7 +80,7 @@ impl Store {
         failed: Failed,
         events: &[Keyed],
         now: Time,
-    ) -> Result<()> {
+    ) -> Result<Kept> {
         let mut transaction = self.write().await?;
         let task = prove(&mut transaction, lease).await?;
         let newer = match task.optional_text("coalesce_key")? {
@@ -90,22 +90,37 @@ impl Store {
         let (at, waited) = match failed {
             Failed::Again(at) => (Some(at), 0),
             Failed::Waits(at) => (Some(at), 1),
-            Failed::ForGood => (None, 0),
+            Failed::ForGood | Failed::Refused | Failed::Left => (None, 0),
         };
-        match (at, newer) {
-            (None, _) => give_up(&mut transaction, lease, error).await?,
-            (Some(at), None) => put_back(&mut transaction, lease, error, (at, waited)).await?,
+        let kept = match (at, newer) {
+            (None, _) if failed == Failed::Left => {
+                remove(&mut transaction, lease).await?;
+                Kept::Nothing
+            }
+            (None, _) if failed == Failed::Refused && was_refused(&mut transaction, &task, error).await? => {
+                remove(&mut transaction, lease).await?;
+                Kept::RefusedAgain
+            }
+            (None, _) => {
+                give_up(&mut transaction, lease, error).await?;
+                Kept::GivenUp
+            }
+            (Some(at), None) => {
+                put_back(&mut transaction, lease, error, (at, waited)).await?;
+                Kept::Waiting
+            }
             (Some(at), Some(newer)) => {
                 remove(&mut transaction, lease).await?;
                 let pause = Pause { at, attempts: lease.attempt, waits: task.number("waits")? + waited };
                 hand_on(&mut transaction, newer, pause).await?;
+                Kept::Waiting
             }
-        }
+        };
         enqueue::events(&mut transaction, events, now).await?;
-        let result = if at.is_some() { "retried" } else { "failed" };
+        let result = if kept == Kept::Waiting { "retried" } else { "failed" };
         totals::add(&mut transaction, Total::Effect, &task.text("name")?, result).await?;
         transaction.commit().await?;
-        Ok(())
+        Ok(kept)
     }
 }
 
@@ -174,6 +189,20 @@ async fn give_up(connection: &mut AnyConnection, lease: &Lease, error: &str) -> 
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Whether an effect of the task's kind is kept that was about the same and given up for the same reason.
+async fn was_refused(connection: &mut AnyConnection, task: &AnyRow, error: &str) -> Result<bool> {
+    let before = sqlx::query(
+        "SELECT id FROM tasks
+         WHERE key = $1 AND name = $2 AND kind = 'effect' AND status = 'failed' AND last_error = $3 LIMIT 1",
+    )
+    .bind(task.text("key")?)
+    .bind(task.text("name")?)
+    .bind(cut(error, ERROR_BYTES))
+    .fetch_optional(connection)
+    .await?;
+    Ok(before.is_some())
 }
 
 /// The effect waits until a moment, which adds so much to its waits.

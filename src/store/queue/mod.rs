@@ -93,6 +93,24 @@ pub enum Failed {
     Waits(Time),
     /// It is given up, and kept for a person to look at.
     ForGood,
+    /// It was refused. It is given up, and kept for a person to look at unless one of its kind is kept already that was
+    /// about the same key and refused in the same words.
+    Refused,
+    /// It is left, without a trace: the next of its kind comes by itself.
+    Left,
+}
+
+/// What is kept of an effect that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It waits until it is done again.
+    Waiting,
+    /// It was given up.
+    GivenUp,
+    /// It was refused as one before it, which is kept.
+    RefusedAgain,
+    /// Nothing.
+    Nothing,
 }
 
 /// An effect to put into the queue.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::domain::effect::{Effect, Lane};
 use crate::store::StoreError;
-use crate::store::queue::{Beat, ClaimedEffect, Failed, Leases, NewEffect, Owner};
+use crate::store::queue::{Beat, ClaimedEffect, Failed, Kept, Leases, NewEffect, Owner};
 
 on_every_database!(
     effects_are_done_once_and_tell_what_they_found,
@@ -16,6 +16,7 @@ on_every_database!(
     a_failed_effect_comes_back_at_its_time,
     an_attempt_that_met_nobody_does_not_count,
     an_effect_that_was_given_up_is_kept,
+    what_is_refused_again_and_again_is_kept_once,
     a_heartbeat_keeps_a_lease_and_tells_when_it_is_gone,
     cancelled_effects_end,
     a_cancelled_effect_whose_worker_died_still_gives_its_answer,
@@ -116,6 +117,25 @@ async fn an_effect_that_was_given_up_is_kept(database: &Database) {
     assert_eq!((kept.subject.as_str(), kept.attempts, kept.error.as_str()), ("plan", 1, "no such pull request"));
     let depth = store.pending(NOW).await.unwrap();
     assert_eq!((depth.failed, depth.events, depth.effects, depth.leased), (1, 1, 0, 0));
+}
+
+async fn what_is_refused_again_and_again_is_kept_once(database: &Database) {
+    let store = &database.store;
+    for (words, failed, kept) in [
+        ("it is locked", Failed::Refused, Kept::GivenUp),
+        ("it is locked", Failed::Refused, Kept::RefusedAgain),
+        ("it is archived", Failed::Refused, Kept::GivenUp),
+        ("it is locked", Failed::ForGood, Kept::GivenUp),
+        ("nobody answers", Failed::Left, Kept::Nothing),
+    ] {
+        decide_effects(store, vec![now(comment("a"))], NOW).await;
+        let claimed = only_quick(database, 0).await;
+        let told = [event(1, "gave up")];
+        assert_eq!(store.fail_effect(&claimed.lease, words, failed, &told, NOW).await.unwrap(), kept, "{words}");
+    }
+    let errors: Vec<_> = store.failed_tasks().await.unwrap().into_iter().map(|task| task.error).collect();
+    assert_eq!(errors, ["it is locked", "it is archived", "it is locked"]);
+    assert_eq!(store.pending(NOW).await.unwrap().events, 5, "each is told");
 }
 
 async fn a_heartbeat_keeps_a_lease_and_tells_when_it_is_gone(database: &Database) {
