@@ -21,9 +21,6 @@ use crate::domain::version::PinnedSource;
 use crate::runner::supervise::{How, Limits, Stdout, Step, Stop, SuperviseError, supervise};
 use crate::runner::{Log, resolve_program, tail_of};
 
-#[cfg(test)]
-mod pinned;
-
 /// How long may fetching take?
 const TIMEOUT: Duration = Duration::from_secs(20 * 60);
 

@@ -166,3 +166,29 @@ fn no_redirect_leads_git_to_where_nobody_has_looked() {
         assert!(asked_inside.lock().unwrap().is_empty(), "{status}: {asked_inside:?}");
     }
 }
+
+#[test]
+fn git_asks_the_address_that_was_found_and_no_other() {
+    let place = tempfile::tempdir().unwrap();
+    let git_dir = place.path().join("cache.git");
+    Source::create_bare(&git_dir, "main").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (told, heard) = std::sync::mpsc::channel();
+    // Whoever knocks finds a closed door.
+    std::thread::spawn(move || listener.accept().map(|_| told.send(())));
+    let (remotes, stop) = (remotes(place.path()), Stop::new().unwrap());
+    let git = Git {
+        remotes: &remotes,
+        git_dir: &git_dir,
+        transport: "https",
+        login: None,
+        pin: Some(format!("models.invalid:{port}:127.0.0.1")),
+        deadline: Instant::now() + Duration::from_secs(60),
+        stop: &stop,
+    };
+    // Nobody else knows that name.
+    let repo = format!("https://models.invalid:{port}/x.git");
+    assert!(git.run(&["ls-remote", "--quiet", "--", &repo]).is_err());
+    heard.recv_timeout(Duration::from_secs(20)).expect("git comes by");
+}
