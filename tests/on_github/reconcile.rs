@@ -47,17 +47,10 @@ fn a_program_gives_no_commands_whoever_tells_of_its_comment() {
 #[test]
 fn a_pull_request_that_was_closed_before_a_hundred_others_is_not_left_running() {
     let mut hub = Hub::as_app();
-    let sweep = "sweep: slow\nmodel: examples/identity-matrix\nparameters: {N: [1, 2], SLEEP: 60}\n";
-    let number = hub.ask_with("slow", "Slow", sweep);
-    hub.github.comment_as("ada", HUB, number, "/modelship run");
-    hub.until_running();
+    let number = run_for_a_minute(&hub);
     hub.world.kill_server();
     hub.github.close_pull(HUB, number);
-    for _ in 0..101 {
-        let other = Opened { author: "ada", title: "Another", head: "slow", base: "main", draft: false };
-        let other = hub.github.open_pull(HUB, &other);
-        hub.github.close_pull(HUB, other);
-    }
+    close_a_hundred_others(&hub);
     hub.github.until_delivered();
     hub.github.forget_deliveries();
     hub.start();
@@ -68,10 +61,7 @@ fn a_pull_request_that_was_closed_before_a_hundred_others_is_not_left_running() 
 #[test]
 fn a_pull_request_that_vanished_is_closed_and_one_that_cannot_be_read_hides_no_other() {
     let mut hub = Hub::as_app();
-    let sweep = "sweep: slow\nmodel: examples/identity-matrix\nparameters: {N: [1, 2], SLEEP: 60}\n";
-    let gone = hub.ask_with("slow", "Slow", sweep);
-    hub.github.comment_as("ada", HUB, gone, "/modelship run");
-    hub.until_running();
+    let gone = run_for_a_minute(&hub);
     let unreadable = hub.ask_for("unreadable", "[1, 2]");
     let asks = hub.ask_for("sizes", "[1, 2, 4]");
     hub.world.kill_server();
@@ -80,11 +70,7 @@ fn a_pull_request_that_vanished_is_closed_and_one_that_cannot_be_read_hides_no_o
     for number in [gone, unreadable] {
         hub.github.close_pull(HUB, number);
     }
-    for _ in 0..101 {
-        let other = Opened { author: "ada", title: "Another", head: "slow", base: "main", draft: false };
-        let other = hub.github.open_pull(HUB, &other);
-        hub.github.close_pull(HUB, other);
-    }
+    close_a_hundred_others(&hub);
     hub.github.until_delivered();
     hub.github.forget_deliveries();
     let (of_gone, of_unreadable) = (format!("GET */pulls/{gone}"), format!("GET */pulls/{unreadable}"));
@@ -102,10 +88,7 @@ fn a_pull_request_that_vanished_is_closed_and_one_that_cannot_be_read_hides_no_o
 #[test]
 fn a_job_that_no_sweep_waits_for_is_ended_and_that_is_said_once() {
     let hub = Hub::as_app();
-    let sweep = "sweep: slow\nmodel: examples/identity-matrix\nparameters: {N: [1, 2], SLEEP: 60}\n";
-    let number = hub.ask_with("slow", "Slow", sweep);
-    hub.github.comment_as("ada", HUB, number, "/modelship run");
-    hub.until_running();
+    let number = run_for_a_minute(&hub);
     forget_sweeps(&hub);
     hub.until_nothing_runs();
     hub.until_asked(2, &format!("GET */issues/{number}/comments"));
@@ -123,4 +106,22 @@ fn forget_sweeps(hub: &Hub) {
         assert_eq!(gone, 1);
     };
     tokio::runtime::Runtime::new().unwrap().block_on(forget);
+}
+
+/// A pull request whose sweep runs, and does for a minute.
+fn run_for_a_minute(hub: &Hub) -> u64 {
+    let sweep = "sweep: slow\nmodel: examples/identity-matrix\nparameters: {N: [1, 2], SLEEP: 60}\n";
+    let number = hub.ask_with("slow", "Slow", sweep);
+    hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.until_running();
+    number
+}
+
+/// Of pull requests that are not open GitHub lists the newest hundred, and these are more.
+fn close_a_hundred_others(hub: &Hub) {
+    for _ in 0..101 {
+        let other = Opened { author: "ada", title: "Another", head: "slow", base: "main", draft: false };
+        let other = hub.github.open_pull(HUB, &other);
+        hub.github.close_pull(HUB, other);
+    }
 }
