@@ -14,7 +14,7 @@ use super::readers::{Asked, Readable};
 use super::{App, Refusal, ask, asked};
 use crate::domain::report::numbers::{bytes, count, duration, number};
 use crate::domain::report::{html as escape, percent_encoded};
-use crate::domain::sweep::analysis::{AnalysisSummary, OutputStatistics};
+use crate::domain::sweep::analysis::OutputStatistics;
 use crate::domain::sweep::record::Outcome;
 use crate::domain::sweep::state::{RunFailure, SweepPhase, SweepReport};
 use crate::domain::version::Version;
@@ -214,7 +214,7 @@ async fn sweep(id: &str, app: &App, asked: &Asked) -> Result<Response, Refusal> 
         );
     }
     body.push_str(&table("<th>file<th class=\"n\">size", &rows));
-    if let Some(analysis) = analysis(&entry.report.phase) {
+    if let Some(analysis) = entry.report.phase.analysis() {
         let _ = write!(body, "<h2>Statistics</h2>\n{}", statistics(&analysis.statistics));
     }
     if !entry.report.failures.is_empty() {
@@ -259,18 +259,6 @@ fn facts(frame: &Frame<'_>, report: &SweepReport) -> String {
     fact("plan", &format!("<code>{}</code>", plan.digest.short()));
     list.push_str("</dl>\n");
     list
-}
-
-fn analysis(phase: &SweepPhase) -> Option<&AnalysisSummary> {
-    match phase {
-        SweepPhase::Succeeded { analysis } | SweepPhase::Incomplete { analysis, .. } => Some(analysis),
-        SweepPhase::Cancelled { analysis, .. } => analysis.as_deref(),
-        SweepPhase::Submitting
-        | SweepPhase::Running { .. }
-        | SweepPhase::Stopping { .. }
-        | SweepPhase::Analysing
-        | SweepPhase::Stopped { .. } => None,
-    }
 }
 
 fn statistics(statistics: &[OutputStatistics]) -> String {

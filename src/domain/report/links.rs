@@ -3,7 +3,7 @@
 use super::value;
 use crate::domain::ids::RunId;
 use crate::domain::sweep::analysis::ArtifactFile;
-use crate::domain::sweep::state::{SweepPhase, SweepReport};
+use crate::domain::sweep::state::SweepReport;
 
 /// Where readers find files of the artifact store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,16 +40,7 @@ impl Links {
 
     /// Where a server shows the sweep: its report once there is one.
     pub(super) fn sweep_address(&self, report: &SweepReport) -> Option<String> {
-        let has_report = match &report.phase {
-            SweepPhase::Succeeded { .. } | SweepPhase::Incomplete { .. } => true,
-            SweepPhase::Cancelled { analysis, .. } => analysis.is_some(),
-            SweepPhase::Submitting
-            | SweepPhase::Running { .. }
-            | SweepPhase::Stopping { .. }
-            | SweepPhase::Analysing
-            | SweepPhase::Stopped { .. } => false,
-        };
-        let page = if has_report { "/report.html" } else { "" };
+        let page = if report.phase.analysis().is_some() { "/report.html" } else { "" };
         Some(format!("{}/sweeps/{}{page}", self.server()?, percent_encoded(report.plan.id.as_str())))
     }
 
