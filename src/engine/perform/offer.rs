@@ -12,6 +12,7 @@ use super::build::{Ended, read_manifest, registered};
 use super::sources::{self, Located};
 use super::{Reports, blocking};
 use crate::domain::event::{BuildFailure, Event, Key, Keyed};
+use crate::domain::forge::HeadOrigin;
 use crate::domain::ids::{CommitSha, Digest, ModelName, Repository, VersionId};
 use crate::domain::image::{ImageName, ImageRef};
 use crate::domain::manifest::{BuildBy, Manifest, Source as ModelSource};
@@ -41,7 +42,9 @@ pub(super) async fn check(engine: &Engine, offer: &Offer, cancel: &CancellationT
             tracing::info!(model.name = %offer.model, offer.id, "`{}` was refused: {}", offer.image, failure.message);
             Err(failure)
         }
-        Err(Ended::Left(by)) => Err(BuildFailure::without_log(STAGE, report::waits_for(by))),
+        Err(Ended::Left(by)) => {
+            Err(BuildFailure::without_log(STAGE, report::waits_for(by, HeadOrigin::SameRepository)))
+        }
         Err(Ended::Cancelled) => {
             return Err(Failure::Later(anyhow::anyhow!("looking at `{}` was stopped", offer.image)));
         }
