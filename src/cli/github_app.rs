@@ -65,6 +65,10 @@ pub(crate) async fn create(create: &CreateApp, cwd: &Path, output: &Output) -> R
         output.line(&format!("App {} (number {}): {}", app.slug, app.id, app.html_url))?;
     }
     output.next_step(&format!("open {}/installations/new and choose repositories", app.html_url));
+    output.next_step(&format!(
+        "write into {} whether it builds in containers or as processes; the last lines say how",
+        settings.display()
+    ));
     output.next_step(&format!("modelship doctor --settings {}", settings.display()));
     output.next_step(&format!("modelship serve --settings {}", settings.display()));
     Ok(())
@@ -76,11 +80,22 @@ fn write(directory: &Path, create: &CreateApp, app: &NewApp) -> Result<(), CliEr
         "https://api.github.com" => String::new(),
         api => format!(", api: {}, git: {}", json!(api), json!(create.github)),
     };
+    // Who signs for workflows on a server of one's own.
+    let issuer = match create.github.trim_end_matches('/') {
+        "https://github.com" => String::new(),
+        github => format!(", token_issuer: {}", json!(format!("{github}/_services/token"))),
+    };
+    // Without TLS it is no proxy that GitHub and readers reach, but this very server.
+    let listen = if create.url.starts_with("https://") { "127.0.0.1:8080" } else { "0.0.0.0:8080" };
     let settings = format!(
         "# Settings of this server. Paths are relative to this file; what is left out has a default.\n\
          state: state\n\
          forge:\n  github: {{app: {}, key: {KEY}, client_id: {}, client_secret: {CLIENT_SECRET}{github_at}}}\n\
-         server: {{listen: \"0.0.0.0:8080\", url: {}, webhook_secret: {SECRET}}}\n",
+         server: {{listen: \"{listen}\", url: {}, webhook_secret: {SECRET}{issuer}}}\n\
+         # What is pushed is built and run in containers,\n\
+         # executor: docker\n\
+         # or as processes of this machine, for repositories that you trust as you trust yourself.\n\
+         # process: {{trusted: [OWNER/NAME]}}\n",
         app.id,
         json!(app.client_id),
         json!(create.url.trim_end_matches('/')),

@@ -108,11 +108,12 @@ async fn run(arguments: Arguments, output: &Output) -> Result<(), CliError> {
     }
 }
 
-/// What is logged when nobody says otherwise: the server tells what it does, a verb only what goes wrong.
+/// What is logged when nobody says otherwise: the server tells what it does, a verb only what goes wrong. That a browser
+/// hung up is nothing that goes wrong here.
 fn default_filter(arguments: &Arguments) -> &'static str {
     match (arguments.global.verbose, &arguments.verb) {
-        (0, Verb::Serve(_)) => "modelship=info,warn",
-        (0, _) => "error",
+        (0, Verb::Serve(_)) => "modelship=info,warp=off,warn",
+        (0, _) => "warp=off,error",
         (1, _) => "modelship=debug,warn",
         (_, _) => "modelship=trace,debug",
     }

@@ -46,6 +46,13 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), CliError> {
         secrets.push(forge.webhook_secret().map_err(anyhow::Error::from)?);
         refresh_hooks(forge)?;
     }
+    let secrets = WebhookSecrets::new(secrets).map_err(|_| {
+        CliError::User(
+            "there is no secret to verify webhooks with; name its file as `server.webhook_secret`, or set \
+             MODELSHIP_WEBHOOK_SECRET"
+                .to_owned(),
+        )
+    })?;
     let engine = Engine::new(store, outside, settings.rules(), Clock::system());
     engine.check_states().await.map_err(anyhow::Error::from)?;
     engine.recover().await?;
@@ -62,8 +69,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), CliError> {
     tracing::info!(address = %address, "modelship {} serves http://{address}", env!("CARGO_PKG_VERSION"));
     let instance = Arc::new(Instance::new(Arc::clone(&engine)));
     let context = ServerContext {
-        secrets: WebhookSecrets::new(secrets)
-            .context("there is no secret to verify webhooks with; set MODELSHIP_WEBHOOK_SECRET")?,
+        secrets,
         repositories: match settings.server.repositories.as_slice() {
             [] => AllowedRepositories::Any,
             ids => AllowedRepositories::Only(ids.iter().copied().collect()),

@@ -114,12 +114,12 @@ pub(crate) fn mint(state: &mut State, request: &Request, id: &str) -> Answer {
         }
     };
     let permissions = match asked["permissions"].as_object() {
-        None => state.app.permissions.clone(),
+        None => state.app.granted(),
         Some(wanted) => {
             let mut given = BTreeMap::from([("metadata".to_owned(), "read".to_owned())]);
             for (name, level) in wanted {
                 let level = level.as_str().unwrap_or_default();
-                let enough = state.app.permissions.get(name).is_some_and(|has| has == "write" || has == level);
+                let enough = state.app.granted().get(name).is_some_and(|has| has == "write" || has == level);
                 if !enough {
                     return Err(refusal(422, "The permissions requested are not granted to this installation."));
                 }

@@ -139,6 +139,7 @@ impl GitHub {
             installation: 7001,
             others: Vec::new(),
             permissions,
+            withheld: Vec::new(),
             events: events.map(str::to_owned).into(),
             suspended: false,
             installed: true,

@@ -201,6 +201,11 @@ impl GitHub {
         });
     }
 
+    /// The App asks for a permission that owners have not accepted yet.
+    pub(crate) fn withhold(&self, permission: &str) {
+        self.with(|state| state.app.withheld.push(permission.to_owned()));
+    }
+
     /// The App is told of an event no longer.
     pub(crate) fn unsubscribe_app(&self, event: &str) {
         self.with(|state| state.app.events.retain(|on| on != event));

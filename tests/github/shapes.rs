@@ -263,7 +263,7 @@ pub(crate) fn installation(state: &State, (id, owner): (u64, u64)) -> Value {
         "id": id, "account": account, "access_tokens_url": format!("{url}/access_tokens"),
         "repositories_url": format!("{}/installation/repositories", state.url), "html_url": format!("{}/settings/installations/{id}", state.url),
         "app_id": app.id, "app_slug": app.slug, "target_id": owner.id, "target_type": "Organization",
-        "permissions": app.permissions, "events": app.events, "created_at": "2020-01-01T00:00:00Z",
+        "permissions": app.granted(), "events": app.events, "created_at": "2020-01-01T00:00:00Z",
         "updated_at": "2020-01-01T00:00:00Z", "single_file_name": null, "has_multiple_single_files": false,
         "single_file_paths": [], "repository_selection": "selected",
         "suspended_at": suspended.then_some("2020-01-02T00:00:00Z"),

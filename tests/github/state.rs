@@ -186,6 +186,8 @@ pub(crate) struct App {
     /// Installations in other accounts, with their owners.
     pub(crate) others: Vec<(u64, u64)>,
     pub(crate) permissions: BTreeMap<String, String>,
+    /// What owners have not accepted yet of the permissions.
+    pub(crate) withheld: Vec<String>,
     pub(crate) events: Vec<String>,
     pub(crate) suspended: bool,
     pub(crate) installed: bool,
@@ -195,6 +197,12 @@ pub(crate) struct App {
 }
 
 impl App {
+    /// What its installations may do.
+    pub(crate) fn granted(&self) -> BTreeMap<String, String> {
+        let accepted = self.permissions.iter().filter(|(name, _)| !self.withheld.contains(name));
+        accepted.map(|(name, level)| (name.clone(), level.clone())).collect()
+    }
+
     pub(crate) fn client_id(&self) -> String {
         format!("Iv23{}", self.id)
     }

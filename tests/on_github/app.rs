@@ -1,7 +1,10 @@
 //! The App: how it is made, and what `doctor` says of it.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -27,6 +30,11 @@ fn doctor_says_which_permission_is_missing_and_where_the_app_is_installed() {
     assert!(well("repositories")["found"].as_str().unwrap().contains(HUB));
     assert_eq!(well("sign-in")["state"], "look", "nobody can sign in, and everything else works");
 
+    // The App asks for more than whoever installed it has accepted.
+    hub.github.withhold("deployments");
+    let withheld = checks(&hub)("installations");
+    assert_eq!(withheld["found"], "not accepted yet by urban (deployments: write)");
+
     hub.github.set_app_permission("checks", None);
     hub.github.set_app_permission("issues", Some("read"));
     hub.github.unsubscribe_app("deployment");
@@ -38,16 +46,15 @@ fn doctor_says_which_permission_is_missing_and_where_the_app_is_installed() {
     assert!(found.contains("issues: write") && found.contains("checks: write"), "{found}");
 }
 
-#[test]
-fn an_app_is_made_in_its_owners_browser() {
-    let hub = Hub::empty();
-    let place = tempfile::tempdir().unwrap();
+/// The App's owner makes it with a browser; its files lie in `to` then.
+fn make_app(hub: &Hub, to: &Path) -> Value {
     // It waits for its owner without end, and a test must not.
     let mut create = Command::new("timeout")
-        .current_dir(place.path())
         .args(["300", env!("CARGO_BIN_EXE_modelship")])
-        .args(["github-app", "create", "--url", "https://models.example.org", "--to", "server", "--output", "json"])
+        .args(["github-app", "create", "--url", "https://models.example.org", "--output", "json"])
         .args(["--github", &hub.github.url(), "--api", &hub.github.url()])
+        .arg("--to")
+        .arg(to)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -60,6 +67,8 @@ fn an_app_is_made_in_its_owners_browser() {
         let got = Command::new("curl").args(["-s", "-w", "\n%{http_code}", url]).output().unwrap();
         String::from_utf8(got.stdout).unwrap()
     };
+    // Browsers open a connection more than they need.
+    let _idle = TcpStream::connect(page.trim_start_matches("http://").trim_end_matches('/')).unwrap();
 
     // What the browser does: it sends the form to GitHub, which sends it back with a code.
     let form = curl(&page);
@@ -78,14 +87,87 @@ fn an_app_is_made_in_its_owners_browser() {
     let output = create.wait_with_output().unwrap();
     let rest: Vec<String> = told.map_while(Result::ok).collect();
     assert!(output.status.success(), "{rest:?}");
-    let made: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(!rest.iter().any(|line| line.contains("ERROR")), "nothing went wrong: {rest:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn an_app_is_made_in_its_owners_browser() {
+    let hub = Hub::empty();
+    let place = tempfile::tempdir().unwrap();
+    let server = place.path().join("server");
+    let made = make_app(&hub, &server);
     assert!(made["app"].as_u64().is_some(), "{made}");
     for secret in ["github-app.pem", "webhook-secret", "client-secret"] {
-        let mode = std::fs::metadata(place.path().join("server").join(secret)).unwrap().permissions().mode();
+        let mode = fs::metadata(server.join(secret)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{secret}");
     }
-    let settings = std::fs::read_to_string(place.path().join("server/settings.yaml")).unwrap();
+    let settings = fs::read_to_string(server.join("settings.yaml")).unwrap();
     assert!(settings.contains("key: github-app.pem"), "{settings}");
     let client = format!("client_id: {:?}, client_secret: client-secret", hub.github.client().0);
     assert!(settings.contains(&client), "{settings}");
+}
+
+#[test]
+fn from_nothing_to_an_app_that_builds_what_is_pushed() {
+    let mut hub = Hub::empty();
+    // Nothing is there but what making the App writes.
+    hub.world.environment.clear();
+    let settings = hub.world.settings();
+    fs::remove_file(&settings).unwrap();
+    make_app(&hub, settings.parent().unwrap());
+    let written = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, written.replace("127.0.0.1:8080", "127.0.0.1:0")).unwrap();
+
+    let doctor = |hub: &Hub| -> Vec<Value> {
+        let checks = hub.world.modelship(&["doctor", "--output", "json"]).json();
+        checks.as_array().unwrap().iter().filter(|check| check["state"] == "bad").cloned().collect()
+    };
+    let bad = doctor(&hub);
+    let [only] = bad.as_slice() else { panic!("{bad:?}") };
+    assert_eq!(only["part"], "trusted", "{only}");
+    assert!(only["advice"].to_string().contains("process.trusted"), "{only}");
+    hub.world.add_settings(&format!("process: {{trusted: [{HUB}]}}\n"));
+    assert_eq!(doctor(&hub), Vec::<Value>::new());
+
+    hub.world.start_server();
+    let secret = fs::read_to_string(settings.with_file_name("webhook-secret")).unwrap();
+    hub.github.deliver_to(&format!("{}/webhooks/github", hub.world.address()), &secret);
+    let clone = hub.world.clone.to_str().unwrap().to_owned();
+    hub.world.modelship(&["init", "--hub", &clone]).ok();
+    hub.world.publish();
+    let commit = hub.commit("main");
+    hub.until_concluded(&commit, "modelship/build examples/identity-matrix", "success");
+}
+
+#[test]
+fn what_is_pushed_to_a_repository_that_is_not_trusted_is_not_built_and_its_check_says_how() {
+    let mut hub = Hub::empty();
+    let settings = hub.app_settings();
+    hub.world.add_settings(&settings);
+    hub.world.add_settings("process: {trusted: [urban/other]}\n");
+    hub.world.bring(&["identity-matrix"]);
+    hub.start();
+    hub.world.push_branch("main", "Begin");
+    let commit = hub.commit("main");
+    hub.until_concluded(&commit, "modelship/build examples/identity-matrix", "failure");
+    let checks = hub.github.checks(HUB, &commit);
+    let titles: Vec<String> = checks.iter().map(|check| check["output"]["title"].to_string()).collect();
+    assert!(titles.iter().any(|title| title.contains("`process.trusted`")), "{titles:?}");
+    assert_eq!(hub.world.modelship(&["models", "--output", "json"]).json().as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn a_server_without_a_secret_for_its_webhooks_does_not_begin() {
+    let mut hub = Hub::empty();
+    let settings = hub.app_settings();
+    hub.world.add_settings(&settings);
+    for secret in [None, Some(" ")] {
+        hub.world.environment.clear();
+        hub.world.environment.extend(secret.map(|secret| ("MODELSHIP_WEBHOOK_SECRET", secret.to_owned())));
+        let said = hub.world.modelship(&["serve"]);
+        assert_ne!(said.status, 0);
+        assert!(said.stderr.contains("MODELSHIP_WEBHOOK_SECRET"), "{}", said.stderr);
+        assert!(!said.stderr.contains("serves http"), "{}", said.stderr);
+    }
 }

@@ -10,6 +10,14 @@ pub(super) async fn workflows(settings: &Settings) -> Option<Check> {
     let part = "workflows";
     let server = &settings.server;
     let url = server.url.as_ref().filter(|_| !matches!(settings.forge, ForgeSettings::Laptop { .. }))?;
+    if server.repositories.is_empty() {
+        let advice = "list the numbers of those that may as `server.repositories`";
+        return Some(Check::look(part, "no repository's workflow may register", advice));
+    }
+    if settings.docker.accept.is_empty() {
+        let advice = "name where images may lie as `docker.registry` or `docker.accept`";
+        return Some(Check::look(part, "no image may be registered", advice));
+    }
     let verifier = match Verifier::new(&server.token_issuer, url) {
         Ok(verifier) => verifier,
         Err(error) => return Some(Check::bad(part, format!("{error:#}"), "look at `server.token_issuer`")),
@@ -21,14 +29,6 @@ pub(super) async fn workflows(settings: &Settings) -> Option<Check> {
             return Some(Check::bad(part, found, "look at `server.token_issuer`, and at this machine's way out"));
         }
     };
-    if server.repositories.is_empty() {
-        let advice = "list the numbers of those that may as `server.repositories`";
-        return Some(Check::look(part, "no repository's workflow may register", advice));
-    }
-    if settings.docker.accept.is_empty() {
-        let advice = "name where images may lie as `docker.registry` or `docker.accept`";
-        return Some(Check::look(part, "no image may be registered", advice));
-    }
     let repositories = match server.repositories.len() {
         1 => "1 repository".to_owned(),
         many => format!("{many} repositories"),

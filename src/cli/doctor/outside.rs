@@ -5,13 +5,14 @@ use std::time::Duration;
 use secrecy::ExposeSecret as _;
 
 use super::Check;
-use crate::domain::ids::Time;
+use crate::domain::ids::{Repository, Time};
 use crate::domain::report::escape::clip;
 use crate::domain::report::numbers;
 use crate::edge::forge::Repositories;
+use crate::edge::forge::github::{GitHub, Lacks};
 use crate::edge::forge::local::LocalForge;
 use crate::engine::{github_forge, system_time};
-use crate::settings::{ForgeSettings, GitHubSettings, Settings, WebhookSettings};
+use crate::settings::{ExecutorKind, ForgeSettings, GitHubSettings, Settings, WebhookSettings};
 use crate::store::queue::FailedTask;
 use crate::store::{Store, StoreError};
 
@@ -148,25 +149,60 @@ async fn on_github(settings: &Settings, github: &GitHubSettings) -> Vec<Check> {
         [] => Check::good(part, "all that are needed"),
         absent => Check::bad(part, format!("{lacking} {}", absent.join(", ")), advice),
     };
-    let advice =
-        "add them on the App's page under Permissions & events; each installation's owner then has to accept them";
-    checks.push(needed("permissions", &standing.missing, "the App lacks", advice));
-    let advice = "subscribe to them on the App's page under Permissions & events";
-    checks.push(needed("events", &standing.unheard, "the App is not told of", advice));
+    if let Some(Lacks { permissions, events, withheld }) = &standing.lacks {
+        let advice =
+            "add them on the App's page under Permissions & events; each installation's owner then has to accept them";
+        checks.push(needed("permissions", permissions, "the App lacks", advice));
+        let advice = "subscribe to them on the App's page under Permissions & events";
+        checks.push(needed("events", events, "the App is not told of", advice));
+        checks.extend((!withheld.is_empty()).then(|| {
+            let found = format!("not accepted yet by {}", withheld.join(", "));
+            let advice =
+                "its owner accepts them on GitHub's page of the installation; until then it works without them";
+            Check::bad("installations", found, advice)
+        }));
+    } else {
+        let advice = format!("it needs {}", GitHub::TOKEN_PERMISSIONS.join(", "));
+        checks.push(Check::look("permissions", "GitHub does not tell what this token may do", advice));
+        let advice = format!(
+            "each repository's webhook has to send {} as JSON to `/webhooks/github` of this server",
+            GitHub::WEBHOOK_EVENTS.join(", ")
+        );
+        checks.push(Check::look("events", "GitHub does not tell a token which webhooks there are", advice));
+    }
     checks.push(sign_in(settings, github));
-    checks.push(match forge.repositories().await {
+    match forge.repositories().await {
         Err(error) | Ok(Repositories { missed: Some(error), .. }) => {
-            Check::bad("repositories", format!("{:#}", anyhow::Error::new(error)), "try again")
+            checks.push(Check::bad("repositories", format!("{:#}", anyhow::Error::new(error)), "try again"));
         }
         Ok(Repositories { found, .. }) if found.is_empty() => {
-            Check::bad("repositories", "none", "install the App in a repository, or look at `server.repositories`")
+            let advice = "install the App in a repository, or look at `server.repositories`";
+            checks.push(Check::bad("repositories", "none", advice));
         }
         Ok(Repositories { found, .. }) => {
-            let names: Vec<String> = found.iter().map(|repository| repository.name.to_string()).collect();
-            Check::good("repositories", names.join(", "))
+            let names = found.iter().map(|repository| format!("{} ({})", repository.name, repository.id));
+            checks.push(Check::good("repositories", names.collect::<Vec<_>>().join(", ")));
+            checks.push(processes(settings, &found));
         }
-    });
+    }
     checks
+}
+
+/// Whether what is pushed to the repositories may be built and run.
+fn processes(settings: &Settings, repositories: &[Repository]) -> Check {
+    const PART: &str = "trusted";
+    if settings.executor == ExecutorKind::Docker {
+        return Check::good(PART, "every repository: builds and runs are in containers");
+    }
+    let is_trusted = |repository: &&Repository| settings.process.trusted.includes(&repository.name);
+    let left: Vec<String> =
+        repositories.iter().filter(|found| !is_trusted(found)).map(|found| found.name.to_string()).collect();
+    if left.is_empty() {
+        return Check::good(PART, "every repository may use processes of this machine");
+    }
+    let found = format!("no model is built that is pushed to {}", left.join(", "));
+    let advice = "list those that you trust as you trust yourself under `process.trusted`, or set `executor: docker`";
+    if left.len() == repositories.len() { Check::bad(PART, found, advice) } else { Check::look(PART, found, advice) }
 }
 
 /// Whether people can sign in to read results.
@@ -214,7 +250,8 @@ pub(super) fn secrets(settings: &Settings) -> Option<Check> {
             }
         }
         ForgeSettings::GitHub(_) if secrets.is_empty() => {
-            let advice = "set MODELSHIP_WEBHOOK_SECRET to the secret of the App's webhook";
+            let advice =
+                "name the file with the webhook's secret as `server.webhook_secret`, or set MODELSHIP_WEBHOOK_SECRET";
             return Some(Check::bad("webhook secrets", "none", advice));
         }
         ForgeSettings::GitHub(_) => {}

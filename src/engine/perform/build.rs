@@ -39,7 +39,8 @@ pub(super) async fn model(
             tracing::info!(model.name = %model, version.id = %version.id, "{model} passed as version {}", version.id);
         }
         BuildOutcome::Failed(failure) => {
-            tracing::info!(model.name = %model, "{model} at {} failed in {}", source.commit.short(), failure.stage);
+            let (commit, stage, message) = (source.commit.short(), &failure.stage, &failure.message);
+            tracing::info!(model.name = %model, "{model} at {commit} failed in {stage}: {message}");
         }
         BuildOutcome::Cancelled => {
             tracing::info!(model.name = %model, "the build of {model} at {} was cancelled", source.commit.short());
@@ -116,6 +117,11 @@ impl From<anyhow::Error> for Ended {
 impl Ended {
     pub(super) fn manifest(message: impl Into<String>) -> Self {
         Self::Failed(BuildFailure::without_log("manifest", message))
+    }
+
+    /// The server is not set up for it.
+    fn settings(message: String) -> Self {
+        Self::Failed(BuildFailure::without_log("settings", message))
     }
 
     pub(super) fn faults(faults: Faults) -> Self {
@@ -205,8 +211,9 @@ pub(in crate::engine) async fn prepare(
         return Err(Ended::Left(manifest.build_by));
     }
     if matches!(outside.builder, Builder::Process(_)) && code == HeadOrigin::Fork {
-        return Err(Ended::manifest(
-            "a fork's code is never built or run as processes of this server; its owner can set `executor: docker`",
+        return Err(Ended::settings(
+            "a fork's code is never built or run as processes of this server; its owner can set `executor: docker`"
+                .to_owned(),
         ));
     }
     let trusted = match outside.builder {
@@ -215,8 +222,9 @@ pub(in crate::engine) async fn prepare(
         Builder::Docker(_) => true,
     };
     if !trusted {
-        return Err(Ended::manifest(format!(
-            "this server does not build `{}` as processes; its owner can list it under `process.trusted`",
+        return Err(Ended::settings(format!(
+            "this server does not build `{}` as processes; whoever runs it can list it under `process.trusted`, or set \
+             `executor: docker`; re-run this check then, or push again",
             source.repository.name
         )));
     }

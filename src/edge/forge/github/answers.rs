@@ -51,6 +51,8 @@ pub(super) struct Installation {
     pub(super) suspended_at: Option<String>,
     #[serde(default)]
     pub(super) permissions: HashMap<String, String>,
+    #[serde(default)]
+    pub(super) account: Option<Account>,
 }
 
 #[derive(Debug, Deserialize)]

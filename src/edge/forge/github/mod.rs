@@ -25,7 +25,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
-use self::answers::{Account, OwnApp, PermissionAnswer, Pull, RepositoryAnswer};
+use self::answers::{Account, Installation, OwnApp, PermissionAnswer, Pull, RepositoryAnswer};
 use self::client::{Client, is_gone};
 use self::reach::Held;
 use self::signin::SignInApp;
@@ -257,18 +257,21 @@ impl GitHub {
     pub async fn standing(&self) -> Result<Standing> {
         if let Some(token) = self.tokens.given() {
             let account: Account = self.client.get(token, "/user").await?.json("/user")?;
-            return Ok(Standing { name: account.login, missing: Vec::new(), unheard: Vec::new() });
+            return Ok(Standing { name: account.login, lacks: None });
         }
         let app = self.tokens.app()?;
         let own: OwnApp = self.client.get(&app, "/app").await?.json("/app")?;
-        let lacks = |(name, level): &&(&str, &str)| {
-            let granted = own.permissions.get(*name).map(String::as_str);
-            !(granted == Some(*level) || granted == Some("admin") || (*level == "read" && granted == Some("write")))
-        };
-        let missing = PERMISSIONS.iter().filter(lacks).map(|(name, level)| format!("{name}: {level}")).collect();
-        let unheard = EVENTS.iter().filter(|event| !own.events.iter().any(|heard| heard == *event));
-        let unheard = unheard.map(|event| (*event).to_owned()).collect();
-        Ok(Standing { name: own.slug.unwrap_or(own.name), missing, unheard })
+        let permissions = not_among(&own.permissions);
+        let mut withheld = Vec::new();
+        for Installation { id, permissions: granted, account, .. } in self.installations().await? {
+            let absent: Vec<_> = not_among(&granted).into_iter().filter(|name| !permissions.contains(name)).collect();
+            let owner = account.map_or_else(|| format!("installation {id}"), |account| account.login);
+            withheld.extend((!absent.is_empty()).then(|| format!("{owner} ({})", absent.join(", "))));
+        }
+        let events = EVENTS.iter().filter(|event| !own.events.iter().any(|heard| heard == *event));
+        let events = events.map(|event| (*event).to_owned()).collect();
+        let lacks = Lacks { permissions, events, withheld };
+        Ok(Standing { name: own.slug.unwrap_or(own.name), lacks: Some(lacks) })
     }
 }
 
@@ -300,10 +303,38 @@ impl CountedFor {
 pub struct Standing {
     /// The App's or the account's name.
     pub name: String,
-    /// Permissions that the App needs and does not ask for, as `issues: write`.
-    pub missing: Vec<String>,
-    /// Events that the App is not told of and should be.
-    pub unheard: Vec<String>,
+    /// What the App lacks. GitHub does not tell what a token may do, nor of whose webhooks it is.
+    pub lacks: Option<Lacks>,
+}
+
+/// What the App needs and was not given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacks {
+    /// Permissions that it does not ask for, as `issues: write`.
+    pub permissions: Vec<String>,
+    /// Events that it is not told of.
+    pub events: Vec<String>,
+    /// Owners who installed it and did not accept yet what it asks for, with what that is, as `urban (issues: write)`.
+    pub withheld: Vec<String>,
+}
+
+/// Which of the permissions that we need are not among these.
+fn not_among(granted: &HashMap<String, String>) -> Vec<String> {
+    let lacks = |(name, level): &&(&str, &str)| {
+        let granted = granted.get(*name).map(String::as_str);
+        !(granted == Some(*level) || granted == Some("admin") || (*level == "read" && granted == Some("write")))
+    };
+    PERMISSIONS.iter().filter(lacks).map(|(name, level)| format!("{name}: {level}")).collect()
+}
+
+impl GitHub {
+    /// What a token has to be allowed in each repository, as `issues: write`: it sets commit statuses where an App has
+    /// checks.
+    pub const TOKEN_PERMISSIONS: &[&str] =
+        &["contents: read", "issues: write", "pull requests: write", "commit statuses: write", "deployments: write"];
+
+    /// Of what the webhook of a repository tells where there is no App. GitHub tells Apps alone of buttons on checks.
+    pub const WEBHOOK_EVENTS: &[&str] = &["push", "pull_request", "issue_comment", "deployment"];
 }
 
 /// Where branches and tags of a mirror point; its head is `head_branch` from now on.

@@ -40,11 +40,8 @@ impl GitHub {
             let repositories = self.pages(token, "/user/repos", |answer, route| answer.json(route)).await?;
             return Ok(Held { repositories, missed: None });
         }
-        let app = self.tokens.app()?;
-        let installations: Vec<Installation> =
-            self.pages(&app, "/app/installations", |answer, route| answer.json(route)).await?;
         let mut all = Held { repositories: Vec::new(), missed: None };
-        for installation in installations.into_iter().filter(|installation| installation.suspended_at.is_none()) {
+        for installation in self.installations().await? {
             match self.held_by(installation.id).await {
                 Ok(held) => all.repositories.extend(held),
                 // It ended since it was listed.
@@ -56,6 +53,15 @@ impl GitHub {
                 }
             }
         }
+        Ok(all)
+    }
+
+    /// The App's installations, but for those that are suspended.
+    pub(super) async fn installations(&self) -> Result<Vec<Installation>> {
+        let app = self.tokens.app()?;
+        let mut all: Vec<Installation> =
+            self.pages(&app, "/app/installations", |answer, route| answer.json(route)).await?;
+        all.retain(|installation| installation.suspended_at.is_none());
         Ok(all)
     }
 
