@@ -6,6 +6,7 @@ use super::output::CliError;
 use crate::domain::ids::{CommitSha, ModelName, Repository};
 use crate::domain::manifest::Manifest;
 use crate::domain::version::{SourceRef, Tree};
+use crate::domain::yaml::shown;
 use crate::edge::source::Source;
 use crate::engine::{FilesAt, Hosting};
 
@@ -47,11 +48,12 @@ impl Workspace {
         let (commit, tree) = if dirty {
             source.commit_dirty().map_err(from_source)?
         } else {
-            if source.is_dirty().map_err(from_source)? {
-                return Err(CliError::User(
-                    "the work tree has changes that no commit holds; commit them, or take them as they are with `--dirty`"
-                        .to_owned(),
-                ));
+            if let Some(path) = source.first_change().map_err(from_source)? {
+                return Err(CliError::User(format!(
+                    "the work tree has changes that no commit holds, the first one at `{}`; commit them, or take them as they \
+                     are with `--dirty`",
+                    shown(&path)
+                )));
             }
             (source.resolve("HEAD").map_err(from_source)?, Tree::Committed)
         };

@@ -336,9 +336,12 @@ fn suggestion(verb: &str, arguments: &[&str]) -> String {
         _ => {}
     }
     if verb == "promote" {
-        let model = arguments.iter().find(|word| ModelName::parse(word).is_ok()).copied().unwrap_or("OWNER/TITLE");
-        let is_channel = |word: &&&str| !word.contains('/') && ChannelName::parse(**word).is_ok();
-        return format!("promote {model} {}", arguments.iter().find(is_channel).copied().unwrap_or("production"));
+        let model = arguments.iter().find(|word| ModelName::parse(word).is_ok()).copied();
+        let mut channels = arguments.iter().filter(|word| !word.contains('/') && ChannelName::parse(**word).is_ok());
+        // A model without its owner looks like a channel, and stands first.
+        let channel = if model.is_some() { channels.next() } else { channels.next_back() };
+        let (model, channel) = (model.unwrap_or("OWNER/TITLE"), channel.copied().unwrap_or("production"));
+        return format!("promote {model} {channel}");
     }
     let name = arguments
         .iter()
@@ -465,6 +468,7 @@ mod tests {
         check_unknown("/modelship diff tests", "diff tests", Some("compare tests"));
         check_unknown("/modelship promote", "promote", Some("promote OWNER/TITLE production"));
         check_unknown("/modelship deploy staging", "deploy staging", Some("promote OWNER/TITLE staging"));
+        check_unknown("/modelship promote tax prod", "promote tax prod", Some("promote OWNER/TITLE prod"));
         check_unknown("/modelship promote staging a/b", "promote staging a/b", Some("promote a/b staging"));
         check_unknown("/modelship frobnicate", "frobnicate", None);
         check_unknown("/modelship xx", "xx", None);

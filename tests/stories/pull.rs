@@ -150,6 +150,22 @@ fn faults_of_a_sweep_file_are_told_with_their_place_and_mended_by_the_next_push(
 }
 
 #[test]
+fn of_very_many_sweep_files_the_first_are_planned_and_it_is_said_that_others_are_not() {
+    let world = World::with_models(&["identity-matrix"]);
+    for number in 1..=52 {
+        let sweep = format!("sweep: s{number:02}\nmodel: examples/identity-matrix\nparameters: {{N: [{number}]}}\n");
+        world.write(&format!("sweeps/s{number:02}.yaml"), &sweep);
+    }
+    world.push_branch("many", "Ask for much");
+    let number = world.open_pull("many", "Much");
+    world.until_comment(number, &["sweeps/s51.yaml", "52 sweep files", "the first 50"]);
+    world.until_comment(number, &["/modelship run s50"]);
+    world.until_idle();
+    let comments = world.comments(number);
+    assert!(!comments.iter().any(|comment| comment.contains("s52")), "one speaks for both");
+}
+
+#[test]
 fn only_those_who_may_push_may_run_and_only_by_their_own_words() {
     let world = World::with_models(&["identity-matrix"]);
     world.write("sweeps/small.yaml", "sweep: small\nmodel: examples/identity-matrix\nparameters:\n  N: [1, 2]\n");

@@ -127,6 +127,12 @@ pub fn fit(body: &str, limit: usize) -> String {
     }
 }
 
+/// `body` with `ending`, which is there even when `body` is cut so that both have at most `limit` bytes.
+#[must_use]
+pub fn fit_before(body: &str, ending: &str, limit: usize) -> String {
+    format!("{}{ending}", fit(body, limit.saturating_sub(ending.len())))
+}
+
 /// At most `room` bytes of `body`: up to a line's end when one is near, else up to a character's.
 fn beginning(body: &str, room: usize) -> &str {
     const NEAR: usize = 2_000;

@@ -1,6 +1,6 @@
 //! How a sweep ended: the comment that people are notified of.
 
-use super::escape::{COMMENT_LIMIT, block, fit, tail, text};
+use super::escape::{COMMENT_LIMIT, block, fit, fit_before, tail, text};
 use super::links::Links;
 use super::numbers::{bytes, count, duration, number, plural, usd};
 use super::progress::failed_by_class;
@@ -35,7 +35,7 @@ pub fn final_comment(report: &SweepReport, links: &Links) -> Option<String> {
                 warned(analysis),
                 circumstances(report)
             );
-            Some(fit(&format!("{headline}{}", results(analysis, links)), COMMENT_LIMIT))
+            Some(fit_before(&format!("{headline}{}", results(analysis)), &files(analysis, links), COMMENT_LIMIT))
         }
         SweepPhase::Incomplete { analysis, reason } => {
             let headline = format!(
@@ -47,9 +47,8 @@ pub fn final_comment(report: &SweepReport, links: &Links) -> Option<String> {
                 circumstances(report)
             );
             let why = reason.as_ref().map_or_else(String::new, |reason| format!("**Why:** {}\n\n", text(reason)));
-            let body =
-                format!("{headline}{why}{}{}{}", retry(report), results(analysis, links), failed_runs(report, links));
-            Some(fit(&body, COMMENT_LIMIT))
+            let body = format!("{headline}{why}{}{}{}", retry(report), results(analysis), failed_runs(report, links));
+            Some(fit_before(&body, &files(analysis, links), COMMENT_LIMIT))
         }
         SweepPhase::Cancelled { by, analysis } => Some(cancelled_comment(report, by, analysis.as_deref(), links)),
         SweepPhase::Stopped { reason } => Some(stopped_comment(report, reason, links)),
@@ -80,10 +79,11 @@ fn cancelled_comment(report: &SweepReport, by: &str, analysis: Option<&AnalysisS
         command_block(&Command::Run { sweep: Some(report.plan.name.clone()) })
     );
     if let Some(analysis) = analysis {
-        body.push_str(&format!("\n{}", results(analysis, links)));
+        body.push_str(&format!("\n{}", results(analysis)));
     }
     body.push_str(&failed_runs(report, links));
-    fit(&body, COMMENT_LIMIT)
+    let files = analysis.map(|analysis| files(analysis, links)).unwrap_or_default();
+    fit_before(&body, &files, COMMENT_LIMIT)
 }
 
 /// The comment for a sweep that could not go on.
@@ -141,7 +141,7 @@ fn retry(report: &SweepReport) -> String {
     format!("{} To run these again:\n\n{}\n", parts.join(" "), command_block(&command))
 }
 
-fn results(analysis: &AnalysisSummary, links: &Links) -> String {
+fn results(analysis: &AnalysisSummary) -> String {
     let mut body = warning_list(&analysis.warnings);
     if !analysis.statistics.is_empty() {
         body.push_str(&statistics(&analysis.statistics));
@@ -158,12 +158,17 @@ fn results(analysis: &AnalysisSummary, links: &Links) -> String {
         body.push('\n');
     }
     body.push_str(&head(analysis));
-    if !analysis.files.is_empty() {
-        let files: Vec<String> =
-            analysis.files.iter().map(|file| format!("{} ({})", links.to(file), bytes(file.bytes))).collect();
-        body.push_str(&format!("**Files:** {}\n\n", files.join(", ")));
-    }
     body
+}
+
+/// Where all of it is, whatever of it had no room.
+fn files(analysis: &AnalysisSummary, links: &Links) -> String {
+    if analysis.files.is_empty() {
+        return String::new();
+    }
+    let files: Vec<String> =
+        analysis.files.iter().map(|file| format!("{} ({})", links.to(file), bytes(file.bytes))).collect();
+    format!("\n**Files:** {}\n\n", files.join(", "))
 }
 
 fn statistics(statistics: &[OutputStatistics]) -> String {
@@ -273,6 +278,17 @@ mod tests {
     }
 
     #[test]
+    fn a_comment_that_is_cut_still_says_where_all_of_it_is() {
+        let mut analysis = analysis();
+        analysis.notes.extend(std::iter::repeat_n("much ".repeat(1_000), 20));
+        let report = report(SweepPhase::Succeeded { analysis: Box::new(analysis) }, 21, &[]);
+        let comment = final_comment(&report, &links()).unwrap();
+        assert!(comment.len() <= COMMENT_LIMIT && comment.contains("Cut here"), "{} bytes", comment.len());
+        let last = comment.trim_end().lines().last().unwrap();
+        assert!(last.starts_with("**Files:** ") && last.contains("](http://127.0.0.1:8080/artifacts/"), "{last}");
+    }
+
+    #[test]
     fn a_finished_sweep_shows_numbers_a_chart_and_where_the_files_are() {
         let report = report(SweepPhase::Succeeded { analysis: Box::new(analysis()) }, 21, &[]);
         insta::assert_snapshot!(final_comment(&report, &links()).unwrap(), @r#"
@@ -306,6 +322,7 @@ mod tests {
         | 1,700 | 391,011,000,000 | -3,508,580,000 |
 
         </details>
+
 
         **Files:** [`analysis.csv`](http://127.0.0.1:8080/artifacts/sweeps/sd-01/analysis.csv) (3.1 KiB), [`analysis.parquet`](http://127.0.0.1:8080/artifacts/sweeps/sd-01/analysis.parquet) (5.3 KiB)
         "#);
@@ -350,8 +367,6 @@ mod tests {
 
         </details>
 
-        **Files:** `analysis.csv` at `sweeps/sd-01/analysis.csv` (3.1 KiB), `analysis.parquet` at `sweeps/sd-01/analysis.parquet` (5.3 KiB)
-
         <details><summary>2 failed runs</summary>
 
         **model error** at `STANDARD` = `1700`, run `b5b5b5b5b5b5`: ended with status 3
@@ -364,6 +379,8 @@ mod tests {
         **out of memory** at `STANDARD` = `1700`, run `b5b5b5b5b5b5`: needed more than its 512 MiB
 
         </details>
+
+        **Files:** `analysis.csv` at `sweeps/sd-01/analysis.csv` (3.1 KiB), `analysis.parquet` at `sweeps/sd-01/analysis.parquet` (5.3 KiB)
         ");
     }
 
@@ -426,6 +443,7 @@ mod tests {
         | Output | Unit | Min | Mean | Max | Std. dev. | Baseline |
         |:--|:--|--:|--:|--:|--:|--:|
         | `revenue` | USD | 355,280,000,000 | 374,113,000,000 | 393,020,000,000 | 12,201,600,000 | 394,520,000,000 |
+
 
         **Files:** [`analysis.csv`](http://127.0.0.1:8080/artifacts/sweeps/sd-01/analysis.csv) (3.1 KiB), [`analysis.parquet`](http://127.0.0.1:8080/artifacts/sweeps/sd-01/analysis.parquet) (5.3 KiB)
         ");

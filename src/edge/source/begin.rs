@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(source.resolve("main").unwrap(), commit);
         assert_eq!(source.read_file(&commit, "kept").unwrap().as_deref(), Some(&b"1"[..]));
         assert_eq!(source.read_file(&commit, "a.log").unwrap(), None);
-        assert!(!source.is_dirty().unwrap());
+        assert_eq!(source.first_change().unwrap(), None);
         assert!(Source::begin(dir.path(), first).is_err());
     }
 }

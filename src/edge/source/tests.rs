@@ -494,7 +494,7 @@ fn a_dirty_work_tree_becomes_a_commit_that_nobody_sees() {
     std::fs::write(at.join("nested/f"), "x").unwrap();
     git(&at.join("nested"), &["add", "f"]);
     git(&at.join("nested"), &["commit", "-qm", "inner"]);
-    assert!(!source.is_dirty().unwrap());
+    assert_eq!(source.first_change().unwrap(), None);
     assert_eq!(source.commit_dirty().unwrap(), (head.clone(), Tree::Committed));
 
     std::fs::write(at.join("changed"), "2").unwrap();
@@ -504,7 +504,7 @@ fn a_dirty_work_tree_becomes_a_commit_that_nobody_sees() {
     git(at, &["add", "changed"]);
     std::fs::write(at.join("changed"), "3").unwrap();
     let index = std::fs::read(at.join(".git/index")).unwrap();
-    assert!(source.is_dirty().unwrap());
+    assert_eq!(source.first_change().unwrap().as_deref(), Some("changed"));
     let (commit, tree) = source.commit_dirty().unwrap();
     assert_eq!(tree, Tree::Dirty);
     assert_eq!(source.commit_dirty().unwrap().0, commit, "equal content, equal commit");
@@ -518,7 +518,7 @@ fn a_dirty_work_tree_becomes_a_commit_that_nobody_sees() {
     assert_eq!(source.branches().unwrap().len(), 1);
     let bare = Hub::new();
     refusal(bare.source().commit_dirty());
-    refusal(bare.source().is_dirty());
+    refusal(bare.source().first_change());
 }
 
 #[test]

@@ -13,17 +13,19 @@ use crate::domain::version::Tree;
 const OWN_FOLDER: &str = ".modelship";
 
 impl Source {
-    /// Whether the work tree differs from `HEAD`: changed, staged, deleted or new files that git does not ignore.
+    /// The first path, from the work tree's top, at which it differs from `HEAD`: a changed, staged, deleted or new file
+    /// that git does not ignore. None when nothing differs.
     ///
     /// # Errors
     /// [`SourceError::Refused`] for a bare repository; when the work tree cannot be read.
-    pub fn is_dirty(&self) -> Result<bool> {
+    pub fn first_change(&self) -> Result<Option<String>> {
         self.needs_work_tree()?;
         let doing = || "failed to compare the work tree with `HEAD`".to_owned();
         let mut options = StatusOptions::new();
         options.include_untracked(true).recurse_untracked_dirs(true).include_ignored(false).update_index(false);
         let statuses = self.git.statuses(Some(&mut options)).context(doing)?;
-        Ok(statuses.iter().any(|status| !is_passed_over(status.path_bytes())))
+        let changed = statuses.iter().find(|status| !is_passed_over(status.path_bytes()));
+        Ok(changed.map(|status| String::from_utf8_lossy(status.path_bytes()).into_owned()))
     }
 
     /// The work tree as it is now, as a commit: `HEAD` itself when nothing differs, otherwise a new commit on top of

@@ -183,15 +183,24 @@ fn changed_sweeps(source: &Source, base: Option<&CommitSha>, head: &CommitSha) -
         None => source.files_of(head, 10_000)?,
     };
     let files = FilesAt::new(source, head);
-    Ok(changed
+    let sweeps: Vec<String> = changed
         .into_iter()
         .filter(|file| file.change != Change::Deleted && is_sweep(&file.path))
-        .take(MOST_SWEEPS)
-        .map(|file| {
-            let request = files.sweep(&file.path).map(|spec| spec.request());
-            ChangedSweep { path: file.path, request }
-        })
-        .collect())
+        .map(|file| file.path)
+        .collect();
+    let count = sweeps.len();
+    // The first one beyond the limit speaks for those after it.
+    let looked_at = sweeps.into_iter().take(MOST_SWEEPS + 1).enumerate().map(|(index, path)| {
+        let request = if index < MOST_SWEEPS {
+            files.sweep(&path).map(|spec| spec.request())
+        } else {
+            let message = format!("there are {count} sweep files, of which the first {MOST_SWEEPS} are looked at");
+            let hint = "ask for this one and those after it in further pull requests";
+            Err(Diagnostic::of_file(&path, message, Some(hint.to_owned())).into())
+        };
+        ChangedSweep { path, request }
+    });
+    Ok(looked_at.collect())
 }
 
 pub(super) fn is_sweep(path: &str) -> bool {
