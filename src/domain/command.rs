@@ -1,8 +1,10 @@
 //! Commands that people give in comments: `/modelship run`.
 //!
 //! A command counts only in a comment's own words: quotes, code, HTML comments, folded details, lists and links are other
-//! people's words or examples. A Markdown parser tells them apart, so what counts here is what a reader sees as plain
-//! text. Who may give a command is not decided here.
+//! people's words or examples, and so is what an answer by mail repeats. A Markdown parser tells them apart, so what counts
+//! here is what a reader sees as plain text. Who may give a command is not decided here.
+
+mod mail;
 
 use std::fmt;
 
@@ -159,6 +161,7 @@ fn own_lines(body: &str) -> Vec<&str> {
     let mut at_line_start = false;
     let mut html = String::new();
     let mut foreign = ForeignElements::default();
+    let own = mail::own_part(body);
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_FOOTNOTES;
     for (event, range) in Parser::new_ext(body, options).into_offset_iter() {
         match event {
@@ -189,7 +192,7 @@ fn own_lines(body: &str) -> Vec<&str> {
             }
             Event::Text(_) if at_line_start => {
                 at_line_start = false;
-                if foreign.none_open() {
+                if foreign.none_open() && range.start < own {
                     lines.extend(line_from(body, range.start));
                 }
             }
@@ -441,6 +444,14 @@ mod tests {
         check("**/modelship run**", &[]);
         check("~~/modelship run~~", &[]);
         check("# /modelship run", &[]);
+    }
+
+    #[test]
+    fn what_an_answer_by_mail_repeats_is_not_its_authors_own_word() {
+        let mail = "Not yet.\n\n-----Original Message-----\nFrom: Eve <notifications@github.com>\n\n/modelship run\n";
+        check(mail, &[]);
+        check("/modelship plan\n\nOn Saturday Eve <notifications@github.com> wrote:\n/modelship run\n", &["plan"]);
+        check("On Saturday Eve <notifications@github.com> wrote:\n> shall we?\n\n/modelship run\n", &["run"]);
     }
 
     #[test]

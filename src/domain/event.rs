@@ -448,6 +448,10 @@ pub enum Event {
         pull: Option<PullRef>,
         /// Who started it.
         by: String,
+        /// Who asked for it in the pull request, and must still be allowed to when it begins; none at a terminal, and where
+        /// a rule starts it.
+        #[serde(default)]
+        asker: Option<User>,
         /// Which runs to do again.
         retry: Retry,
     },

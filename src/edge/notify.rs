@@ -1,16 +1,21 @@
 //! Messages to other programs: signed, sent once each time that somebody asks, and never redirected.
 //!
+//! Where they go is for the settings alone to say. What goes elsewhere goes by TLS, whose certificate tells whether a name was
+//! looked up rightly; what is for this machine may go in the clear, so no resolver and no proxy has a say in where that is.
+//!
 //! Sending again is for the queue. What is sent again has the same id and the same body, so whoever receives it can tell.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, StatusCode, redirect};
+use reqwest::{Client, ClientBuilder, StatusCode, Url, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::forge::local::signature;
+use super::web::is_loopback;
 
 /// How long until a connection is there, and until the answer is.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -58,30 +63,23 @@ pub enum NotifyError {
 /// Sends messages.
 #[derive(Debug)]
 pub struct Notifier {
-    targets: BTreeMap<String, Target>,
-    client: Option<Client>,
+    targets: BTreeMap<String, (Target, Client)>,
 }
 
 impl Notifier {
     /// Gets ready to send to `targets`.
     ///
     /// # Errors
-    /// When the certificates of this machine cannot be read.
+    /// When the certificates of this machine cannot be read, or an address is none.
     pub fn new(targets: Vec<Target>) -> Result<Self> {
-        let client = || {
-            Client::builder()
-                .user_agent(USER_AGENT)
-                .connect_timeout(CONNECT)
-                .timeout(PATIENCE)
-                // An address is where the owner of this instance sends to, and nowhere else.
-                .redirect(redirect::Policy::none())
-                // A connection that the other side has given up would cost a message an attempt.
-                .pool_max_idle_per_host(0)
-                .build()
-                .context("cannot make a client for webhooks")
+        let ready = |target: Target| {
+            // The address may hold a secret.
+            let url: Url =
+                target.url.expose_secret().parse().map_err(|_| anyhow!("webhook `{}` has no address", target.name))?;
+            let client = client(&url).build().context("cannot make a client for webhooks")?;
+            Ok((target.name.clone(), (target, client)))
         };
-        let client = if targets.is_empty() { None } else { Some(client()?) };
-        Ok(Self { targets: targets.into_iter().map(|target| (target.name.clone(), target)).collect(), client })
+        Ok(Self { targets: targets.into_iter().map(ready).collect::<Result<_>>()? })
     }
 
     /// Whether a target is called `name`.
@@ -96,7 +94,7 @@ impl Notifier {
     /// [`NotifyError::Later`] when it does not answer, or asks for patience by 408, 425, 429 or 5xx; [`NotifyError::Never`]
     /// for any other answer than 2xx, and when the settings name no such target any more.
     pub async fn send(&self, name: &str, message: &Message) -> Result<(), NotifyError> {
-        let (Some(target), Some(client)) = (self.targets.get(name), &self.client) else {
+        let Some((target, client)) = self.targets.get(name) else {
             return Err(NotifyError::Never(anyhow!("the settings have no webhook `{name}` any more")));
         };
         let request = client
@@ -127,6 +125,23 @@ impl Notifier {
     }
 }
 
+/// What sends to `url`.
+fn client(url: &Url) -> ClientBuilder {
+    let client = Client::builder()
+        .user_agent(USER_AGENT)
+        .connect_timeout(CONNECT)
+        .timeout(PATIENCE)
+        // An address is where the owner of this instance sends to, and nowhere else.
+        .redirect(redirect::Policy::none())
+        // A connection that the other side has given up would cost a message an attempt.
+        .pool_max_idle_per_host(0);
+    if !is_loopback(url) {
+        return client;
+    }
+    let here = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), SocketAddr::from((Ipv6Addr::LOCALHOST, 0))];
+    client.no_proxy().resolve_to_addrs(url.host_str().unwrap_or_default(), &here)
+}
+
 /// The innermost cause, without the address.
 fn reason(error: reqwest::Error) -> String {
     if error.is_timeout() {
@@ -138,4 +153,50 @@ fn reason(error: reqwest::Error) -> String {
         cause = inner;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::sync::Arc;
+
+    use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A resolver that says of every name that it is there.
+    struct Liar(IpAddr);
+
+    impl Resolve for Liar {
+        fn resolve(&self, _: Name) -> Resolving {
+            let found: Addrs = Box::new(std::iter::once(SocketAddr::from((self.0, 0))));
+            Box::pin(std::future::ready(Ok(found)))
+        }
+    }
+
+    /// Takes one connection, and answers with this status.
+    async fn answer(listener: TcpListener, status: u16) {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 1024];
+        assert!(stream.read(&mut request).await.unwrap() > 0);
+        let answer = format!("HTTP/1.1 {status} Said\r\ncontent-length: 0\r\n\r\n");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_for_this_machine_stays_here_whatever_a_resolver_says() {
+        let own = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = own.local_addr().unwrap().port();
+        let other = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+        tokio::spawn(answer(own, 204));
+        tokio::spawn(answer(other, 500));
+        let liar = || Arc::new(Liar("127.0.0.2".parse().unwrap()));
+        for (host, status) in [("localhost", 204), ("hooks.example.org", 500)] {
+            let url: Url = format!("http://{host}:{port}/hook").parse().unwrap();
+            let client = client(&url).no_proxy().dns_resolver(liar()).build().unwrap();
+            assert_eq!(client.post(url).send().await.unwrap().status(), status, "{host}");
+        }
+    }
 }

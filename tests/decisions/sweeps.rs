@@ -261,7 +261,13 @@ fn priced(budget: f64, canary: u32) -> World {
     let price = Price { vcpu_hour: 3_600.0, gib_hour: 0.0 };
     let plan = Box::new(PlanSummary { limits, price, ..plan(0, 2) });
     let mut world = World::new();
-    world.tell_sweep(Event::SweepStarted { plan, pull: None, by: "ada".to_owned(), retry: Retry::Missing });
+    world.tell_sweep(Event::SweepStarted {
+        plan,
+        pull: None,
+        by: "ada".to_owned(),
+        asker: None,
+        retry: Retry::Missing,
+    });
     world
 }
 
@@ -297,7 +303,7 @@ fn a_budget_holds_over_all_rounds_and_starts_of_a_sweep() {
     world.tell_sweep(took(2, 1, 1_500, true)).drain();
     assert!(matches!(world.sweep().phase, SweepPhase::Incomplete { .. }), "1.5 and 1.5 are more than 2");
     let plan = Box::new(world.sweep().plan.clone());
-    world.tell_sweep(Event::SweepStarted { plan, pull: None, by: "ada".to_owned(), retry: Retry::Failed });
+    world.tell_sweep(Event::SweepStarted { plan, pull: None, by: "ada".to_owned(), asker: None, retry: Retry::Failed });
     assert_eq!(world.asked("SubmitJobs").len(), 0, "nothing more may be spent");
     world.drain();
     assert!(reason(&world).contains("used up"));

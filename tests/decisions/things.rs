@@ -274,5 +274,5 @@ pub(crate) fn submitted(round: u32) -> Event {
 
 pub(crate) fn started(retry: Retry, limits: RunLimits) -> Event {
     let plan = Box::new(PlanSummary { limits, ..plan(0, 2) });
-    Event::SweepStarted { plan, pull: None, by: "ada".to_owned(), retry }
+    Event::SweepStarted { plan, pull: None, by: "ada".to_owned(), asker: None, retry }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::issuer::{Issuer, Key, seconds};
 use crate::place::{MODEL, Place, manifest};
 use crate::registry::built;
-use crate::world::git;
+use crate::world::{World, git};
 
 #[test]
 fn what_a_workflow_built_is_registered_and_moves_channels_as_a_build_does() {
@@ -59,6 +59,41 @@ fn offering_again_changes_nothing_and_another_image_of_the_commit_is_refused() {
     let reason = place.refusal(&place.offer(&place.claims(&commit), &other));
     assert!(reason.contains("a version never changes"), "{reason}");
     assert_eq!(place.versions().len(), 1);
+}
+
+#[test]
+fn a_tag_that_moves_after_the_plan_moves_neither_the_version_nor_the_plan() {
+    let place = Place::new();
+    let commit = place.push("main");
+    let image = place.image(&commit);
+    let registered = place.outcome(&place.offer(&place.claims(&commit), &place.wish(&commit, &image)));
+    place.world.write("sweeps/all.yaml", "sweep: all\nmodel: tests/tiny\nparameters:\n  N: [1, 2]\n");
+    place.push("topic");
+    let number = place.world.open_pull("topic", "A sweep");
+    let digest = &image.split("@sha256:").nth(1).unwrap()[..12];
+    let plan = place.world.until_comment(number, &["Sweep `all`", &format!("| Executable | `{digest}` |")]);
+    let versions = place.versions();
+
+    // Whoever may push to the registry moves the tag to an image that says that it is this very version, and others.
+    let heard = |world: &World| world.server_log().matches("its manifest leaves it to somebody else").count();
+    let before = heard(&place.world);
+    for (label, claim) in [
+        ("org.modelship.version", registered["version"].as_str().unwrap()),
+        ("org.modelship.channel", "production"),
+        ("org.opencontainers.image.version", "2.0"),
+    ] {
+        let mut config = built(MODEL, &commit);
+        config["Env"] = json!([format!("CLAIM={claim}")]);
+        config["Labels"]["org.opencontainers.image.source"] = json!("example/hub");
+        config["Labels"][label] = json!(claim);
+        assert_ne!(place.image_of(&config), image);
+    }
+    place.world.until("the registry's word is heard", |world| (heard(world) >= before + 3).then_some(()));
+    place.world.comment(number, "/modelship plan");
+    place.world.until_idle();
+    assert_eq!(place.world.until_comment(number, &["Sweep `all`"]), plan);
+    assert_eq!(place.versions(), versions);
+    assert_eq!(versions[0]["image"]["reference"], image.as_str(), "what runs is found by its digest");
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn a_fork_that_is_deleted_is_still_a_fork_and_runs_from_what_was_approved() {
 }
 
 /// Eve, who may only read, asks for a sweep from her fork.
-fn ask_from_a_fork(hub: &Hub) -> u64 {
+pub(crate) fn ask_from_a_fork(hub: &Hub) -> u64 {
     hub.github.user("eve", Permission::Read);
     hub.github.fork(HUB, "eve/hub");
     let fork = hub.github.directory("eve/hub");

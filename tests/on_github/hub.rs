@@ -10,7 +10,7 @@ use crate::github::{Comment, GitHub, Opened, Permission};
 use crate::world::{World, git};
 
 pub(crate) const HUB: &str = "urban/hub";
-const SECRET: &str = "a secret between GitHub and us";
+pub(crate) const SECRET: &str = "a secret between GitHub and us";
 
 /// GitHub, and the world of somebody who works on its hub.
 pub(crate) struct Hub {

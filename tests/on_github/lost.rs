@@ -34,7 +34,7 @@ fn a_pull_request_that_github_does_not_know_yet_is_looked_at_again() {
 }
 
 /// Waits until the runs are done and the result was told in vain.
-fn until_told_in_vain(hub: &Hub) {
+pub(crate) fn until_told_in_vain(hub: &Hub) {
     hub.world.until("the sweep is done and could not be told", |world| {
         let log = world.server_log();
         let mut lines = log.lines().filter(|line| line.contains("it will be tried again"));

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on says where")]
 
 mod app;
+mod attacks;
 mod authority;
 mod browser;
 mod changes;
@@ -14,12 +15,14 @@ mod every_step;
 #[path = "../github/mod.rs"]
 #[expect(dead_code, reason = "the fake can do more than these stories need")]
 mod github;
+mod hours;
 mod hub;
 #[path = "../offers/issuer.rs"]
 #[expect(dead_code, reason = "the attacks on tokens use the rest of it")]
 mod issuer;
 mod limits;
 mod lost;
+mod names;
 mod pull;
 mod readers;
 mod reconcile;

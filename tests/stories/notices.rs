@@ -98,6 +98,24 @@ fn world(receiver: &Receiver, events: &str) -> World {
     world
 }
 
+#[test]
+fn what_is_for_this_machine_does_not_leave_it_by_a_proxy() {
+    let (receiver, proxy) = (Receiver::start(), Receiver::start());
+    let mut world = World::empty();
+    let url = receiver.server.url().replace("127.0.0.1", "localhost");
+    world.add_settings(&format!("webhooks: [{{url: \"{url}/hook\", secret_variable: MODELSHIP_HOOK}}]"));
+    world.environment.push(("MODELSHIP_HOOK", SECRET.to_owned()));
+    for name in ["http_proxy", "HTTP_PROXY", "ALL_PROXY"] {
+        world.environment.push((name, proxy.server.url()));
+    }
+    world.bring(&["identity-matrix"]);
+    world.start_server();
+    world.publish();
+    Receiver::check(&receiver.until(&world, "registered", 1)[0]);
+    world.until_idle();
+    assert_eq!(proxy.letters().len(), 0, "{:#?}", proxy.letters());
+}
+
 /// Checks that a message says what the published schema allows, and nothing else.
 fn check_schema(body: &Value) {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/webhook.schema.json")).unwrap();

@@ -77,7 +77,8 @@ pub(crate) async fn run(settings: Settings, run: &SweepRun, cwd: &Path, output: 
         .await?
         .map_or(0, |state| if state.phase.is_terminal() { state.round } else { state.round - 1 });
     let retry = if run.retry_failed { Retry::Failed } else { Retry::Missing };
-    let started = Event::SweepStarted { plan: Box::new(plan.clone()), pull: None, by: settings::user_name(), retry };
+    let started =
+        Event::SweepStarted { plan: Box::new(plan.clone()), pull: None, by: settings::user_name(), asker: None, retry };
     session.engine.tell(key.clone(), started).await?;
     let state = follow(&mut session, &key, &plan, before, output).await?;
     let root = session.engine.outside().artifacts.root().to_path_buf();
@@ -135,6 +136,7 @@ pub(crate) async fn retry(settings: Settings, wanted: &str, output: &Output) -> 
         plan: Box::new(state.plan.clone()),
         pull: state.pull.clone(),
         by: settings::user_name(),
+        asker: None,
         retry: Retry::Failed,
     };
     session.engine.tell(key.clone(), started).await?;

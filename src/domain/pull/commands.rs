@@ -270,6 +270,7 @@ impl Thread<'_> {
             plan: Box::new(plan.clone()),
             pull: Some(self.at.pull.clone()),
             by: author.login.clone(),
+            asker: Some(author.clone()),
             retry,
         };
         self.decision.tell(Key::Sweep(plan.id.clone()), started);

@@ -11,12 +11,15 @@ use super::{CLOCK_SLACK, PullBuild, Thread};
 use crate::domain::decision::Due;
 use crate::domain::effect::Effect;
 use crate::domain::event::{Event, Key};
-use crate::domain::forge::PullStatus;
+use crate::domain::forge::{PullStatus, User};
 use crate::domain::ids::{CommitSha, Digest, ModelName, SweepId, SweepName, Time};
 use crate::domain::report;
 use crate::domain::sweep::analysis::Comparison;
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::state::{Retry, SweepPhase, SweepReport};
+
+/// Who starts a comparison that nobody asks for.
+const BY_POLICY: &str = "policy";
 
 impl Thread<'_> {
     /// Forgets comparisons of models that the pull request no longer changes. Those of the others go on until their new
@@ -96,7 +99,7 @@ impl Thread<'_> {
                     None if by_itself.is_some() && plans.refusal().is_none() && plans.new_runs() <= allowance => {
                         allowance -= plans.new_runs();
                         started.push((**plans).clone());
-                        running(plans, "policy", self.at.now)
+                        running(plans, BY_POLICY, self.at.now)
                     }
                     None => ComparedStage::Offered { plans: plans.clone() },
                 },
@@ -112,7 +115,7 @@ impl Thread<'_> {
             }
         }
         for plans in started {
-            self.start_pair(&plans, "policy", Retry::Missing);
+            self.start_pair(&plans, None, Retry::Missing);
         }
         let digest = digest(&sweeps);
         let shown_at = match &known.phase {
@@ -160,7 +163,7 @@ impl Thread<'_> {
             }
         }
         for (model, at, plans, retry) in wanted {
-            self.start_pair(&plans, &order.author.login, retry);
+            self.start_pair(&plans, Some(order.author), retry);
             let stage = running(&plans, &order.author.login, self.at.now);
             if let Some(comparison) = self.state.comparisons.get_mut(&model)
                 && let Some(sweep) = comparison.sweeps_mut().get_mut(at)
@@ -298,12 +301,14 @@ impl Thread<'_> {
         }
     }
 
-    fn start_pair(&mut self, plans: &Pair<PlanSummary>, by: &str, retry: Retry) {
+    /// Starts both; `asker` is none where the policy does.
+    fn start_pair(&mut self, plans: &Pair<PlanSummary>, asker: Option<&User>, retry: Retry) {
         for plan in [&plans.base, &plans.head] {
             let event = Event::SweepStarted {
                 plan: Box::new(plan.clone()),
                 pull: Some(self.at.pull.clone()),
-                by: by.to_owned(),
+                by: asker.map_or(BY_POLICY, |user| &user.login).to_owned(),
+                asker: asker.cloned(),
                 retry,
             };
             self.decision.tell(Key::Sweep(plan.id.clone()), event);

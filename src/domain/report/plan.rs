@@ -131,7 +131,8 @@ fn details(plan: &PlanSummary) -> String {
         ("Sweep file", value(&plan.file)),
         ("Design", format!("{}, {}", text(&plan.design), points(plan))),
     ];
-    if !plan.sample.is_empty() {
+    // Where nothing moves, the one point is what is held.
+    if !plan.sample.is_empty() && !plan.moved.is_empty() {
         rows.push(("First points", sample(plan)));
     }
     if !plan.outputs.is_empty() {

@@ -14,6 +14,7 @@ use super::state::{
 use crate::domain::decision::{Decision, Rules};
 use crate::domain::effect::Effect;
 use crate::domain::event::{Event, Key};
+use crate::domain::forge::User;
 use crate::domain::ids::{PullRef, SweepId, Time};
 use crate::domain::notice::{FinishedSweep, Notice};
 
@@ -39,8 +40,8 @@ pub(crate) fn decide(
 
 fn advance(id: &SweepId, state: Option<&SweepState>, event: &Event, now: Time) -> Decision<SweepState> {
     match (state, event) {
-        (state, Event::SweepStarted { plan, pull, by, retry }) => {
-            start(state, &Start { plan, pull: pull.as_ref(), by, retry: *retry }, now)
+        (state, Event::SweepStarted { plan, pull, by, asker, retry }) => {
+            start(state, &Start { plan, pull: pull.as_ref(), by, asker: asker.as_ref(), retry: *retry }, now)
         }
         (None, other) => {
             Decision::ignore(format!("sweep `{id}` was never started, so `{}` changes nothing", other.name()))
@@ -53,6 +54,7 @@ struct Start<'a> {
     plan: &'a PlanSummary,
     pull: Option<&'a PullRef>,
     by: &'a str,
+    asker: Option<&'a User>,
     retry: Retry,
 }
 
@@ -90,7 +92,7 @@ fn start(before: Option<&SweepState>, start: &Start<'_>, now: Time) -> Decision<
     match sweep.limit_reached() {
         // What an earlier start has spent is spent.
         Some(reason) => sweep.stop(reason),
-        None => sweep.submit(Beginning::Asked),
+        None => sweep.submit(start.asker.cloned().map_or(Beginning::Asked, Beginning::AskedBy)),
     }
     sweep.report();
     sweep.done()

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::analysis::AnalysisSummary;
 use super::plan::PlanSummary;
 use super::record::FailureClass;
+use crate::domain::forge::User;
 use crate::domain::ids::{PullRef, RunId, Time};
 
 /// A job at an executor.
@@ -29,11 +30,13 @@ pub enum Retry {
 }
 
 /// Why a round begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Beginning {
-    /// Somebody asked for it: the plan must still be that of the pull request's head.
+    /// Somebody at a terminal or a rule asked for it: the plan must still be that of the pull request's head.
     Asked,
+    /// The same, by somebody in the pull request, who must still be allowed to ask for it.
+    AskedBy(User),
     /// What an earlier round left is done.
     Continued,
 }

@@ -7,11 +7,13 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 
 use super::members::Round;
+use super::talk::denial;
 use super::{Reports, blocking};
 use crate::domain::event::{Event, Key, Keyed};
-use crate::domain::forge::PullStatus;
+use crate::domain::forge::{PullStatus, User};
 use crate::domain::ids::{PullRef, SweepId};
 use crate::domain::manifest::Run;
+use crate::domain::policy::Act;
 use crate::domain::sweep::decide::FAILURES_KEPT;
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::record::{FailureClass, Outcome, Record};
@@ -42,11 +44,16 @@ pub(super) struct Order<'a> {
 }
 
 /// Hands the runs without a result to the executor.
-pub(super) async fn submit(engine: &Engine, order: &Order<'_>, beginning: Beginning) -> Reports {
+pub(super) async fn submit(engine: &Engine, order: &Order<'_>, beginning: &Beginning) -> Reports {
     let Order { plan, pull, round, scope } = *order;
     let key = Key::Sweep(plan.id.clone());
-    if beginning == Beginning::Asked
-        && let Some(reason) = moved_on(engine, plan, pull).await?
+    let asker = match beginning {
+        Beginning::Continued => None,
+        Beginning::Asked => Some(None),
+        Beginning::AskedBy(user) => Some(Some(user)),
+    };
+    if let Some(asker) = asker
+        && let Some(reason) = refusal(engine, (plan, pull), asker).await?
     {
         return Ok(vec![Keyed { key, event: Event::StartRefused { round, reason } }]);
     }
@@ -84,8 +91,13 @@ fn with_memory(run: &Run, memory: Option<u64>) -> Run {
     run
 }
 
-/// Why a sweep that was started may not begin after all: the pull request is closed, or has moved on since its plan.
-async fn moved_on(engine: &Engine, plan: &PlanSummary, pull: Option<&PullRef>) -> Result<Option<String>, Failure> {
+/// Why a sweep that was started may not begin after all: the pull request is closed, or has moved on since its plan, or
+/// whoever asked may no longer do so. The forge may have been away for days since it was asked who may what.
+async fn refusal(
+    engine: &Engine,
+    (plan, pull): (&PlanSummary, Option<&PullRef>),
+    asker: Option<&User>,
+) -> Result<Option<String>, Failure> {
     let (Some(pull), Some(head), Some(forge)) = (pull, &plan.head, engine.outside().forge()) else {
         return Ok(None);
     };
@@ -94,7 +106,9 @@ async fn moved_on(engine: &Engine, plan: &PlanSummary, pull: Option<&PullRef>) -
         return Ok(Some(format!("{pull} is closed")));
     }
     if live.head == *head {
-        return Ok(None);
+        let Some(asker) = asker else { return Ok(None) };
+        let denied = denial(engine, &pull.repository, asker, Act::Sweep).await?;
+        return Ok(denied.map(|reason| format!("{} may not start it any more: {reason}", asker.login)));
     }
     Ok(Some(format!(
         "the plan was made for {}, but {pull} is at {} now; look at the new plan and start that",

@@ -66,7 +66,7 @@ pub(super) async fn perform(engine: &Engine, effect: &Effect, cancel: &Cancellat
         Effect::CompareVersions { pull, base, head, .. } => compare::versions(engine, pull, base, head).await,
         Effect::SubmitJobs { plan, pull, round, scope, beginning } => {
             let order = jobs::Order { plan, pull: pull.as_ref(), round: *round, scope };
-            jobs::submit(engine, &order, *beginning).await
+            jobs::submit(engine, &order, beginning).await
         }
         Effect::WatchJobs { sweep, round, jobs } => jobs::watch(engine, sweep, *round, jobs).await,
         Effect::CancelJobs { jobs, .. } => jobs::cancel(engine, jobs).await,
