@@ -9,7 +9,6 @@ use crate::http::{Request, Response, send};
 use crate::hub::{HUB, Hub};
 use crate::issuer::Issuer;
 use crate::registry::{Registry, built};
-use crate::world::git;
 
 const MODEL: &str = "tests/tiny";
 
@@ -106,10 +105,8 @@ fn nothing_of_a_fork_registers() {
     place.hub.github.user("eve", Permission::Read);
     let fork_id = place.hub.github.fork(HUB, "eve/hub");
     let fork = place.hub.github.directory("eve/hub");
-    let clone = &place.hub.world.clone;
-    git(clone, &["checkout", "--quiet", "-B", "theirs"]);
-    git(clone, &["commit", "--quiet", "--allow-empty", "-m", "Change from outside"]);
-    git(clone, &["push", "--quiet", fork.to_str().unwrap(), "theirs"]);
+    place.hub.world.commit_branch("theirs", "Change from outside");
+    place.hub.world.push_to(&fork, "theirs");
     let theirs = place.hub.commit("theirs");
     let opened = Opened { author: "eve", title: "From outside", head: "eve/hub:theirs", base: "main", draft: false };
     place.hub.github.open_pull(HUB, &opened);
