@@ -9,6 +9,7 @@ use crate::http::{Request, Response, send};
 use crate::hub::{HUB, Hub};
 use crate::issuer::Issuer;
 use crate::registry::{Registry, built};
+use crate::world::git;
 
 const MODEL: &str = "tests/tiny";
 
@@ -71,6 +72,19 @@ impl Place {
         send(&self.hub.world.address(), &request, Duration::from_secs(20)).unwrap()
     }
 
+    /// Eve, who may only read, changes the model on `theirs` in her fork and asks for it to be merged. The numbers of the
+    /// pull request and of the fork.
+    fn open_from_fork(&self) -> (u64, u64) {
+        self.hub.github.user("eve", Permission::Read);
+        let fork_id = self.hub.github.fork(HUB, "eve/hub");
+        self.hub.world.write("models/tiny/NEWS", "from outside");
+        self.hub.world.commit_branch("theirs", "Change from outside");
+        self.hub.world.push_to(&self.hub.github.directory("eve/hub"), "theirs");
+        let opened =
+            Opened { author: "eve", title: "From outside", head: "eve/hub:theirs", base: "main", draft: false };
+        (self.hub.github.open_pull(HUB, &opened), fork_id)
+    }
+
     fn until_check(&self, commit: &str, words: &str) {
         self.hub.world.until(&format!("a check of {commit} says {words:?}"), |_| {
             let checks = self.hub.github.checks(HUB, commit);
@@ -99,17 +113,27 @@ fn a_pull_request_waits_for_its_workflow_and_shows_what_that_registered() {
 }
 
 #[test]
+fn the_commit_of_a_fork_that_somebody_approved_counts_once_it_is_the_repositorys_own() {
+    let place = Place::new();
+    place.until_check(&place.push("main"), "waits for the workflow");
+    let (number, _) = place.open_from_fork();
+    let theirs = place.hub.commit("theirs");
+    place.hub.until_said(number, &["not built: the change comes from a fork"]);
+    place.hub.github.comment_as("ada", HUB, number, &format!("/modelship approve {theirs}"));
+    place.hub.until_said(number, &["once this commit is in a branch of this repository"]);
+
+    git(&place.hub.world.clone, &["push", "--quiet", "origin", "theirs:taken"]);
+    place.until_check(&theirs, "waits for the workflow to register it");
+    assert_eq!(place.offer(&place.claims("taken", &theirs), &theirs).status, 202);
+    place.hub.until_said(number, &["✅ version", "`pr-1`"]);
+}
+
+#[test]
 fn nothing_of_a_fork_registers() {
     let place = Place::new();
     place.until_check(&place.push("main"), "waits for the workflow");
-    place.hub.github.user("eve", Permission::Read);
-    let fork_id = place.hub.github.fork(HUB, "eve/hub");
-    let fork = place.hub.github.directory("eve/hub");
-    place.hub.world.commit_branch("theirs", "Change from outside");
-    place.hub.world.push_to(&fork, "theirs");
+    let (_, fork_id) = place.open_from_fork();
     let theirs = place.hub.commit("theirs");
-    let opened = Opened { author: "eve", title: "From outside", head: "eve/hub:theirs", base: "main", draft: false };
-    place.hub.github.open_pull(HUB, &opened);
     place.hub.github.until_delivered();
     place.hub.world.until_idle();
 

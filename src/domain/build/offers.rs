@@ -27,12 +27,13 @@ impl Builds<'_> {
             self.show(source, BuildStanding::Superseded);
             return None;
         }
+        let code = build.code();
         build.phase = BuildPhase::Waiting { by, turn };
         let waiters: Vec<_> = build.requests.iter().filter_map(|request| request.waiter.clone()).collect();
         for waiter in waiters {
             self.decision.tell(waiter, Event::BuildLeft { model: self.model.clone(), source: source.clone(), by });
         }
-        self.show(source, BuildStanding::Left(by));
+        self.show(source, BuildStanding::Left(by, code));
         self.give_up_oldest();
         None
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::paths::{Allowed, Whole, command, relative};
 use super::raw::{CheckedFile, RawColumn, RawFile, RawManifest, RawOutputs, RawResources, RawRows, RawRun, RowLimits};
 use super::{
-    Build, BuildBy, Column, FileCheck, KEPT_LIMIT, Manifest, Outputs, ParamsFormat, Part, Resources, Rows, Run, Summary,
+    Build, BuildBy, Column, FileCheck, KEPT_LIMIT, Manifest, Outputs, ParamsFormat, Part, Resources, Rows, Run, Source,
+    Summary,
 };
 use super::{build, expectations, parameters, quantities, source};
 use crate::domain::diagnostic::{Diagnostic, Faults};
@@ -58,7 +59,7 @@ fn checked(raw: &RawManifest, reader: &mut Reader, files: &dyn Files) -> Option<
     let model = model(raw, reader);
     let source = source::source(raw, reader);
     let build = build::build(&raw.build, reader);
-    let build_by = build_by(raw, build.as_ref(), reader);
+    let build_by = build_by(raw, (source.as_ref(), build.as_ref()), reader);
     let run = run(&raw.run, reader);
     let format = run.as_ref().map_or(ParamsFormat::Csv, |run| run.params);
     let parameters = parameters::parameters(raw, source.as_ref(), format, reader, files);
@@ -87,9 +88,21 @@ fn checked(raw: &RawManifest, reader: &mut Reader, files: &dyn Files) -> Option<
     })
 }
 
-/// Who builds the model. Whoever waits for an image must know where.
-fn build_by(raw: &RawManifest, build: Option<&Build>, reader: &mut Reader) -> Option<BuildBy> {
+/// Who builds the model. Whoever waits for an image must know where, and the image which commit it is of.
+fn build_by(
+    raw: &RawManifest,
+    (source, build): (Option<&Source>, Option<&Build>),
+    reader: &mut Reader,
+) -> Option<BuildBy> {
     let Some(by) = &raw.build_by else { return Some(BuildBy::default()) };
+    if let (Some(Source::Repository { repo, .. }), BuildBy::Actions | BuildBy::Registry) = (source, by.value) {
+        let message = format!(
+            "the source lies in another repository, `{repo}`, so an image cannot say which commit of this one it is of"
+        );
+        let hint = "write `build_by: server`, or put the source into this repository and write `source: {path: ...}`";
+        reader.fault(by.place, message, Some(hint.to_owned()));
+        return None;
+    }
     if by.value == BuildBy::Registry && build.is_some_and(|build| build.image.is_none()) {
         let hint = "write `image` below `build`, for instance `image: docker.io/urban/simple-tax`";
         let message = "`build_by: registry` takes images from a registry, and `build` does not say from where";

@@ -105,6 +105,12 @@ fn another_repository_s_folder_can_be_the_source() {
     let source =
         Source::Repository { repo: "https://example.org/x.git".into(), reference: "v1".into(), path: "sub".into() };
     assert_eq!(parsed(&text).unwrap().source, source);
+    // What an image says of itself is one commit, and this would need two.
+    insta::assert_snapshot!(parsed(&text.replace("build_by: server", "build_by: actions")).unwrap_err(), @r"
+    config/urban/simple-tax.yaml:8:11: the source lies in another repository, `https://example.org/x.git`, so an image cannot say which commit of this one it is of (hint: write `build_by: server`, or put the source into this repository and write `source: {path: ...}`)
+    | build_by: actions
+    |           ^^^^^^^
+    ");
 }
 
 #[test]

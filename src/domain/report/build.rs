@@ -5,6 +5,7 @@ use super::faults::fault_list;
 use super::numbers::{duration, plural};
 use super::{Align, table, value};
 use crate::domain::event::BuildFailure;
+use crate::domain::forge::HeadOrigin;
 use crate::domain::ids::{ChannelName, CommitSha, ModelName, VersionId};
 use crate::domain::manifest::BuildBy;
 use crate::domain::version::BuiltVersion;
@@ -13,13 +14,20 @@ use crate::domain::version::BuiltVersion;
 const LOG_LINES: usize = 30;
 const LOG_BYTES: usize = 4_000;
 
-/// What stands beside a commit that somebody else builds.
+/// What stands beside a commit that somebody else builds. A fork's, which somebody approved, is taken from nobody until
+/// it is the repository's own.
 #[must_use]
-pub fn waits_for(by: BuildBy) -> &'static str {
-    match by {
-        BuildBy::Server => "waits for the server to build it",
-        BuildBy::Actions => "waits for the workflow to register it",
-        BuildBy::Registry => "waits for its image in the registry",
+pub fn waits_for(by: BuildBy, code: HeadOrigin) -> &'static str {
+    match (by, code) {
+        (BuildBy::Server, _) => "waits for the server to build it",
+        (BuildBy::Actions, HeadOrigin::SameRepository) => "waits for the workflow to register it",
+        (BuildBy::Registry, HeadOrigin::SameRepository) => "waits for its image in the registry",
+        (BuildBy::Actions, HeadOrigin::Fork) => {
+            "waits for the workflow to register it, which it can do once this commit is in a branch of this repository"
+        }
+        (BuildBy::Registry, HeadOrigin::Fork) => {
+            "waits for its image in the registry, which counts once this commit is in a branch of this repository"
+        }
     }
 }
 
@@ -50,7 +58,7 @@ pub enum BuildProgress<'a> {
     /// Waiting or building.
     Building,
     /// Somebody else builds it.
-    Left(BuildBy),
+    Left(BuildBy, HeadOrigin),
     /// It is a version now.
     Passed {
         /// The version.
@@ -84,7 +92,7 @@ pub fn build_comment(lines: &[BuildLine<'_>]) -> String {
 fn outcome(progress: &BuildProgress<'_>) -> String {
     match progress {
         BuildProgress::Building => "⏳ building".to_owned(),
-        BuildProgress::Left(by) => format!("⏳ {}", waits_for(*by)),
+        BuildProgress::Left(by, code) => format!("⏳ {}", waits_for(*by, *code)),
         BuildProgress::Passed { version, channel } => {
             let tests: u64 = version.tests.iter().map(|test| test.duration_ms).sum();
             let number = u64::try_from(version.tests.len()).unwrap_or(u64::MAX);
@@ -148,7 +156,8 @@ mod tests {
         let line = |progress| BuildLine { model: &name, commit: &at, progress };
         let lines = [
             line(BuildProgress::Building),
-            line(BuildProgress::Left(BuildBy::Actions)),
+            line(BuildProgress::Left(BuildBy::Actions, HeadOrigin::SameRepository)),
+            line(BuildProgress::Left(BuildBy::Actions, HeadOrigin::Fork)),
             line(BuildProgress::Passed { version: &version, channel: &channel }),
             line(BuildProgress::Untrusted),
         ];
@@ -159,6 +168,7 @@ mod tests {
         |:--|:--|:--|
         | `urban/simple-tax` | `aaaaaaaaaa` | ⏳ building |
         | `urban/simple-tax` | `aaaaaaaaaa` | ⏳ waits for the workflow to register it |
+        | `urban/simple-tax` | `aaaaaaaaaa` | ⏳ waits for the workflow to register it, which it can do once this commit is in a branch of this repository |
         | `urban/simple-tax` | `aaaaaaaaaa` | ✅ version `9c31fe20a4b7d815`, built in 4.2 s, 2 tests passed in 1.3 s; channel `pr-3` |
         | `urban/simple-tax` | `aaaaaaaaaa` | 🔒 not built: the change comes from a fork |
         ");

@@ -11,6 +11,7 @@ use super::value;
 use crate::domain::check::{Button, Check, CheckState, CheckSubject};
 use crate::domain::diagnostic::Diagnostic;
 use crate::domain::event::BuildFailure;
+use crate::domain::forge::HeadOrigin;
 use crate::domain::ids::{CommitSha, ModelName};
 use crate::domain::manifest::BuildBy;
 use crate::domain::pull::{PullSweep, PullSweepPhase};
@@ -30,7 +31,7 @@ pub enum BuildStanding<'a> {
     /// It builds and tests.
     Building,
     /// Somebody else builds it.
-    Left(BuildBy),
+    Left(BuildBy, HeadOrigin),
     /// It is a version.
     Passed(&'a Version),
     /// It is none, by the fault of the user's files or of the user's model.
@@ -49,7 +50,7 @@ pub fn build_check(model: &ModelName, standing: BuildStanding<'_>) -> Check {
     let failed = |failure: &BuildFailure| format!("{}: {}", failure.stage, failure.message);
     let (state, title) = match standing {
         BuildStanding::Building => (CheckState::Pending, "building and testing".to_owned()),
-        BuildStanding::Left(by) => (CheckState::Pending, waits_for(by).to_owned()),
+        BuildStanding::Left(by, code) => (CheckState::Pending, waits_for(by, code).to_owned()),
         BuildStanding::Passed(version) => {
             let tests = u64::try_from(version.tests.len()).unwrap_or(u64::MAX);
             (CheckState::Success, format!("version {} passed {}", version.id, plural(tests, "test")))
@@ -67,7 +68,7 @@ pub fn build_check(model: &ModelName, standing: BuildStanding<'_>) -> Check {
             (failure_text(model, failure), failure.faults.as_slice())
         }
         BuildStanding::Passed(version) => (provenance(version), [].as_slice()),
-        BuildStanding::Building | BuildStanding::Left(_) | BuildStanding::Superseded => (String::new(), [].as_slice()),
+        BuildStanding::Building | BuildStanding::Left(..) | BuildStanding::Superseded => (String::new(), [].as_slice()),
     };
     Check {
         name: format!("modelship/build {model}"),

@@ -170,7 +170,7 @@ fn build_lines<'a>(pull: &'a PullState, channel: &'a ChannelName) -> Vec<BuildLi
         commit: &entry.source.commit,
         progress: match &entry.build {
             PullBuild::Building => BuildProgress::Building,
-            PullBuild::Left { by } => BuildProgress::Left(*by),
+            PullBuild::Left { by } => BuildProgress::Left(*by, pull.snapshot.origin),
             PullBuild::Ready { version } => BuildProgress::Passed { version, channel },
             PullBuild::Failed { failure } => BuildProgress::Failed(failure),
             PullBuild::Untrusted => BuildProgress::Untrusted,

@@ -12,9 +12,10 @@ use super::build::{Ended, read_manifest, registered};
 use super::sources::{self, Located};
 use super::{Reports, blocking};
 use crate::domain::event::{BuildFailure, Event, Key, Keyed};
+use crate::domain::forge::HeadOrigin;
 use crate::domain::ids::{CommitSha, Digest, ModelName, Repository, VersionId};
 use crate::domain::image::{ImageName, ImageRef};
-use crate::domain::manifest::{BuildBy, Manifest, Source as ModelSource};
+use crate::domain::manifest::{BuildBy, Manifest};
 use crate::domain::offer::{Offer, OfferedBy, WorkDone};
 use crate::domain::report;
 use crate::domain::version::{Image, PassedTest, SourceRef, Tree, Version};
@@ -41,7 +42,9 @@ pub(super) async fn check(engine: &Engine, offer: &Offer, cancel: &CancellationT
             tracing::info!(model.name = %offer.model, offer.id, "`{}` was refused: {}", offer.image, failure.message);
             Err(failure)
         }
-        Err(Ended::Left(by)) => Err(BuildFailure::without_log(STAGE, report::waits_for(by))),
+        Err(Ended::Left(by)) => {
+            Err(BuildFailure::without_log(STAGE, report::waits_for(by, HeadOrigin::SameRepository)))
+        }
         Err(Ended::Cancelled) => {
             return Err(Failure::Later(anyhow::anyhow!("looking at `{}` was stopped", offer.image)));
         }
@@ -245,12 +248,6 @@ fn authority(manifest: &Manifest, offer: &Offer) -> Result<(), Ended> {
     }
     if let Some(own) = manifest.build.image.as_ref().filter(|own| **own != offer.image.name) {
         return Err(refused(format!("the manifest says `image: {own}`, and not `{}`", offer.image.name)));
-    }
-    if let ModelSource::Repository { repo, .. } = &manifest.source {
-        return Err(refused(format!(
-            "the source lies in another repository, `{repo}`, so an image cannot say which commit of this one it is of; \
-             such a model is built by the server"
-        )));
     }
     Ok(())
 }

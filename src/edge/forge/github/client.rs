@@ -2,8 +2,9 @@
 //!
 //! What may be repeated is repeated by the queue, never here: after an answer that was lost nobody knows whether a POST
 //! was done, so whoever posts looks first. The client keeps to GitHub's limits instead of running into them: so many
-//! requests at once, a second between two that write, and none at all while GitHub asks us to wait. An answer that did
-//! not change costs nothing of the limit, as it is asked for by its `ETag`.
+//! requests at once, a second between two that write, none for a holder of tokens whose hour is spent, and none at all
+//! while GitHub asks us to wait. An answer that did not change costs nothing of the limit, as it is asked for by its
+//! `ETag`.
 //!
 //! Source: <https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api>
 
@@ -58,7 +59,7 @@ pub(super) struct Client {
 /// What GitHub said of its limits last.
 #[derive(Debug, Default)]
 struct Limits {
-    /// No request before.
+    /// No request of anybody's before: whoever goes on asking while GitHub asks to wait is shut out as a whole.
     until: Option<Instant>,
     budgets: HashMap<Holder, Budget>,
 }
@@ -136,7 +137,7 @@ impl Client {
 
     /// Asks for `route`.
     pub(super) async fn get(&self, token: &Token, route: &str) -> Result<Answer, ForgeError> {
-        let _turn = self.turn().await?;
+        let _turn = self.turn(Some(token)).await?;
         // Another token may see something else.
         let name = format!("{} {route}", crate::domain::ids::Digest::of(token.secret.expose_secret()).short());
         let kept = self.answers.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
@@ -194,16 +195,19 @@ impl Client {
         route: &str,
         body: Option<&serde_json::Value>,
     ) -> Result<Answer, ForgeError> {
-        let _turn = self.turn().await?;
+        let _turn = self.turn(token).await?;
         let told = self.exchange(Request::builder().method(method.clone()), token, route, body).await?;
         judge(told, token, &method, route)
     }
 
     /// Waits for one of the places, unless GitHub asked us to wait longer than anybody here wants to.
-    async fn turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, ForgeError> {
+    async fn turn(&self, token: Option<&Token>) -> Result<tokio::sync::SemaphorePermit<'_>, ForgeError> {
         let turn = self.at_once.acquire().await.context("the client is closed").map_err(ForgeError::Here)?;
-        let until = self.limits.lock().unwrap_or_else(PoisonError::into_inner).until;
-        match until.and_then(|until| until.checked_duration_since(Instant::now())) {
+        let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let budget = token.and_then(|token| limits.budgets.get(&token.holder));
+        let spent = budget.filter(|budget| budget.remaining == 0).map(|budget| budget.until);
+        let left = |until: Instant| until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero());
+        match limits.until.max(spent).and_then(left) {
             None => Ok(turn),
             Some(left) => Err(ForgeError::Later(anyhow!(
                 "GitHub asked us to wait for another {}",
@@ -263,14 +267,15 @@ impl Client {
         }
         let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(token), Some(remaining)) = (token, told.number("x-ratelimit-remaining")) {
-            let left = told.number("x-ratelimit-reset").map(|reset| Duration::from_secs(reset.saturating_sub(now) + 1));
-            let until = Instant::now() + left.unwrap_or(MOST_PATIENCE).min(MOST_PATIENCE);
-            limits.budgets.insert(token.holder, Budget { remaining, until });
+            let left = told.begins_anew_in(now).unwrap_or(MOST_PATIENCE);
+            limits.budgets.insert(token.holder, Budget { remaining, until: Instant::now() + left });
         }
-        if let Some(wait) = told.asks_to_wait(now) {
-            tracing::warn!(seconds = wait.as_secs(), "GitHub asks us to wait");
-            let until = Instant::now() + wait;
-            limits.until = Some(limits.until.map_or(until, |before| before.max(until)));
+        let Some(wait) = told.asks_to_wait(now) else { return };
+        let holder = token.map(|token| token.holder);
+        tracing::warn!(seconds = wait.as_secs(), ?holder, "GitHub asks us to wait");
+        // The hour that is spent is its holder's; the other limit is told whoever asks too fast, and that is all of us.
+        if holder.is_none() || !told.is_spent() {
+            limits.until = limits.until.max(Some(Instant::now() + wait));
         }
     }
 }
@@ -348,10 +353,20 @@ impl Told {
         if !self.is_limited() {
             return None;
         }
-        let is_spent = self.number("x-ratelimit-remaining") == Some(0);
-        let reset = self.number("x-ratelimit-reset").filter(|_| is_spent).map(|reset| reset.saturating_sub(now) + 1);
-        let seconds = self.number(RETRY_AFTER.as_str()).or(reset);
-        Some(seconds.map_or(PATIENCE, Duration::from_secs).min(MOST_PATIENCE))
+        let said = self.number(RETRY_AFTER.as_str()).map(|seconds| Duration::from_secs(seconds).min(MOST_PATIENCE));
+        Some(said.or_else(|| self.begins_anew_in(now).filter(|_| self.is_spent())).unwrap_or(PATIENCE))
+    }
+
+    /// Whether nothing is left to the token's holder, and GitHub speaks of that and not of its other limit.
+    fn is_spent(&self) -> bool {
+        self.number("x-ratelimit-remaining") == Some(0) && !self.headers.contains_key(RETRY_AFTER)
+    }
+
+    /// How long until the limit of the token's holder begins anew, `now` seconds after 1970, with a second for clocks
+    /// that differ.
+    fn begins_anew_in(&self, now: u64) -> Option<Duration> {
+        let reset = self.number("x-ratelimit-reset")?;
+        Some(Duration::from_secs(reset.saturating_sub(now) + 1).min(MOST_PATIENCE))
     }
 
     /// Whether it is a refusal in these words.
@@ -453,6 +468,23 @@ mod tests {
         assert_eq!(client.remaining(), HashMap::from(known));
         client.limits.lock().unwrap().budgets.get_mut(&Holder::Installation(1)).unwrap().until = Instant::now();
         assert_eq!(client.remaining(), HashMap::from_iter(known[1..].iter().copied()), "that hour is over");
+    }
+
+    #[tokio::test]
+    async fn a_spent_hour_holds_up_its_holder_and_a_secondary_limit_everybody() {
+        let client = Client::new("http://127.0.0.1:1", None).unwrap();
+        let token = |number| Token::new(SecretString::from("a token"), Holder::Installation(number));
+        let may_ask = async |number| client.turn(Some(&token(number))).await.is_ok();
+        let reset = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 600;
+        let spent = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", &*reset.to_string())];
+        client.note(&told(403, &spent, "API rate limit exceeded"), Some(&token(1)));
+        assert_eq!((may_ask(1).await, may_ask(2).await), (false, true), "the hour is the first one's alone");
+        client.limits.lock().unwrap().budgets.get_mut(&Holder::Installation(1)).unwrap().until = Instant::now();
+        assert!(may_ask(1).await, "its hour began anew");
+        client.note(&told(403, &[("x-ratelimit-remaining", "7")], "secondary rate limit"), Some(&token(1)));
+        assert_eq!((may_ask(1).await, may_ask(2).await), (false, false));
+        let refused = client.turn(None).await.unwrap_err();
+        assert!(format!("{refused:#}").contains("wait for another 1m"), "{refused:#}");
     }
 
     #[test]
