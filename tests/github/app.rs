@@ -188,12 +188,6 @@ pub(crate) fn convert(state: &mut State, code: &str) -> Answer {
     Ok(Response::json(201, &shapes::with(shown, secrets)))
 }
 
-pub(crate) fn hook_config(state: &State, request: &Request) -> Answer {
-    as_app(state, request)?;
-    let url = state.hook.as_ref().map_or("https://example.org/nowhere", |hook| &hook.url);
-    Ok(Response::json(200, &json!({"content_type": "json", "insecure_ssl": "0", "secret": "********", "url": url})))
-}
-
 /// The newest deliveries first; a cursor leads to older ones.
 pub(crate) fn deliveries(state: &State, request: &Request) -> Answer {
     as_app(state, request)?;

@@ -214,6 +214,14 @@ impl GitHub {
         self.with(|state| checks::statuses_of(state.named(repository), commit))
     }
 
+    /// Somebody's program says how a commit fares.
+    pub(crate) fn say_of(&self, login: &str, repository: &str, commit: &str, status: &Value) {
+        self.with(|state| {
+            let at = (state.named(repository).id, state.ensure_user(login, "User"));
+            checks::keep_status(state, at, commit, status);
+        });
+    }
+
     /// The deployments with their statuses, the oldest first.
     pub(crate) fn deployments(&self, repository: &str) -> Vec<(Value, Vec<Value>)> {
         let pair = |deployment: &Deployment| (deployment.shown.clone(), deployment.statuses.clone());

@@ -32,7 +32,6 @@ pub(crate) fn route(
         ("GET", ["commits", commit, "check-runs"]) => list(state, request, place, commit),
         ("POST", ["statuses", commit]) => set_status(state, request, place, commit),
         ("GET", ["commits", commit, "statuses"]) => statuses(state, request, place, commit),
-        ("GET", ["commits", commit, "status"]) => combined(state, request, place, commit),
         _ => return None,
     })
 }
@@ -203,24 +202,28 @@ fn set_status(state: &mut State, request: &Request, place: &Place<'_>, commit: &
     if asked["description"].as_str().is_some_and(|text| text.chars().count() > LONGEST_DESCRIPTION) {
         return Err(invalid("Status", "description", "description is too long (maximum is 140 characters)"));
     }
-    let status = state.fresh_id();
+    let same = |status: &&Value| status["context"] == asked["context"].as_str().unwrap_or("default");
+    if statuses_of(&state.repositories[&id], &commit).iter().filter(same).count() >= 1000 {
+        return Err(invalid("Status", "base", "This SHA and context has reached the maximum number of statuses."));
+    }
     let (user, _) = author(state, &caller);
-    let repository = &state.repositories[&id];
+    let shown = keep_status(state, (id, user), &commit, &asked);
+    let location = shown["url"].as_str().unwrap_or_default().to_owned();
+    Ok(Response::json(201, &shown).with("location", location))
+}
+
+/// Keeps what somebody says of a commit in a repository, and gives it as GitHub shows it.
+pub(crate) fn keep_status(state: &mut State, (id, user): (u64, u64), commit: &str, asked: &Value) -> Value {
+    let status = state.fresh_id();
     let shown = json!({
-        "url": format!("{}/repos/{}/statuses/{commit}", state.url, state.full_name(repository)), "id": status,
+        "url": format!("{}/repos/{}/statuses/{commit}", state.url, state.full_name(&state.repositories[&id])), "id": status,
         "avatar_url": format!("{}/avatars/{user}", state.url), "node_id": shapes::node("SC", status), "state": asked["state"],
         "description": asked["description"], "target_url": asked["target_url"],
         "context": asked["context"].as_str().unwrap_or("default"), "created_at": now(), "updated_at": now(),
         "creator": shapes::user(state, state.user(user)),
     });
-    let repository = state.repositories.get_mut(&id).expect("it was just found");
-    let same = |status: &&Value| status["url"] == shown["url"] && status["context"] == shown["context"];
-    if repository.statuses.iter().filter(same).count() >= 1000 {
-        return Err(invalid("Status", "base", "This SHA and context has reached the maximum number of statuses."));
-    }
-    repository.statuses.push(shown.clone());
-    let location = shown["url"].as_str().unwrap_or_default().to_owned();
-    Ok(Response::json(201, &shown).with("location", location))
+    state.repositories.get_mut(&id).expect("the caller found it").statuses.push(shown.clone());
+    shown
 }
 
 /// The statuses of a commit, the newest first.
@@ -234,29 +237,4 @@ fn statuses(state: &State, request: &Request, place: &Place<'_>, commit: &str) -
     let repository = &state.repositories[&id];
     let commit = resolved(repository, commit)?;
     Ok(page(state, request, &statuses_of(repository, &commit), 30))
-}
-
-/// The newest status of each context, and what they come to.
-fn combined(state: &State, request: &Request, place: &Place<'_>, commit: &str) -> Answer {
-    let (id, _) = access(state, request, place.owner, place.name, Need::Read("statuses"))?;
-    let repository = &state.repositories[&id];
-    let commit = resolved(repository, commit)?;
-    let mut newest: Vec<Value> = Vec::new();
-    for status in statuses_of(repository, &commit) {
-        if !newest.iter().any(|known| known["context"] == status["context"]) {
-            newest.push(status);
-        }
-    }
-    let has = |wanted: &[&str]| newest.iter().any(|status| wanted.iter().any(|word| status["state"] == *word));
-    let sum = match () {
-        () if has(&["error", "failure"]) => "failure",
-        () if newest.is_empty() || has(&["pending"]) => "pending",
-        () => "success",
-    };
-    let url = format!("{}/repos/{}/commits/{commit}", state.url, state.full_name(repository));
-    let shown = json!({
-        "state": sum, "statuses": newest, "sha": commit, "total_count": newest.len(),
-        "repository": shapes::repository(state, repository), "commit_url": url, "url": format!("{url}/status"),
-    });
-    Ok(Response::json(200, &shown))
 }

@@ -1,11 +1,13 @@
 //! Deployments and what became of them.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::http::{Request, Response};
 use super::routes::{Answer, Need, Place, access, author, page, refusal};
 use super::state::{Deployment, Repository, State, now};
-use super::{Shared, git, hooks, shapes};
+use super::{Shared, checks, git, hooks, shapes};
 
 pub(crate) fn route(
     world: &Shared,
@@ -44,9 +46,65 @@ fn create(world: &Shared, state: &mut State, request: &Request, place: &Place<'_
     let commit = git::commit_of(&state.repositories[&id].directory, &reference);
     let commit = commit.ok_or_else(|| refusal(422, &format!("No ref found for: {reference}")))?;
     let (user, _) = author(state, &caller);
+    if asked["auto_merge"] != false && is_behind(&state.repositories[&id], &commit) {
+        return catch_up(world, state, &Lagging { repository: id, user, reference, commit });
+    }
+    if !is_green(&state.repositories[&id], &commit, asked["required_contexts"].as_array()) {
+        return Err(refusal(409, &format!("Conflict: Commit status checks failed for {reference}.")));
+    }
     let asked = Asked { repository: id, user, started_by: None, reference, commit, fields: asked };
     let deployment = make(world, state, &asked);
     Ok(Response::json(201, &state.repositories[&id].deployments[&deployment].shown))
+}
+
+/// Whether the default branch has what the commit lacks.
+fn is_behind(repository: &Repository, commit: &str) -> bool {
+    let default = format!("refs/heads/{}", repository.default_branch);
+    git::try_git(&repository.directory, &["merge-base", "--is-ancestor", &default, commit]).is_err()
+}
+
+/// What is to be deployed, and is behind the default branch.
+struct Lagging {
+    repository: u64,
+    user: u64,
+    reference: String,
+    commit: String,
+}
+
+/// Merges the default branch into the branch that is to be deployed, and deploys nothing yet. Into anything but a branch
+/// nothing can be merged.
+fn catch_up(world: &Shared, state: &mut State, lagging: &Lagging) -> Answer {
+    let Lagging { repository: id, user, reference, commit } = lagging;
+    let repository = &state.repositories[id];
+    let (directory, default) = (&repository.directory, &repository.default_branch);
+    let branch = format!("refs/heads/{reference}");
+    let conflict = || refusal(409, &format!("Conflict merging {default} into {reference}."));
+    git::commit_of(directory, &branch).ok_or_else(conflict)?;
+    let tree = git::try_git(directory, &["merge-tree", "--write-tree", commit, default]).map_err(|_| conflict())?;
+    let message = format!("Merge {default} into {reference}");
+    let merge = git::git(directory, &["commit-tree", tree.trim(), "-p", commit, "-p", default, "-m", &message]);
+    let merge = merge.trim().to_owned();
+    git::git(directory, &["update-ref", &branch, &merge]);
+    let said = json!({"message": format!("Auto-merged {default} into {reference} on deployment.")});
+    let change = git::Change { before: commit.clone(), after: merge, reference: branch };
+    hooks::pushed(world, state, *id, *user, &[change]);
+    Ok(Response::json(202, &said))
+}
+
+/// Whether what was said of the commit allows a deployment: by each of these contexts, or by all that there are.
+fn is_green(repository: &Repository, commit: &str, required: Option<&Vec<Value>>) -> bool {
+    let mut said: BTreeMap<String, bool> = BTreeMap::new();
+    for status in checks::statuses_of(repository, commit).into_iter().rev() {
+        said.insert(status["context"].as_str().unwrap_or_default().to_owned(), status["state"] == "success");
+    }
+    for check in repository.checks.values().filter(|check| check.shown["head_sha"] == commit) {
+        let passed = ["success", "neutral", "skipped"].iter().any(|it| check.shown["conclusion"] == *it);
+        said.insert(check.shown["name"].as_str().unwrap_or_default().to_owned(), passed);
+    }
+    match required {
+        Some(names) => names.iter().all(|name| name.as_str().and_then(|name| said.get(name)) == Some(&true)),
+        None => said.values().all(|passed| *passed),
+    }
 }
 
 /// What somebody wants deployed.

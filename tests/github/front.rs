@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
 use super::faults::Fault;
@@ -120,7 +122,7 @@ fn only_known_gaps(checked: &Response) -> bool {
     !objections.is_empty() && objections.iter().all(known)
 }
 
-/// GitHub's file knows repositories by name only, and one part of a path where GitHub itself takes several.
+/// GitHub's file knows repositories by name only.
 fn for_prism(state: &State, target: &str) -> String {
     let (path, query) =
         target.split_once('?').map_or((target, String::new()), |(path, query)| (path, format!("?{query}")));
@@ -129,12 +131,6 @@ fn for_prism(state: &State, target: &str) -> String {
         let (id, rest) = rest.split_once('/').map_or((rest, String::new()), |(id, rest)| (id, format!("/{rest}")));
         if let Some(found) = id.parse().ok().and_then(|id: u64| state.repositories.get(&id)) {
             path = format!("/repos/{}{rest}", state.full_name(found));
-        }
-    }
-    for part in ["/contents/", "/git/matching-refs/", "/git/ref/"] {
-        if let Some((before, after)) = path.split_once(part) {
-            path = format!("{before}{part}{}", after.trim_end_matches('/').replace('/', "%2F"));
-            break;
         }
     }
     format!("{path}{query}")
@@ -182,7 +178,11 @@ fn serve_git(world: &Arc<Shared>, request: &Request) -> Response {
                 let held = repository.installation == Some(*installation)
                     && repositories.as_ref().is_none_or(|named| named.contains(&repository.id));
                 let level = permissions.get("contents").map(String::as_str);
-                held && if writes { level == Some("write") } else { level.is_some() }
+                match (held, writes) {
+                    (true, true) => level == Some("write"),
+                    (true, false) => level.is_some(),
+                    (false, writes) => !writes && !repository.private,
+                }
             }
         };
         if !may {
@@ -197,18 +197,7 @@ fn serve_git(world: &Arc<Shared>, request: &Request) -> Response {
 
 /// The password of `Basic ...`.
 fn password(header: &str) -> Option<String> {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let text = header.strip_prefix("Basic ").or_else(|| header.strip_prefix("basic "))?;
-    let (mut bits, mut held, mut bytes) = (0_u32, 0, Vec::new());
-    for letter in text.trim_end_matches('=').bytes() {
-        let value = LETTERS.iter().position(|known| *known == letter)?;
-        bits = bits << 6 | u32::try_from(value).ok()?;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held & 0xff) as u8);
-        }
-    }
-    let pair = String::from_utf8(bytes).ok()?;
+    let pair = String::from_utf8(BASE64_STANDARD.decode(text).ok()?).ok()?;
     pair.split_once(':').map(|(_, password)| password.to_owned())
 }

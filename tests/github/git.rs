@@ -82,60 +82,35 @@ pub(crate) fn commit_of(directory: &Path, name: &str) -> Option<String> {
         .map(|said| said.trim().to_owned())
 }
 
-/// References below `prefix`, as (name, object, type, commit).
-pub(crate) fn references(directory: &Path, prefix: &str) -> Vec<(String, String, String, String)> {
-    let format = "--format=%(refname)%00%(objectname)%00%(objecttype)%00%(*objectname)";
-    let listed = git(directory, &["for-each-ref", format]);
-    let row = |line: &str| {
-        let mut words = line.split('\0').map(str::to_owned);
-        let mut next = || words.next().unwrap_or_default();
-        let (name, object, kind, peeled) = (next(), next(), next(), next());
-        let commit = if peeled.is_empty() { object.clone() } else { peeled };
-        (name, object, kind, commit)
-    };
-    listed.lines().map(row).filter(|(name, ..)| name.starts_with(prefix)).collect()
+/// The branches with the commits that they point to.
+pub(crate) fn branches(directory: &Path) -> Vec<(String, String)> {
+    let listed = git(directory, &["for-each-ref", "--format=%(refname:lstrip=2) %(objectname)", "refs/heads/"]);
+    let row = |line: &str| line.split_once(' ').map(|(name, commit)| (name.to_owned(), commit.to_owned()));
+    listed.lines().filter_map(row).collect()
 }
 
-/// A file that differs between two commits.
-#[derive(Debug)]
+/// How much differs between two commits.
+#[derive(Debug, Default)]
 pub(crate) struct Changed {
-    pub(crate) status: &'static str,
-    pub(crate) sha: String,
-    pub(crate) path: String,
-    pub(crate) former: Option<String>,
+    pub(crate) files: u64,
     pub(crate) additions: u64,
     pub(crate) deletions: u64,
 }
 
 /// What a pull request changes: from where it left the base to its head.
-pub(crate) fn changed(directory: &Path, base: &str, head: &str) -> Vec<Changed> {
+pub(crate) fn changed(directory: &Path, base: &str, head: &str) -> Changed {
     let base =
         try_git(directory, &["merge-base", base, head]).map_or_else(|_| base.to_owned(), |said| said.trim().to_owned());
-    let raw = git(directory, &["diff-tree", "-r", "-z", "-M", "--no-abbrev", "--raw", &base, head]);
-    let counts = git(directory, &["diff-tree", "-r", "-z", "--no-renames", "--numstat", &base, head]);
-    let mut counted = std::collections::HashMap::new();
-    for row in counts.split('\0').filter(|row| !row.is_empty()) {
-        let mut words = row.splitn(3, '\t');
-        let mut next = || words.next().unwrap_or_default();
-        let (added, removed, path) = (next().parse().unwrap_or(0), next().parse().unwrap_or(0), next());
-        counted.insert(path.to_owned(), (added, removed));
+    let mut changed = Changed::default();
+    for row in git(directory, &["diff-tree", "-r", "-z", "-M", "--numstat", &base, head]).split('\0') {
+        // A renamed file has two more rows, which name it.
+        let Some((added, rest)) = row.split_once('\t') else { continue };
+        let removed = rest.split('\t').next().unwrap_or_default();
+        changed.files += 1;
+        changed.additions += added.parse().unwrap_or(0);
+        changed.deletions += removed.parse().unwrap_or(0);
     }
-    let mut files = Vec::new();
-    let mut fields = raw.split('\0');
-    while let Some(meta) = fields.next().filter(|meta| !meta.is_empty()) {
-        let words: Vec<_> = meta.split(' ').collect();
-        let first = fields.next().unwrap_or_default().to_owned();
-        let (status, former, path) = match words[4].as_bytes()[0] {
-            b'A' => ("added", None, first),
-            b'D' => ("removed", None, first),
-            b'R' => ("renamed", Some(first), fields.next().unwrap_or_default().to_owned()),
-            _ => ("modified", None, first),
-        };
-        let sha = if status == "removed" { words[2] } else { words[3] }.to_owned();
-        let (additions, deletions) = counted.get(&path).copied().unwrap_or((0, 0));
-        files.push(Changed { status, sha, path, former, additions, deletions });
-    }
-    files
+    changed
 }
 
 /// Serves git over HTTP; the caller has looked who asks.

@@ -1,14 +1,19 @@
 //! Answers that are held back: GitHub has done what was asked of it, and whoever asked does not know yet.
 
 use std::collections::HashSet;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use super::faults::fits;
 use super::http::{Reply, Request};
 use super::{GitHub, Shared};
 
-/// Holds back the answer to each request that changes something, or that fetches by git, until somebody says what becomes
-/// of it; one that was held before word for word passes.
+/// How long is something to be asked at most before the story is over?
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Holds back the answer to each request of a kind, until somebody says what becomes of it; one that was held before word
+/// for word passes.
 pub(crate) struct Holds {
     shared: Arc<Shared>,
     caught: Mutex<Receiver<Held>>,
@@ -28,15 +33,28 @@ pub(crate) struct Held {
 
 /// What the front needs to know of it.
 pub(super) struct Catcher {
+    /// `METHOD /path`, in which `*` stands for any characters; else all that changes something or that fetches by git.
+    only: Option<String>,
     tell: Sender<Held>,
     before: HashSet<String>,
 }
 
 impl GitHub {
-    /// Begins to hold answers back. Complains in the end when there was none.
+    /// Begins to hold back the answer to each request that changes something, or that fetches by git. Complains in the end
+    /// when there was none.
     pub(crate) fn hold_answers(&self) -> Holds {
+        self.hold(None)
+    }
+
+    /// The same with the requests that fit `METHOD /path`, in which `*` stands for any characters.
+    pub(crate) fn hold_answers_to(&self, pattern: &str) -> Holds {
+        self.hold(Some(pattern.to_owned()))
+    }
+
+    fn hold(&self, only: Option<String>) -> Holds {
         let (tell, caught) = channel();
-        let before = self.shared.catcher.lock().unwrap().replace(Catcher { tell, before: HashSet::new() });
+        let catcher = Catcher { only, tell, before: HashSet::new() };
+        let before = self.shared.catcher.lock().unwrap().replace(catcher);
         assert!(before.is_none(), "answers are held back already");
         Holds { shared: Arc::clone(&self.shared), caught: Mutex::new(caught), count: Mutex::new(0) }
     }
@@ -45,7 +63,10 @@ impl GitHub {
 impl Holds {
     /// Waits for the next answer to hold back; none once [`Holds::end`] was called.
     pub(crate) fn next(&self) -> Option<Held> {
-        let held = self.caught.lock().unwrap().recv().ok()?;
+        let held = match self.caught.lock().unwrap().recv_timeout(PATIENCE) {
+            Err(RecvTimeoutError::Timeout) => panic!("nothing was asked whose answer is to be held back"),
+            held => held.ok()?,
+        };
         *self.count.lock().unwrap() += 1;
         Some(held)
     }
@@ -77,10 +98,6 @@ impl Held {
 /// What becomes of an answer that stands.
 pub(super) fn hold(world: &Shared, request: &Request, reply: Reply) -> Reply {
     let Reply::Whole(response) = reply else { return reply };
-    let fetches = request.path().ends_with("/git-upload-pack");
-    if !fetches && !matches!(&*request.method, "POST" | "PATCH" | "PUT" | "DELETE") {
-        return Reply::Whole(response);
-    }
     let (send, go) = channel();
     let (told, sent) = channel();
     {
@@ -88,6 +105,13 @@ pub(super) fn hold(world: &Shared, request: &Request, reply: Reply) -> Reply {
         let Some(catcher) = &mut *catcher else { return Reply::Whole(response) };
         let body = String::from_utf8_lossy(&request.body).into_owned();
         let asked = format!("{} {}", request.method, request.path());
+        let is_wanted = match &catcher.only {
+            Some(pattern) => fits(pattern, &asked),
+            None => asked.ends_with("/git-upload-pack") || request.method != "GET",
+        };
+        if !is_wanted {
+            return Reply::Whole(response);
+        }
         let held = Held { request: asked, body, send, sent };
         if !catcher.before.insert(format!("{} {}", numberless(&held.request), held.body)) {
             return Reply::Whole(response);

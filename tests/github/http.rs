@@ -247,6 +247,11 @@ fn reason(status: u16) -> &'static str {
     }
 }
 
+/// A port that nobody listens at.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 /// Sends a request to the server at `http://host:port` and waits for the whole answer.
 pub(crate) fn send(server: &str, request: &Request, patience: Duration) -> io::Result<Response> {
     let address = server.trim_start_matches("http://").trim_end_matches('/');

@@ -290,9 +290,9 @@ impl GitHub {
         self.with(|state| state.budgets.insert("installation".to_owned(), budget));
     }
 
-    /// How many requests the installation has used up.
+    /// How many requests all that is counted for have used up: the App itself, its installations, and people.
     pub(crate) fn used(&self) -> u64 {
-        self.with(|state| state.budgets.get("installation").map_or(0, |budget| budget.used))
+        self.with(|state| state.budgets.values().map(|budget| budget.used).sum())
     }
 
     // -- What was asked

@@ -3,7 +3,7 @@
 //! It takes seconds and 290 MB to start, so a test program has one for all its worlds. A header says whose request it is.
 
 use std::collections::HashMap;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
@@ -67,7 +67,7 @@ fn start(upstream: &str) -> String {
     let packages = std::env::var("MODELSHIP_TEST_GITHUB").unwrap_or_else(|_| {
         panic!("the suite needs GitHub's contract in MODELSHIP_TEST_GITHUB; use `scripts/with-github cargo test`")
     });
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = http::free_port();
     let log = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("prism-{port}.log"));
     let guard = r#"log=$1; shift; "$@" </dev/null >"$log" 2>&1 & cat >/dev/null; kill $!; rm -f "$log""#;
     let mut child = Command::new("sh")

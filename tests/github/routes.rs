@@ -52,7 +52,6 @@ fn dispatch(world: &Shared, state: &mut State, request: &Request) -> Answer {
         ("GET", ["app", "installations"]) => app::installations(state, request),
         ("GET", ["app", "installations", id]) => app::installation(state, request, id),
         ("POST", ["app", "installations", id, "access_tokens"]) => app::mint(state, request, id),
-        ("GET", ["app", "hook", "config"]) => app::hook_config(state, request),
         ("GET", ["app", "hook", "deliveries"]) => app::deliveries(state, request),
         ("GET", ["app", "hook", "deliveries", id]) => app::delivery(state, request, id),
         ("POST", ["app", "hook", "deliveries", id, "attempts"]) => app::redeliver(world, state, request, id),
@@ -170,7 +169,12 @@ fn permit(state: &State, caller: &Caller, repository: &Repository, need: Need) -
         Caller::Installation { installation, repositories, permissions } => {
             let named = repositories.as_ref().is_none_or(|named| named.contains(&repository.id));
             if repository.installation != Some(*installation) || !named {
-                return Err(refusal(404, "Not Found"));
+                // What is public may be read by everybody, and what is not is not there for who may not.
+                return match need {
+                    _ if repository.private => Err(refusal(404, "Not Found")),
+                    Need::Read(_) | Need::ReadThread => Ok(()),
+                    _ => Err(refusal(403, "Resource not accessible by integration")),
+                };
             }
             let reads = |what: &str| permissions.contains_key(what) || what == "metadata";
             let writes = |what: &str| permissions.get(what).is_some_and(|level| level == "write");

@@ -45,6 +45,22 @@ impl GitHub {
         })
     }
 
+    /// Deletes an account: what it wrote is a ghost's from now on, and its login is free.
+    pub(crate) fn delete_account(&self, login: &str) {
+        self.with(|state| {
+            let old = state.user_named(login).unwrap_or_else(|| panic!("there is no {login}")).id;
+            let ghost = state.ghost();
+            state.users.retain(|user| user.id != old);
+            state.permissions.remove(&old);
+            state.tokens.retain(|_, token| !matches!(token.holder, Holder::User(id) if id == old));
+            for repository in state.repositories.values_mut() {
+                repository.permissions.remove(&old);
+                repository.pulls.values_mut().filter(|pull| pull.author == old).for_each(|pull| pull.author = ghost);
+                repository.comments.values_mut().filter(|it| it.author == old).for_each(|it| it.author = ghost);
+            }
+        });
+    }
+
     /// A token of somebody's own.
     pub(crate) fn token_of(&self, login: &str) -> String {
         let token = format!("ghp_{}", uuid::Uuid::new_v4().simple());

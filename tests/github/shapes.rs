@@ -1,6 +1,7 @@
 //! How GitHub shows things: every field that its `OpenAPI` file demands, and those that modelship reads.
 
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::git;
 use super::state::{Comment, Delivery, Pull, Repository, State, User};
@@ -135,7 +136,7 @@ pub(crate) fn pull(state: &State, repo: &Repository, found: &Pull) -> Value {
         "title": found.title, "user": user(state, state.user(found.author)), "body": found.body, "labels": [],
         "milestone": null, "assignee": null, "assignees": [], "requested_reviewers": [], "requested_teams": [],
         "created_at": found.created_at, "updated_at": found.updated_at, "closed_at": found.closed_at,
-        "merged_at": found.merged_as.as_ref().and(found.closed_at.as_ref()), "merge_commit_sha": found.merged_as,
+        "merged_at": found.merged_as.as_ref().and(found.closed_at.as_ref()), "merge_commit_sha": merge_commit(found),
         "head": {
             "label": format!("{}:{}", owner.login, found.head_branch), "ref": found.head_branch, "sha": found.head_sha,
             "user": user(state, owner), "repo": head.map(|head| repository(state, head)),
@@ -149,9 +150,15 @@ pub(crate) fn pull(state: &State, repo: &Repository, found: &Pull) -> Value {
     })
 }
 
+/// The commit that merging made; before that, the one that GitHub made to try it, which is on no branch.
+fn merge_commit(found: &Pull) -> String {
+    let tried = || hex::encode(Sha256::digest(format!("{} into {}", found.head_sha, found.base_sha)))[..40].to_owned();
+    found.merged_as.clone().unwrap_or_else(tried)
+}
+
 /// A pull request by itself.
 pub(crate) fn full_pull(state: &State, repo: &Repository, found: &Pull) -> Value {
-    let files = git::changed(&repo.directory, &found.base_sha, &found.head_sha);
+    let changed = git::changed(&repo.directory, &found.base_sha, &found.head_sha);
     let comments = repo.comments.values().filter(|comment| comment.number == found.number).count();
     with(
         pull(state, repo, found),
@@ -159,8 +166,7 @@ pub(crate) fn full_pull(state: &State, repo: &Repository, found: &Pull) -> Value
             "merged": found.merged_as.is_some(), "mergeable": found.open.then_some(true), "rebaseable": null,
             "mergeable_state": "unknown", "merged_by": found.merged_as.as_ref().map(|_| user(state, state.user(repo.owner))),
             "comments": comments, "review_comments": 0, "maintainer_can_modify": false, "commits": 1,
-            "additions": files.iter().map(|file| file.additions).sum::<u64>(),
-            "deletions": files.iter().map(|file| file.deletions).sum::<u64>(), "changed_files": files.len(),
+            "additions": changed.additions, "deletions": changed.deletions, "changed_files": changed.files,
         }),
     )
 }

@@ -295,6 +295,15 @@ impl State {
         id
     }
 
+    /// The account that GitHub shows in the place of those that were deleted.
+    pub(crate) fn ghost(&mut self) -> u64 {
+        const GHOST: u64 = 10_137;
+        if self.user_named("ghost").is_none() {
+            self.users.push(User { id: GHOST, login: "ghost".to_owned(), kind: "User" });
+        }
+        GHOST
+    }
+
     pub(crate) fn full_name(&self, repository: &Repository) -> String {
         format!("{}/{}", self.user(repository.owner).login, repository.name)
     }

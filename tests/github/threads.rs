@@ -5,10 +5,7 @@ use serde_json::{Value, json};
 use super::http::{Request, Response};
 use super::routes::{self, Answer, Caller, Need, Place, access, author, invalid, page, refusal};
 use super::state::{Comment, Permission, Pull, Reaction, Repository, State, now};
-use super::{Shared, git, hooks, shapes};
-
-/// The most files that GitHub lists for a pull request.
-const MOST_FILES: usize = 3000;
+use super::{Shared, hooks, shapes};
 
 /// The longest comment, in characters.
 const LONGEST_COMMENT: usize = 65_536;
@@ -24,13 +21,11 @@ pub(crate) fn route(
     Some(match (method, rest) {
         ("GET", ["pulls"]) => list(state, request, place),
         ("GET", ["pulls", number]) => show(state, request, place, number),
-        ("GET", ["pulls", number, "files"]) => files(state, request, place, number),
         ("GET", ["issues", number]) => issue(state, request, place, number),
         ("GET", ["issues", number, "comments"]) => comments(state, request, place, number),
         ("POST", ["issues", number, "comments"]) => post(world, state, request, place, number),
         ("GET", ["issues", "comments", id]) => comment(state, request, place, id),
         ("PATCH", ["issues", "comments", id]) => edit(world, state, request, place, id),
-        ("DELETE", ["issues", "comments", id]) => delete(world, state, request, place, id),
         ("GET", ["issues", "comments", id, "reactions"]) => reactions(state, request, place, id),
         ("POST", ["issues", "comments", id, "reactions"]) => react(state, request, place, id),
         ("GET", ["collaborators", login, "permission"]) => permission(state, request, place, login),
@@ -81,29 +76,6 @@ fn issue(state: &State, request: &Request, place: &Place<'_>, number: &str) -> A
     let repository = &state.repositories[&id];
     let pull = known_pull(repository, number)?;
     Ok(Response::json(200, &shapes::issue(state, repository, pull)))
-}
-
-fn files(state: &State, request: &Request, place: &Place<'_>, number: &str) -> Answer {
-    let (id, _) = access(state, request, place.owner, place.name, Need::Read("pull_requests"))?;
-    let repository = &state.repositories[&id];
-    let pull = known_pull(repository, number)?;
-    let name = state.full_name(repository);
-    let row = |file: git::Changed| {
-        let mut shown = json!({
-            "sha": file.sha, "filename": file.path, "status": file.status, "additions": file.additions,
-            "deletions": file.deletions, "changes": file.additions + file.deletions,
-            "blob_url": format!("{}/{name}/blob/{}/{}", state.url, pull.head_sha, encoded(&file.path)),
-            "raw_url": format!("{}/{name}/raw/{}/{}", state.url, pull.head_sha, encoded(&file.path)),
-            "contents_url": format!("{}/repos/{name}/contents/{}?ref={}", state.url, encoded(&file.path), pull.head_sha),
-        });
-        if let Some(former) = file.former {
-            shown["previous_filename"] = json!(former);
-        }
-        shown
-    };
-    let changed = git::changed(&repository.directory, &pull.base_sha, &pull.head_sha);
-    let rows: Vec<_> = changed.into_iter().take(MOST_FILES).map(row).collect();
-    Ok(page(state, request, &rows, 30))
 }
 
 /// A path as it stands in an address.
@@ -185,16 +157,6 @@ fn edit(world: &Shared, state: &mut State, request: &Request, place: &Place<'_>,
     hooks::edit(world, state, (id, comment), sender, body);
     let repository = &state.repositories[&id];
     Ok(Response::json(200, &shapes::comment(state, repository, &repository.comments[&comment])))
-}
-
-fn delete(world: &Shared, state: &mut State, request: &Request, place: &Place<'_>, comment: &str) -> Answer {
-    let (id, caller) = access(state, request, place.owner, place.name, Need::Thread)?;
-    let repository = &state.repositories[&id];
-    let found = known_comment(repository, comment)?;
-    may_change(state, repository, &caller, found)?;
-    let (comment, (sender, _)) = (found.id, author(state, &caller));
-    hooks::delete(world, state, (id, comment), sender);
-    Ok(Response::empty(204))
 }
 
 fn reaction(state: &State, reaction: &Reaction) -> Value {

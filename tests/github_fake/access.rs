@@ -16,8 +16,14 @@ fn a_token_does_what_it_was_minted_for_and_nothing_else() {
     let token = narrow["token"].as_str().unwrap();
     let status = |token: &str, method: &str, target: &str, body: &Value| ask(&url, token, method, target, body).status;
     assert_eq!(status(token, "GET", "/repos/urban/other/branches", &Value::Null), 200);
-    assert_eq!(status(token, "GET", "/repos/urban/hub/branches", &Value::Null), 404);
     assert_eq!(status(token, "GET", "/repos/urban/other/pulls", &Value::Null), 403);
+    // What it is not for it may read where everybody may, and where not, there is nothing for it.
+    let comment = json!({"body": "hello"});
+    assert_eq!(status(token, "GET", "/repos/urban/hub/branches", &Value::Null), 200);
+    assert_eq!(status(token, "POST", "/repos/urban/hub/issues/1/comments", &comment), 403);
+    place.github.set_private(HUB);
+    assert_eq!(status(token, "GET", "/repos/urban/hub/branches", &Value::Null), 404);
+    assert_eq!(status(token, "POST", "/repos/urban/hub/issues/1/comments", &comment), 404);
     assert_eq!(status("", "GET", "/repos/urban/hub", &Value::Null), 401);
     assert_eq!(status("ghs_wrong", "GET", "/repos/urban/hub", &Value::Null), 401);
     place.github.uninstall_from(HUB);
@@ -88,7 +94,7 @@ fn git_reads_and_writes_over_http_with_a_token() {
     git(there.path(), &["commit", "--quiet", "--allow-empty", "-m", "over http"]);
     git(there.path(), &["push", "--quiet", "origin", "over-http"]);
     let head = git(there.path(), &["rev-parse", "HEAD"]);
-    assert_eq!(place.get("/repos/urban/hub/commits/over-http")["sha"], head.trim());
+    assert_eq!(git(&place.github.directory(HUB), &["rev-parse", "over-http"]), head);
 }
 
 #[test]

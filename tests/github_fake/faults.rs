@@ -106,6 +106,14 @@ fn an_answer_is_held_back_until_it_goes_or_never_comes() {
     assert_eq!(said("three").join().unwrap(), Some(201));
     assert!(holds.next().is_none());
     drop(holds);
+    let holds = place.github.hold_answers_to("GET /repos/*/pulls/1");
+    let (url, token) = (place.github.url(), place.token.clone());
+    let asking =
+        std::thread::spawn(move || ask_with(&url, &token, "GET", "/repos/urban/hub/pulls/1", &Value::Null, &[]).status);
+    assert_eq!(say(&place).unwrap(), 201, "only what was named is held");
+    holds.next().unwrap().answer();
+    assert_eq!(asking.join().unwrap(), 200);
+    drop(holds);
     drop(place.github.hold_answers());
     assert_eq!(place.github.take_complaints().len(), 1, "nothing was asked");
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use modelship::edge::forge::local::LocalForge;
 use serde_json::{Value, json};
 
-use crate::http::{Request, Response, send};
+use crate::http::{Request, Response, free_port, send};
 use crate::issuer::Issuer;
-use crate::registry::{Registry, built, free_port};
+use crate::registry::{Registry, built};
 use crate::world::{World, git};
 
 /// What registries show.

@@ -1,7 +1,6 @@
 //! A registry of images: Debian's `docker-registry`, and images that are pushed to it without a Docker engine.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,12 +8,7 @@ use modelship::domain::ids::Digest;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::http::{Request, Response, send};
-
-/// A port that nobody listens at.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
+use crate::http::{Request, Response, free_port, send};
 
 /// A running registry.
 pub(crate) struct Registry {

@@ -1,7 +1,5 @@
 //! What becomes of a sweep when its pull request changes under it.
 
-use serde_json::Value;
-
 use crate::github::{Comment, Opened};
 use crate::hub::{HUB, Hub};
 use crate::world::git;
@@ -20,10 +18,6 @@ fn slow(hub: &Hub, branch: &str) -> u64 {
 /// Our comments that say how a sweep ended.
 fn results(hub: &Hub, number: u64) -> Vec<Comment> {
     hub.ours(number).into_iter().filter(|comment| comment.body.contains("<!-- modelship:result/")).collect()
-}
-
-fn queue(hub: &Hub) -> Value {
-    hub.world.modelship(&["queue", "--output", "json"]).ok().json()
 }
 
 #[test]
@@ -125,7 +119,7 @@ fn a_locked_thread_hears_no_result_and_the_check_tells_it() {
     hub.until_said(number, &["2 of 2"]);
     let tried = format!("POST */issues/{number}/comments");
     hub.world.until("it is given up", |_| {
-        let queue = queue(&hub);
+        let queue = hub.world.queue();
         (queue["failed"] == 1 && queue["effects"] == 0).then_some(())
     });
     let before = hub.github.count(&tried);
@@ -137,9 +131,10 @@ fn a_locked_thread_hears_no_result_and_the_check_tells_it() {
         hub.github.comment_as("ada", HUB, number, "/modelship help");
         hub.world.until("it is given up", |_| (hub.github.count(&tried) == before + more).then_some(()));
     }
-    hub.world
-        .until("nothing is left to do", |_| (queue(&hub)["effects"] == 0 && queue(&hub)["leased"] == 0).then_some(()));
-    let failures = queue(&hub)["failures"].clone();
+    hub.world.until("nothing is left to do", |_| {
+        (hub.world.queue()["effects"] == 0 && hub.world.queue()["leased"] == 0).then_some(())
+    });
+    let failures = hub.world.queue()["failures"].clone();
     assert_eq!(failures.as_array().unwrap().len(), 1, "{failures}");
     assert!(failures[0]["error"].as_str().unwrap().contains("locked"), "{failures}");
     let log = hub.world.server_log();
@@ -150,7 +145,7 @@ fn a_locked_thread_hears_no_result_and_the_check_tells_it() {
 }
 
 #[test]
-fn an_archived_repository_is_left_and_others_go_on() {
+fn an_archived_repository_is_left_alone_and_others_are_answered() {
     let mut hub = Hub::as_app();
     hub.world.expected_errors.push("failed for good");
     let theirs = format!("GET /repositories/{}/pulls", hub.github.repository("urban/other"));
@@ -162,28 +157,25 @@ fn an_archived_repository_is_left_and_others_go_on() {
     let other = hub.github.directory("urban/other");
     let faulty = "sweep: faulty\nmodel: examples/identity-matrix\nparameters: {NOTHING: 1}\n";
     hub.world.checkout("main");
-    git(&hub.world.clone, &["push", "--quiet", other.to_str().unwrap(), "main"]);
+    hub.world.push_to(&other, "main");
     hub.world.write("sweeps/faulty.yaml", faulty);
-    git(&hub.world.clone, &["checkout", "--quiet", "-B", "faulty"]);
-    git(&hub.world.clone, &["add", "--all"]);
-    git(&hub.world.clone, &["commit", "--quiet", "-m", "Ask elsewhere"]);
-    git(&hub.world.clone, &["push", "--quiet", other.to_str().unwrap(), "faulty"]);
+    hub.world.commit_branch("faulty", "Ask elsewhere");
+    hub.world.push_to(&other, "faulty");
     let opened = Opened { author: "ada", title: "Elsewhere", head: "faulty", base: "main", draft: false };
     let elsewhere = hub.github.open_pull("urban/other", &opened);
     hub.world.until("the other repository is answered", |_| {
         let said = hub.github.app_comments("urban/other", elsewhere);
         said.iter().any(|comment| comment.body.contains("NOTHING")).then_some(())
     });
-    hub.until_asked(2, &theirs);
-    let asked = format!("GET /repositories/{}/pulls", hub.repository);
-    let before = hub.github.count(&asked);
-    hub.until_asked(2, &theirs);
-    assert_eq!(hub.github.count(&asked), before, "nobody looks there any more");
     hub.until_nothing_runs();
     hub.world.until("nothing is left to do", |_| {
-        let queue = queue(&hub);
+        let queue = hub.world.queue();
         (queue["effects"] == 0 && queue["leased"] == 0 && queue["events"] == 0).then_some(())
     });
+    let ours = format!("*/repositories/{}*", hub.repository);
+    let before = hub.github.count(&ours);
+    hub.until_asked(2, &theirs);
+    assert_eq!(hub.github.count(&ours), before, "nobody asks for anything there any more");
     assert_eq!(results(&hub, number).len(), 0, "nobody may write there");
 }
 
@@ -227,9 +219,7 @@ fn what_a_merge_queue_tries_out_is_nobodys_version() {
     let before = versions(&hub);
     hub.world.checkout("main");
     hub.world.write("models/identity-matrix/NOTES.md", "a thought\n");
-    git(&hub.world.clone, &["checkout", "--quiet", "-B", "queued"]);
-    git(&hub.world.clone, &["add", "--all"]);
-    git(&hub.world.clone, &["commit", "--quiet", "-m", "Think"]);
+    hub.world.commit_branch("queued", "Think");
     let queued = format!("queued:refs/heads/gh-readonly-queue/main/pr-1-{}", hub.commit("main"));
     git(&hub.world.clone, &["push", "--quiet", "origin", &queued]);
     hub.github.until_delivered();

@@ -39,6 +39,12 @@ fn until_deployed(hub: &Hub, environment: &str, count: usize) -> Vec<Value> {
     })
 }
 
+/// Waits until the deployments were looked at, and what follows from that is done.
+fn until_compared(hub: &Hub) {
+    hub.until_asked(2, &format!("GET /repositories/{}/deployments", hub.repository));
+    hub.world.until_idle();
+}
+
 /// A pull request that changes the model, once its version is there.
 fn change(hub: &Hub, branch: &str) -> u64 {
     hub.world.checkout("main");
@@ -87,6 +93,12 @@ fn a_version_is_promoted_by_word_in_its_pull_request_and_back() {
     let before = channel(&hub, "production")["id"].as_str().unwrap().to_owned();
     let number = change(&hub, "change");
     let own = channel(&hub, &format!("pr-{number}"))["id"].as_str().unwrap().to_owned();
+    // Neither that the default branch has gone on meanwhile nor what others say of the commit is in the way.
+    hub.world.checkout("main");
+    hub.world.write("README.md", "words\n");
+    hub.world.push_branch("main", "Go on");
+    let failed = json!({"context": "lint", "state": "failure"});
+    hub.github.say_of("eve", HUB, &hub.commit("change"), &failed);
     hub.github.comment_as("ada", HUB, number, &format!("/modelship promote {MODEL} production"));
     hub.until_said(number, &["`production`", "moved from version", &before, &own, "production back"]);
     assert_eq!(channel(&hub, "production")["id"], own.as_str());
@@ -211,7 +223,7 @@ fn a_deployment_made_while_nobody_listens_acts_once_the_server_is_back() {
     let count = hub.github.count("POST */deployments/*/statuses");
     hub.world.kill_server();
     hub.start();
-    hub.world.until_idle();
+    until_compared(&hub);
     assert_eq!(hub.github.count("POST */deployments/*/statuses"), count);
 }
 
@@ -227,7 +239,7 @@ fn what_a_workflow_deploys_while_nobody_listens_waits_for_its_delivery() {
     hub.github.forget_deliveries();
     // Who started the workflow cannot be found out by looking.
     hub.start();
-    hub.world.until_idle();
+    until_compared(&hub);
     assert_eq!(deployments(&hub, STAGING)[0].1, [""; 0]);
     hub.github.redeliver(&lost);
     assert_eq!(answer(&hub, id).0, "success");
@@ -257,7 +269,13 @@ fn a_token_shows_deployments_too() {
     let shown = until_deployed(&hub, PRODUCTION, 1).remove(0);
     assert_eq!(shown["creator"]["login"], "robot");
     hub.world.until_idle();
-    assert_eq!(hub.github.deployments(HUB).len(), 1);
+    // It is known again by who made it.
+    hub.github.fail_next(1, "POST */deployments", Fault::LostAnswer);
+    change(&hub, "change");
+    until_deployed(&hub, STAGING, 1);
+    hub.world.until_idle();
+    assert_eq!(hub.github.heal(), []);
+    assert_eq!(hub.github.deployments(HUB).len(), 2);
 }
 
 #[test]

@@ -4,13 +4,20 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
 use crate::github::{Comment, GitHub, Opened, Permission};
+use crate::http::free_port;
 use crate::world::{World, git};
 
 pub(crate) const HUB: &str = "urban/hub";
 pub(crate) const SECRET: &str = "a secret between GitHub and us";
+/// Where the App's key lies, beside the settings.
+const KEY: &str = "app.pem";
+/// What lies there on purpose: that key, and what making an App writes.
+const SECRETS: [&str; 4] = [KEY, "github-app.pem", "webhook-secret", "client-secret"];
 
 /// GitHub, and the world of somebody who works on its hub.
 pub(crate) struct Hub {
@@ -22,26 +29,26 @@ pub(crate) struct Hub {
 }
 
 impl Drop for Hub {
-    /// No token of the server's and no key lies in its log or in its folder.
+    /// No secret lies in what the server wrote: its log, and its place but for those that were put there.
     fn drop(&mut self) {
         if std::thread::panicking() {
             return;
         }
-        let key = self.github.private_key().lines().nth(1).unwrap_or_default().to_owned();
-        let asked = self.github.log().into_iter().filter_map(|asked| asked.token);
-        let secrets: BTreeSet<String> = asked.chain([key]).collect();
-        let found = |text: &str| secrets.iter().any(|secret| text.contains(secret.as_str()));
-        assert!(!found(&self.world.server_log()), "a secret in the server's log");
-        let mut folders = vec![self.world.state()];
+        let secrets = self.secrets();
+        let found = |text: &str| secrets.iter().find(|secret| text.contains(secret.as_str()));
+        assert_eq!(found(&self.world.server_log()), None, "a secret in the server's log");
+        let settings = self.world.settings();
+        let place = settings.parent().unwrap();
+        let mut folders = vec![place.to_owned()];
         while let Some(entries) = folders.pop().map(fs::read_dir) {
             // What the server just removed is not there.
             for entry in entries.into_iter().flatten().flatten() {
+                let path = entry.path();
                 match entry.file_type() {
-                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
-                    Ok(kind) if kind.is_file() => {
-                        let bytes = fs::read(entry.path()).unwrap_or_default();
-                        let path = entry.path();
-                        assert!(!found(&String::from_utf8_lossy(&bytes)), "a secret in {}", path.display());
+                    Ok(kind) if kind.is_dir() => folders.push(path),
+                    Ok(kind) if kind.is_file() && !SECRETS.iter().any(|name| path == place.join(name)) => {
+                        let bytes = fs::read(&path).unwrap_or_default();
+                        assert_eq!(found(&String::from_utf8_lossy(&bytes)), None, "a secret in {}", path.display());
                     }
                     _ => {}
                 }
@@ -96,7 +103,11 @@ impl Hub {
 
     /// GitHub with an empty hub; no server runs.
     pub(crate) fn empty() -> Self {
-        let github = GitHub::start();
+        Self::on(GitHub::start())
+    }
+
+    /// The same on this GitHub.
+    pub(crate) fn on(github: GitHub) -> Self {
         github.user("ada", Permission::Write);
         let repository = github.repository(HUB);
         let mut world = World::elsewhere("", &github.directory(HUB));
@@ -106,10 +117,22 @@ impl Hub {
 
     /// The settings of a server that is the App.
     pub(crate) fn app_settings(&self) -> String {
-        let key = self.world.settings().with_file_name("app.pem");
+        let key = self.world.settings().with_file_name(KEY);
         fs::write(&key, self.github.private_key()).unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-        format!("forge: {{github: {{app: {}, key: app.pem, {}}}}}\n", self.github.app_id(), self.addresses())
+        format!("forge: {{github: {{app: {}, key: {KEY}, {}}}}}\n", self.github.app_id(), self.addresses())
+    }
+
+    /// All that nobody but GitHub and the server may know: the App's key, the secrets that it shares with GitHub, and
+    /// every token by which GitHub was asked for something, also as git says it.
+    fn secrets(&self) -> BTreeSet<String> {
+        let key = self.github.private_key().lines().nth(1).unwrap().to_owned();
+        let mut secrets = BTreeSet::from([key, SECRET.to_owned(), self.github.client().1]);
+        for token in self.github.log().into_iter().filter_map(|asked| asked.token) {
+            secrets.insert(BASE64_STANDARD.encode(format!("x-access-token:{token}")));
+            secrets.insert(token);
+        }
+        secrets
     }
 
     fn addresses(&self) -> String {
@@ -143,13 +166,17 @@ impl Hub {
 
     /// The same with this title and sweep file.
     pub(crate) fn ask_with(&self, branch: &str, title: &str, sweep: &str) -> u64 {
+        let number = self.open(branch, title, sweep);
+        self.until_said(number, &[&format!("/modelship run {branch}")]);
+        number
+    }
+
+    /// Opens a pull request with this title and sweep file, and gives its number at once.
+    pub(crate) fn open(&self, branch: &str, title: &str, sweep: &str) -> u64 {
         self.world.checkout("main");
         self.world.write(&format!("sweeps/{branch}.yaml"), sweep);
         self.world.push_branch(branch, "Ask for a sweep");
-        let number =
-            self.github.open_pull(HUB, &Opened { author: "ada", title, head: branch, base: "main", draft: false });
-        self.until_said(number, &[&format!("/modelship run {branch}")]);
-        number
+        self.github.open_pull(HUB, &Opened { author: "ada", title, head: branch, base: "main", draft: false })
     }
 
     /// Starts a sweep of two slow runs, waits until one is under way, and gives its pull request.
@@ -175,6 +202,24 @@ impl Hub {
             let mut comments = self.ours(number).into_iter();
             comments.find(|comment| words.iter().all(|word| comment.body.contains(word)))
         })
+    }
+
+    /// What each of our comments is about, in order of the alphabet.
+    pub(crate) fn subjects(&self, number: u64) -> Vec<String> {
+        let about = |body: &str| body.rsplit("<!-- modelship:").next().unwrap().split('/').next().unwrap().to_owned();
+        let mut subjects: Vec<_> = self.ours(number).iter().map(|comment| about(&comment.body)).collect();
+        subjects.sort_unstable();
+        subjects
+    }
+
+    /// Every check beside the head of a branch with what it came to, in order of the alphabet.
+    pub(crate) fn conclusions(&self, branch: &str) -> Vec<String> {
+        let word = |check: &Value, field: &str| check[field].as_str().unwrap_or_default().to_owned();
+        let checks = self.github.checks(HUB, &self.commit(branch)).into_iter();
+        let mut all: Vec<_> =
+            checks.map(|check| format!("{}: {}", word(&check, "name"), word(&check, "conclusion"))).collect();
+        all.sort_unstable();
+        all
     }
 
     /// Our comments, as the App or as the owner of the token.
@@ -227,5 +272,5 @@ impl Hub {
 
 /// An address where nobody listens: a server that is killed comes back there.
 pub(crate) fn free_address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    format!("127.0.0.1:{}", free_port())
 }

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use crate::github::{Fault, Logged};
 use crate::hub::{HUB, Hub};
 
+/// A sweep of two quick runs.
+const SIZES: &str = "sweep: sizes\nmodel: examples/identity-matrix\nparameters: {N: [1, 2]}\n";
+
 /// What was asked, in the order in which it came.
 fn asked(hub: &Hub) -> Vec<Logged> {
     let mut log = hub.github.log();
@@ -50,6 +53,19 @@ fn github_is_left_alone_for_as_long_as_it_says() {
     let refused = refused(&hub, 429);
     assert_silent(&hub, refused + Duration::from_millis(500), refused + Duration::from_secs(3));
     assert_eq!(hub.ours(number).len(), 1);
+}
+
+#[test]
+fn github_is_left_alone_for_a_while_when_it_does_not_say_how_long() {
+    let hub = Hub::as_app();
+    hub.github.fail_next(1, "POST */issues/*/comments", Fault::SecondaryLimit { retry_after: None });
+    hub.open("sizes", "A sweep", SIZES);
+    let is_refused = |asked: &Logged| (asked.status == 403).then_some(asked.at);
+    let refused = hub.world.until("it is refused", |_| asked(&hub).iter().find_map(is_refused));
+    // It would wait for a minute, which is too long for a story; whoever does not care asks every second.
+    let enough = refused + Duration::from_secs(6);
+    hub.world.until("some seconds have gone by", |_| (Instant::now() > enough).then_some(()));
+    assert_silent(&hub, refused + Duration::from_millis(500), enough);
 }
 
 #[test]
@@ -104,7 +120,11 @@ fn a_token_is_for_one_repository_and_what_we_need_there() {
     assert_eq!(minted.iter().filter(works).count(), 1, "{minted:#?}");
     for body in minted.iter().filter(|body| !lists(body)) {
         assert_eq!(body["repository_ids"].as_array().map(Vec::len), Some(1), "{body}");
-        assert_eq!(body["permissions"]["contents"], "read", "{body}");
+        let needed = json!({
+            "checks": "write", "contents": "read", "deployments": "write", "issues": "write", "metadata": "read",
+            "pull_requests": "write",
+        });
+        assert_eq!(body["permissions"], needed);
     }
 }
 
@@ -124,12 +144,8 @@ fn what_github_does_not_take_is_given_up_and_the_rest_goes_on() {
     let mut hub = Hub::as_app();
     hub.world.expected_errors.push("GitHub answers 422");
     hub.github.fail_next(1, "POST */issues/*/comments", Fault::Status(422));
-    hub.world.checkout("main");
-    hub.world.write("sweeps/sizes.yaml", "sweep: sizes\nmodel: examples/identity-matrix\nparameters: {N: [1, 2]}\n");
-    hub.world.push_branch("sizes", "Ask for a sweep");
-    let opened = crate::github::Opened { author: "ada", title: "A sweep", head: "sizes", base: "main", draft: false };
-    let number = hub.github.open_pull(HUB, &opened);
-    let failed = |hub: &Hub| hub.world.modelship(&["queue", "--output", "json"]).ok().json()["failed"].clone();
+    let number = hub.open("sizes", "A sweep", SIZES);
+    let failed = |hub: &Hub| hub.world.queue()["failed"].clone();
     hub.world.until("the comment was given up", |_| (failed(&hub) == 1).then_some(()));
     assert_eq!(hub.github.count("POST */issues/*/comments"), 1, "it is not said again and again");
     hub.github.comment_as("ada", HUB, number, "/modelship plan");
@@ -144,12 +160,15 @@ fn an_answer_that_is_no_list_of_comments_is_not_an_empty_one() {
     let mut hub = Hub::as_app();
     let number = hub.ask_for("sizes", "[1, 2]");
     hub.world.until_idle();
-    hub.world.kill_server();
+    // It remembers nothing of where its comment is, and asks for that only once it has something to say.
+    hub.start_again("reconcile_every: 1h\n");
+    // The list is not as it was, so that it is sent.
+    hub.github.comment_as("ada", HUB, number, "looks good");
+    hub.github.until_delivered();
+    hub.world.until_idle();
     for fault in [Fault::Html, Fault::Truncated, Fault::Html, Fault::Truncated] {
         hub.github.fail_next(1, "GET */issues/*/comments", fault);
     }
-    // It remembers nothing of where its comment is.
-    hub.start();
     let sweep = "sweep: sizes\nmodel: examples/identity-matrix\nparameters: {N: [1, 2, 4]}\n";
     hub.world.write("sweeps/sizes.yaml", sweep);
     hub.world.push_branch("sizes", "Ask for more");

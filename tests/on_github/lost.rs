@@ -4,7 +4,7 @@ use crate::github::Fault;
 use crate::hub::{HUB, Hub};
 
 #[test]
-fn a_comment_whose_answer_was_lost_is_not_written_twice() {
+fn a_comment_or_a_check_whose_answer_was_lost_is_not_made_twice() {
     let hub = Hub::as_app();
     let faults = [Fault::LostAnswer, Fault::ClosedAfter, Fault::Truncated, Fault::Html];
     for (nth, fault) in faults.into_iter().enumerate() {
@@ -12,14 +12,22 @@ fn a_comment_whose_answer_was_lost_is_not_written_twice() {
             hub.world.until_idle();
             assert_eq!(hub.github.heal(), [], "it has happened");
         };
-        hub.github.fail_next(1, "POST */issues/*/comments", fault.clone());
-        let number = hub.ask_for(&format!("sizes-{nth}"), &format!("[{}, {}]", 2 * nth + 1, 2 * nth + 2));
+        let is_lost = || {
+            for request in ["POST */issues/*/comments", "POST */check-runs"] {
+                hub.github.fail_next(1, request, fault.clone());
+            }
+        };
+        is_lost();
+        let branch = format!("sizes-{nth}");
+        let number = hub.ask_for(&branch, &format!("[{}, {}]", 2 * nth + 1, 2 * nth + 2));
         happens();
-        hub.github.fail_next(1, "POST */issues/*/comments", fault.clone());
+        is_lost();
         hub.github.comment_as("ada", HUB, number, "/modelship run");
         hub.until_said(number, &["2 runs done"]);
         happens();
-        assert_eq!(hub.ours(number).len(), 2, "{fault:?}: {:#?}", hub.ours(number));
+        assert_eq!(hub.subjects(number), ["result", "sweep"], "{fault:?}: {:#?}", hub.ours(number));
+        let check = format!("modelship/sweep {branch}");
+        assert_eq!(hub.conclusions(&branch), [format!("{check}: neutral"), format!("{check}: success")], "{fault:?}");
     }
 }
 
@@ -56,7 +64,9 @@ fn an_app_that_is_suspended_in_the_middle_tells_the_result_afterwards() {
 
 #[test]
 fn an_app_that_is_installed_anew_in_the_middle_tells_the_result_afterwards() {
-    let hub = Hub::as_app();
+    let mut hub = Hub::as_app();
+    // Nobody looks which installations there are but who has the result to tell.
+    hub.start_again("reconcile_every: 1h\n");
     let number = hub.run_slowly();
     let before = hub.github.installation_id();
     hub.github.uninstall();
@@ -66,6 +76,20 @@ fn an_app_that_is_installed_anew_in_the_middle_tells_the_result_afterwards() {
     hub.until_said(number, &["2 runs done"]);
     hub.world.until_idle();
     assert_eq!(hub.ours(number).len(), 2);
+}
+
+#[test]
+fn an_app_that_is_let_out_of_the_repository_and_in_again_tells_the_result_afterwards() {
+    let hub = Hub::as_app();
+    let number = hub.run_slowly();
+    hub.github.uninstall_from(HUB);
+    until_told_in_vain(&hub);
+    // Everybody may read what is public, and so may the App; only words of its own are not welcome.
+    assert!(hub.github.log().iter().any(|asked| asked.method != "GET" && asked.status == 403));
+    hub.github.install_in(HUB);
+    hub.until_said(number, &["2 runs done"]);
+    hub.world.until_idle();
+    assert_eq!(hub.subjects(number), ["result", "sweep"]);
 }
 
 #[test]

@@ -2,17 +2,24 @@
 
 use sqlx::{Connection as _, Executor as _};
 
-use crate::github::{Fault, Opened, Permission};
+use crate::github::{Fault, GitHub, Opened, Permission};
 use crate::hub::{HUB, Hub};
 
 #[test]
 fn a_repository_that_always_fails_is_in_nobodys_way() {
-    let mut hub = Hub::as_app();
+    // They are looked at in the order in which they were made.
+    let github = GitHub::start();
+    let before = github.repository("urban/older");
+    let mut hub = Hub::on(github);
+    let after = hub.github.repository("urban/newer");
+    let settings = hub.app_settings();
+    hub.begin(&settings);
     let number = hub.ask_for("sizes", "[1, 2, 4]");
     hub.world.until_idle();
     hub.world.kill_server();
-    let broken = hub.github.repository("urban/broken");
-    hub.github.fail_next(10_000, &format!("GET /repositories/{broken}*"), Fault::BadGateway);
+    for broken in [before, after] {
+        hub.github.fail_next(10_000, &format!("GET /repositories/{broken}*"), Fault::BadGateway);
+    }
     hub.github.comment_as("ada", HUB, number, "/modelship run");
     crate::world::git(&hub.world.clone, &["push", "--quiet", "origin", "main:refs/tags/v1"]);
     hub.github.until_delivered();
@@ -22,7 +29,9 @@ fn a_repository_that_always_fails_is_in_nobodys_way() {
     hub.world.until("the tag is known", |world| {
         (world.modelship(&["versions", "examples/identity-matrix", "v1"]).status == 0).then_some(())
     });
-    assert!(hub.world.server_log().contains("cannot compare all of `urban/broken`"));
+    for broken in ["urban/older", "urban/newer"] {
+        assert!(hub.world.server_log().contains(&format!("cannot compare all of `{broken}`")));
+    }
 }
 
 #[test]
@@ -30,18 +39,29 @@ fn a_program_gives_no_commands_whoever_tells_of_its_comment() {
     let mut hub = Hub::as_app();
     let number = hub.ask_for("sizes", "[1, 2]");
     hub.world.until_idle();
-    hub.world.kill_server();
     for login in ["helper[bot]", "copilot"] {
         hub.github.bot(login, Permission::Write);
-        hub.github.comment_as(login, HUB, number, "/modelship run");
     }
-    hub.github.until_delivered();
+    let says_run = |hub: &Hub| {
+        for login in ["helper[bot]", "copilot"] {
+            hub.github.comment_as(login, HUB, number, "/modelship run");
+        }
+        hub.github.until_delivered();
+    };
+    let is_not_heard = |hub: &Hub| {
+        hub.world.until_idle();
+        assert_eq!(hub.ours(number).len(), 1, "only the plan: {:#?}", hub.ours(number));
+        assert_eq!(hub.sweeps().len(), 0);
+    };
+    // First the deliveries tell, and then what is read of the thread.
+    says_run(&hub);
+    is_not_heard(&hub);
+    hub.world.kill_server();
+    says_run(&hub);
     hub.github.forget_deliveries();
     hub.start();
     hub.until_asked(2, &format!("GET */issues/{number}/comments"));
-    hub.world.until_idle();
-    assert_eq!(hub.ours(number).len(), 1, "only the plan: {:#?}", hub.ours(number));
-    assert_eq!(hub.sweeps().len(), 0);
+    is_not_heard(&hub);
 }
 
 #[test]
@@ -56,6 +76,9 @@ fn a_pull_request_that_was_closed_before_a_hundred_others_is_not_left_running() 
     hub.start();
     hub.until_said(number, &["was cancelled"]);
     hub.until_nothing_runs();
+    // The others are nobody's news, and no merges either.
+    hub.until_asked(1, &format!("GET /repositories/{}/deployments", hub.repository));
+    assert!(!hub.world.server_log().contains("cannot compare all"));
 }
 
 #[test]

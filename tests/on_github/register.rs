@@ -77,12 +77,9 @@ impl Place {
     fn open_from_fork(&self) -> (u64, u64) {
         self.hub.github.user("eve", Permission::Read);
         let fork_id = self.hub.github.fork(HUB, "eve/hub");
-        let clone = &self.hub.world.clone;
-        git(clone, &["checkout", "--quiet", "-B", "theirs"]);
         self.hub.world.write("models/tiny/NEWS", "from outside");
-        git(clone, &["add", "--all"]);
-        git(clone, &["commit", "--quiet", "-m", "Change from outside"]);
-        git(clone, &["push", "--quiet", self.hub.github.directory("eve/hub").to_str().unwrap(), "theirs"]);
+        self.hub.world.commit_branch("theirs", "Change from outside");
+        self.hub.world.push_to(&self.hub.github.directory("eve/hub"), "theirs");
         let opened =
             Opened { author: "eve", title: "From outside", head: "eve/hub:theirs", base: "main", draft: false };
         (self.hub.github.open_pull(HUB, &opened), fork_id)

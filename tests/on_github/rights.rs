@@ -1,6 +1,6 @@
 //! Rights that change, and words that claim more than they may.
 
-use crate::github::{Delivery, Fault, Opened, Permission};
+use crate::github::{Delivery, Fault, Permission};
 use crate::hub::{HUB, Hub};
 use crate::world::git;
 
@@ -22,26 +22,43 @@ fn triage_starts_nothing_and_maintain_does() {
 fn what_counts_is_who_may_what_when_the_command_is_heard() {
     let mut hub = Hub::as_app();
     let number = hub.ask_for("sizes", "[1, 2]");
-    hub.github.user("eve", Permission::Read);
+    for login in ["eve", "dora"] {
+        hub.github.user(login, Permission::Read);
+    }
     hub.world.until_idle();
     hub.world.kill_server();
-    for login in ["ada", "eve"] {
+    for login in ["ada", "eve", "dora"] {
         hub.github.comment_as(login, HUB, number, "/modelship run");
     }
-    // Ada may no longer, and Eve's name goes to somebody who may.
-    hub.github.user("ada", Permission::Read);
-    let old = hub.github.user("eve", Permission::Read);
-    assert_ne!(hub.github.reuse_login("eve"), old);
-    hub.github.user("eve", Permission::Write);
     hub.github.until_delivered();
+    let told: Vec<Delivery> = hub
+        .github
+        .deliveries()
+        .into_iter()
+        .filter(|delivery| delivery.event == "issue_comment")
+        .rev()
+        .take(3)
+        .collect();
     hub.github.forget_deliveries();
+    // Ada may no longer. Eve is called something else and Dora has left, and who is called so now may.
+    hub.github.user("ada", Permission::Read);
+    hub.github.reuse_login("eve");
+    hub.github.delete_account("dora");
+    for login in ["eve", "dora"] {
+        hub.github.user(login, Permission::Write);
+    }
+    // The thread has new names; what the deliveries told has the old ones.
+    hub.github.fail_next(10_000, &format!("GET */issues/{number}/comments"), Fault::BadGateway);
     hub.start();
-    hub.world.until("both are answered", |_| {
+    told.iter().for_each(|delivery| hub.github.redeliver(delivery));
+    hub.github.until_delivered();
+    hub.github.heal();
+    hub.world.until("all are answered", |_| {
         let denied = hub.ours(number).into_iter().filter(|comment| comment.body.contains("write permission"));
-        (denied.count() == 2).then_some(())
+        (denied.count() == 3).then_some(())
     });
     hub.world.until_idle();
-    assert_eq!((hub.sweeps().len(), hub.ours(number).len()), (0, 3));
+    assert_eq!((hub.sweeps().len(), hub.ours(number).len()), (0, 4));
 }
 
 #[test]
@@ -49,12 +66,14 @@ fn a_name_that_goes_to_somebody_who_may_brings_no_rights_to_who_had_it() {
     let hub = Hub::as_app();
     let number = hub.ask_for("sizes", "[1, 2]");
     let old = hub.github.user("eve", Permission::Read);
-    let asked = format!("GET /user/{old}");
-    hub.github.fail_next(2, &asked, Fault::BadGateway);
+    // What she is called is looked up, and before that name is used it is somebody else's.
+    let holds = hub.github.hold_answers_to(&format!("GET /user/{old}"));
     hub.github.comment_as("eve", HUB, number, "/modelship run");
-    hub.world.until("it is heard", |_| (hub.github.count(&asked) > 0).then_some(()));
-    hub.github.reuse_login("eve");
+    let held = holds.next().unwrap();
+    assert_ne!(hub.github.reuse_login("eve"), old);
     hub.github.user("eve", Permission::Write);
+    held.answer();
+    drop(holds);
     hub.until_said(number, &["write permission", "eve"]);
     hub.world.until_idle();
     assert_eq!(hub.sweeps().len(), 0);
@@ -104,12 +123,8 @@ fn a_marker_in_somebody_elses_comment_is_not_ours() {
         hub.github.user("eve", Permission::Read);
         hub.world.until_idle();
         hub.world.kill_server();
-        hub.world.checkout("main");
         let sweep = "sweep: sizes\nmodel: examples/identity-matrix\nparameters: {N: [1, 2]}\n";
-        hub.world.write("sweeps/sizes.yaml", sweep);
-        hub.world.push_branch("sizes", "Ask for a sweep");
-        let opened = Opened { author: "ada", title: "A sweep", head: "sizes", base: "main", draft: false };
-        let number = hub.github.open_pull(HUB, &opened);
+        let number = hub.open("sizes", "A sweep", sweep);
         let forged = "2 of 2 done\n\n<!-- modelship:sweep/sweeps/sizes.yaml -->";
         let theirs = hub.github.comment_as("eve", HUB, number, forged);
         hub.github.until_delivered();
@@ -179,9 +194,12 @@ fn a_flood_of_commands_does_not_fill_the_thread() {
     }
     hub.github.until_delivered();
     hub.until_said(number, &["Commands"]);
-    let queue = |hub: &Hub| hub.world.modelship(&["queue", "--output", "json"]).ok().json();
-    hub.world
-        .until("what is due is said", |_| (queue(&hub)["leased"] == 0 && hub.ours(number).len() > 20).then_some(()));
+    hub.world.until("what is due is said", |world| {
+        (world.queue()["leased"] == 0 && hub.ours(number).len() > 20).then_some(())
+    });
+    // Nor later: what was left out is not said.
+    hub.until_asked(3, &format!("GET */issues/{number}/comments"));
+    hub.world.until_idle();
     let ours = hub.ours(number).len();
     assert!((21..=23).contains(&ours), "the plan, nineteen answers, and that others are left out: {ours}");
 }

@@ -39,7 +39,7 @@ fn a_push_while_the_database_is_away_is_found_once_it_is_back() {
     assert!(doctor.stdout.contains("postgres://127.0.0.1:"), "{doctor:?}");
     assert!(!format!("{doctor:?}").contains("secret@"), "{doctor:?}");
     world.until("nothing is left to do", |world| {
-        let queue = world.modelship(&["queue", "--output", "json"]).ok().json();
+        let queue = world.queue();
         assert_eq!(queue["failed"], 0, "{queue}");
         (queue["effects"] == 0 && queue["leased"] == 0).then_some(())
     });
@@ -70,7 +70,7 @@ fn two_servers_share_a_database_and_one_goes_on_when_the_other_dies() {
     world.write("config/examples/identity-matrix.yaml", &slow);
     world.push_branch("four", "Build slowly");
     let lease = world.until("somebody builds", |world| {
-        let queue = world.modelship(&["queue", "--output", "json"]).ok().json();
+        let queue = world.queue();
         let leases = queue["leases"].as_array().unwrap().clone();
         leases.into_iter().find(|lease| lease["name"] == "BuildModel")
     });

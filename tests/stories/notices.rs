@@ -224,7 +224,7 @@ fn what_is_refused_or_sent_elsewhere_is_given_up_and_said() {
     let mut world = world(&receiver, "[registered, promoted]");
     world.expected_errors.push("webhook `deployer` answers");
     let failed = world.until("both were given up", |world| {
-        let queue = world.modelship(&["queue", "--output", "json"]).ok().json();
+        let queue = world.queue();
         (queue["failed"] == 2).then_some(queue)
     });
     assert!(failed.to_string().contains("redirects are not followed"), "{failed}");

@@ -278,10 +278,15 @@ impl World {
     /// Waits until the queue holds nothing but what comes again by itself, and checks that nothing was given up.
     pub(crate) fn until_idle(&self) {
         self.until("nothing is left to do", |world| {
-            let queue = world.modelship(&["queue", "--output", "json"]).ok().json();
+            let queue = world.queue();
             assert_eq!(queue["failed"], 0, "{queue}");
             (queue["effects"] == 0 && queue["leased"] == 0 && queue["events"] == 0).then_some(())
         });
+    }
+
+    /// How the queue stands.
+    pub(crate) fn queue(&self) -> Value {
+        self.modelship(&["queue", "--output", "json"]).ok().json()
     }
 
     /// Starts another server on the same forge, with a state folder and an address of its own, instead of the one that
@@ -319,11 +324,21 @@ impl World {
         write(&self.clone, path, text);
     }
 
-    /// Commits everything in the clone on a new branch that begins at `main`, and pushes it.
-    pub(crate) fn push_branch(&self, branch: &str, message: &str) -> Said {
+    /// Commits everything in the clone on a new branch that begins where the clone is.
+    pub(crate) fn commit_branch(&self, branch: &str, message: &str) {
         git(&self.clone, &["checkout", "--quiet", "-B", branch]);
         commit(&self.clone, message);
+    }
+
+    /// The same, and pushes it.
+    pub(crate) fn push_branch(&self, branch: &str, message: &str) -> Said {
+        self.commit_branch(branch, message);
         self.push(branch)
+    }
+
+    /// Pushes what the clone has to another repository, as `branch` or `from:to`.
+    pub(crate) fn push_to(&self, repository: &Path, what: &str) {
+        git(&self.clone, &["push", "--quiet", repository.to_str().unwrap(), what]);
     }
 
     pub(crate) fn push(&self, branch: &str) -> Said {
