@@ -10,6 +10,7 @@ mod images;
 #[path = "../offers/issuer.rs"]
 #[expect(dead_code, reason = "the stories of offers use the rest of it")]
 mod issuer;
+mod layers;
 #[path = "../offers/place.rs"]
 #[expect(dead_code, reason = "the stories of offers use the rest of it")]
 mod place;
