@@ -17,6 +17,7 @@ mod place;
 #[path = "../offers/registry.rs"]
 #[expect(dead_code, reason = "the stories of offers use the rest of it")]
 mod registry;
+mod release;
 mod setup;
 mod steps;
 mod workflows;

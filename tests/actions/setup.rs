@@ -35,7 +35,7 @@ fn project(folder: &Path) {
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     };
-    for path in [".github/actions/setup/action.yml", "Cargo.toml", "Cargo.lock", "scripts/build-runner"] {
+    for path in [".github/actions/setup/action.yml", "build.rs", "Cargo.toml", "Cargo.lock", "scripts/build-runner"] {
         put(path, &fs::read_to_string(Path::new(PROJECT).join(path)).unwrap());
     }
     put("src/main.rs", "fn main() {}\n");
