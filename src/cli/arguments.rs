@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::init::ActionsSource;
 use crate::domain::ids::{ChannelName, ModelName, RepositoryName};
 
 /// Publish simulation models from git and run parameter sweeps of them.
@@ -167,7 +168,7 @@ pub(crate) struct Init {
     /// Make a hub repository (config, models, sweeps) in this folder instead
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "forge"])]
     pub(crate) hub: Option<PathBuf>,
-    /// With --hub: where its workflows take modelship's actions from; a commit is the safest reference
+    /// With --hub: where its workflows take modelship's actions from
     #[arg(long, value_name = "OWNER/NAME@REF", requires = "hub", default_value_t = ActionsSource::default())]
     pub(crate) actions: ActionsSource,
     /// Make a local forge (bare repositories with pull requests) in this folder instead
@@ -179,50 +180,6 @@ pub(crate) struct Init {
     /// With --forge: the address that the server will listen on
     #[arg(long, value_name = "ADDRESS", requires = "forge", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
-}
-
-/// A repository with modelship's actions, and the commit, tag or branch of it that is used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ActionsSource {
-    repository: RepositoryName,
-    reference: String,
-}
-
-impl Default for ActionsSource {
-    /// The release of this very version.
-    fn default() -> Self {
-        let repository = RepositoryName::new("modelship", "modelship").expect("a name of plain letters is one");
-        Self { repository, reference: format!("v{}", env!("CARGO_PKG_VERSION")) }
-    }
-}
-
-impl std::fmt::Display for ActionsSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}@{}", self.repository, self.reference)
-    }
-}
-
-impl std::str::FromStr for ActionsSource {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no `owner/name@reference`");
-        let (repository, reference) = text.split_once('@').ok_or_else(wrong)?;
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
-        if reference.is_empty() || reference.starts_with('-') || !reference.chars().all(plain) {
-            return Err(wrong());
-        }
-        let repository = repository.parse().map_err(|error| format!("{}: {error}", wrong()))?;
-        Ok(Self { repository, reference: reference.to_owned() })
-    }
-}
-
-impl ActionsSource {
-    /// A workflow with this source in the places that are left open for it.
-    pub(crate) fn fill(&self, workflow: &str) -> String {
-        let repository = self.repository.to_string();
-        workflow.replace("MODELSHIP_REPOSITORY", &repository).replace("@MODELSHIP_REF", &format!("@{}", self.reference))
-    }
 }
 
 /// `modelship validate`.

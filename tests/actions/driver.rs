@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -20,6 +21,8 @@ pub(crate) struct Runner {
     pub(crate) path: Vec<PathBuf>,
     /// More variables of every script.
     pub(crate) environment: Vec<(String, String)>,
+    /// Where the actions lie: this project, or a copy of it.
+    pub(crate) project: PathBuf,
 }
 
 /// What an action did.
@@ -37,6 +40,8 @@ pub(crate) struct Did {
     pub(crate) summary: String,
     /// Actions that its steps use.
     pub(crate) uses: Vec<String>,
+    /// What it puts before `PATH`, for itself and for the steps after it, the newest first.
+    pub(crate) path: Vec<PathBuf>,
 }
 
 impl Runner {
@@ -48,9 +53,26 @@ impl Runner {
             temp: tempfile::tempdir().unwrap(),
             path: vec![program],
             environment: Vec::new(),
+            project: PathBuf::from(PROJECT),
         };
         runner.git(&["init", "--quiet", "--initial-branch", "main"]);
         runner
+    }
+
+    /// The folder for what steps leave to one another, `RUNNER_TEMP`.
+    pub(crate) fn temp(&self) -> &Path {
+        self.temp.path()
+    }
+
+    /// Puts a program of the test's own before `PATH`.
+    pub(crate) fn stub(&mut self, name: &str, script: &str) {
+        let folder = self.temp.path().join("stubs");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(name), script).unwrap();
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        if !self.path.contains(&folder) {
+            self.path.push(folder);
+        }
     }
 
     pub(crate) fn write(&self, path: &str, text: &str) {
@@ -81,7 +103,7 @@ impl Runner {
 
     /// Runs the action `name` of this project.
     pub(crate) fn run(&self, name: &str, inputs: &[(&str, &str)]) -> Did {
-        let folder = Path::new(PROJECT).join(".github/actions").join(name);
+        let folder = self.project.join(".github/actions").join(name);
         let text = fs::read_to_string(folder.join("action.yml")).unwrap();
         let action: Value = serde_yaml::from_str(&text).unwrap();
         assert_eq!(action["runs"]["using"], "composite");
@@ -124,15 +146,15 @@ impl Runner {
         };
         let script = temp.path().join("script.sh");
         fs::write(&script, run).unwrap();
-        let (output, summary) = (file("output"), file("summary"));
-        let own: Vec<_> = self.path.iter().map(|path| path.to_str().unwrap()).collect();
+        let (output, summary, added) = (file("output"), file("summary"), file("path"));
+        let own: Vec<_> = did.path.iter().chain(&self.path).map(|path| path.to_str().unwrap()).collect();
         let path = format!("{}:{}", own.join(":"), std::env::var("PATH").unwrap());
         let mut command = Command::new("bash");
         command.args(["--noprofile", "--norc", "-c", "exec bash --noprofile --norc -e -o pipefail \"$0\" 2>&1"]);
         command.arg(&script).current_dir(self.workspace.path()).env_clear();
         command.env("PATH", path).env("HOME", self.temp.path()).env("CI", "true").env("GITHUB_ACTIONS", "true");
         command.env("GITHUB_OUTPUT", &output).env("GITHUB_STEP_SUMMARY", &summary).env("GITHUB_ENV", file("env"));
-        command.env("GITHUB_PATH", file("path")).env("RUNNER_TEMP", self.temp.path()).env("RUNNER_OS", "Linux");
+        command.env("GITHUB_PATH", &added).env("RUNNER_TEMP", self.temp.path()).env("RUNNER_OS", "Linux");
         command.env("GITHUB_SHA", "0".repeat(40)).env("RUNNER_ARCH", "X64").env("GITHUB_ACTION_PATH", folder);
         command.env("GITHUB_WORKSPACE", self.workspace.path()).env("GITHUB_REPOSITORY", "ada/hub");
         for (name, value) in step["env"].as_object().cloned().unwrap_or_default() {
@@ -145,6 +167,9 @@ impl Runner {
         did.commands.extend(commands(&log));
         did.log.push_str(&log);
         did.summary.push_str(&fs::read_to_string(summary).unwrap());
+        for folder in fs::read_to_string(added).unwrap().lines() {
+            did.path.insert(0, PathBuf::from(folder));
+        }
         if let Some(id) = step["id"].as_str() {
             for (name, value) in outputs(&fs::read_to_string(output).unwrap()) {
                 scope.values.insert(format!("steps.{id}.outputs.{name}"), value);

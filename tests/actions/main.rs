@@ -3,4 +3,24 @@
 #![expect(clippy::unwrap_used, reason = "a runner that cannot go on says where")]
 
 mod driver;
+#[path = "../github/http.rs"]
+#[expect(dead_code, reason = "the fake of GitHub uses the rest of it")]
+mod http;
+mod images;
+#[path = "../offers/issuer.rs"]
+#[expect(dead_code, reason = "the stories of offers use the rest of it")]
+mod issuer;
+mod layers;
+#[path = "../offers/place.rs"]
+#[expect(dead_code, reason = "the stories of offers use the rest of it")]
+mod place;
+#[path = "../offers/registry.rs"]
+#[expect(dead_code, reason = "the stories of offers use the rest of it")]
+mod registry;
+mod release;
+mod setup;
 mod steps;
+mod workflows;
+#[path = "../world/mod.rs"]
+#[expect(dead_code, reason = "the other stories use the rest of it")]
+mod world;

@@ -1,8 +1,6 @@
-//! What the actions do for a workflow.
+//! What the actions do for a workflow whose models run as processes.
 
-use std::process::Command;
-
-use crate::driver::{Did, PROJECT, Runner, commands};
+use crate::driver::{Did, Runner, commands};
 
 const MODEL: &str = "tests/tiny";
 
@@ -24,7 +22,7 @@ fn hub(script: &str) -> Runner {
 
 const GOOD: &str = "printf '{\"twice\": %d}' $((N * 2)) >\"$1/summary.json\"\n";
 
-fn passed(did: Did) -> Did {
+pub(crate) fn passed(did: Did) -> Did {
     assert!(did.passed, "{}", did.log);
     did
 }
@@ -165,13 +163,8 @@ fn only_an_image_can_be_pushed() {
 
 #[test]
 fn amazons_registry_is_opened_by_a_role_and_its_password_is_hidden() {
-    let runner = hub(GOOD);
-    let tools = runner.workspace.path().join(".modelship/tools");
-    runner.write(".modelship/.gitignore", "*\n");
-    runner.write(".modelship/tools/aws", "#!/bin/sh\n[ \"$*\" = 'ecr get-login-password' ] && echo pass%word\n");
-    Command::new("chmod").arg("+x").arg(tools.join("aws")).status().unwrap();
-    let mut runner = runner;
-    runner.path.push(tools);
+    let mut runner = hub(GOOD);
+    runner.stub("aws", "#!/bin/sh\n[ \"$*\" = 'ecr get-login-password' ] && echo pass%word\n");
     let did = runner.run(
         "push",
         &process(&[
@@ -184,26 +177,6 @@ fn amazons_registry_is_opened_by_a_role_and_its_password_is_hidden() {
     assert!(did.uses[0].starts_with("aws-actions/configure-aws-credentials@"), "{did:?}");
     assert!(did.commands[0] == "::add-mask::pass%25word", "{did:?}");
     assert!(!did.passed && did.commands[1].contains("build it first"), "{did:?}");
-}
-
-#[test]
-fn what_is_used_of_others_is_pinned_by_commit() {
-    let found = Command::new("grep").args(["-rhoE", "uses: +[^ ]+", ".github"]).current_dir(PROJECT).output().unwrap();
-    let found = String::from_utf8(found.stdout).unwrap();
-    assert!(found.lines().count() > 10);
-    for line in found.lines() {
-        let used = line.trim_start_matches("uses:").trim();
-        let pinned = used
-            .split_once('@')
-            .is_some_and(|(_, commit)| commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        assert!(pinned || used.starts_with("$/"), "`{used}` can change under us");
-    }
-}
-
-#[test]
-fn the_linters_find_nothing_here() {
-    let done = Command::new("scripts/lint-actions").arg(".").current_dir(PROJECT).output().unwrap();
-    assert!(done.status.success(), "{done:?}");
 }
 
 /// A stand-in for `gh` that knows one run of a fork and two pull requests, and notes what it is asked to write.
@@ -220,11 +193,8 @@ esac
 #[test]
 fn a_report_finds_its_pull_request_by_the_commit_alone_and_edits_its_own_comment() {
     let mut runner = hub(GOOD);
-    let tools = runner.workspace.path().join("tools");
     let notes = runner.workspace.path().join("notes");
-    runner.write("tools/gh", &GH.replace("$NOTES", notes.to_str().unwrap()));
-    Command::new("chmod").arg("+x").arg(tools.join("gh")).status().unwrap();
-    runner.path.push(tools);
+    runner.stub("gh", &GH.replace("$NOTES", notes.to_str().unwrap()));
     // Somebody else's comment with our marker is not ours.
     runner.write("notes.comments", r#"[{"id":5,"user":{"login":"mallory"},"body":"<!-- modelship check -->"}]"#);
     let wrote = || std::fs::read_to_string(notes.with_extension("wrote")).unwrap();
@@ -245,62 +215,4 @@ fn a_report_finds_its_pull_request_by_the_commit_alone_and_edits_its_own_comment
     assert!(wrote().contains("PATCH\nrepos/ada/hub/issues/comments/6\n"), "{}", wrote());
     assert!(!runner.run("report", &[("run", "77/../../x"), ("token", "t")]).passed);
     assert!(!runner.workspace.path().join("evil").exists());
-}
-
-#[test]
-fn a_new_hub_has_workflows_that_the_linters_accept() {
-    let runner = Runner::new();
-    let program = env!("CARGO_BIN_EXE_modelship");
-    let commit = "0123456789abcdef0123456789abcdef01234567";
-    let init = |folder: &str, more: &[&str]| {
-        let mut command = Command::new(program);
-        command.args(["init", "--hub", folder]).args(more).current_dir(runner.workspace.path());
-        command.output().unwrap()
-    };
-    let made = init("hub", &["--actions", &format!("urban/modelship@{commit}")]);
-    assert!(made.status.success(), "{made:?}");
-    let hub = runner.workspace.path().join("hub");
-    let done = Command::new("scripts/lint-actions").arg(&hub).current_dir(PROJECT).output().unwrap();
-    assert!(done.status.success(), "{done:?}");
-    let check = std::fs::read_to_string(hub.join(".github/workflows/modelship-check.yml")).unwrap();
-    assert!(check.contains(&format!("uses: urban/modelship/.github/workflows/check-model.yml@{commit}\n")), "{check}");
-
-    assert!(init("usual", &[]).status.success());
-    let usual = runner.workspace.path().join("usual/.github/workflows/modelship-check.yml");
-    let released = format!("modelship/modelship/.github/workflows/check-model.yml@v{}\n", env!("CARGO_PKG_VERSION"));
-    assert!(std::fs::read_to_string(usual).unwrap().contains(&released));
-    for wrong in ["urban/modelship", "urban/modelship@", "urban/modelship@a\nb", "x@y", "urban/m@$(id)"] {
-        assert!(!init("wrong", &["--actions", wrong]).status.success(), "{wrong}");
-    }
-
-    // GitHub lets one run of a group wait: each push is in one of its own, so that none is left out.
-    let publish = std::fs::read_to_string(hub.join(".github/workflows/modelship-publish.yml")).unwrap();
-    let publish: serde_json::Value = serde_yaml::from_str(&publish).unwrap();
-    let group = publish["concurrency"]["group"].as_str().unwrap();
-    assert!(group.contains("${{ github.ref }}") && group.contains("${{ github.sha }}"), "{group}");
-    // Nor is any sweep that somebody asked for, however often the same file.
-    for file in [hub.join(".github/workflows/modelship-sweep.yml"), ".github/workflows/sweep.yml".into()] {
-        let sweep = std::fs::read_to_string(std::path::Path::new(PROJECT).join(file)).unwrap();
-        let sweep: serde_json::Value = serde_yaml::from_str(&sweep).unwrap();
-        let jobs = sweep["jobs"].as_object().unwrap().values();
-        assert!(jobs.chain([&sweep]).all(|level| level.get("concurrency").is_none()), "{sweep}");
-    }
-
-    // What a new hub calls is there, with the inputs that it gives.
-    for name in ["check-model", "publish-model", "sweep"] {
-        let file = std::path::Path::new(PROJECT).join(format!(".github/workflows/{name}.yml"));
-        let workflow: serde_json::Value = serde_yaml::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
-        let inputs = &workflow["on"]["workflow_call"]["inputs"];
-        for caller in std::fs::read_dir(hub.join(".github/workflows")).unwrap() {
-            let caller: serde_json::Value =
-                serde_yaml::from_str(&std::fs::read_to_string(caller.unwrap().path()).unwrap()).unwrap();
-            for job in caller["jobs"].as_object().unwrap().values() {
-                if job["uses"].as_str().is_some_and(|uses| uses.contains(&format!("/{name}.yml@"))) {
-                    for given in job["with"].as_object().into_iter().flatten() {
-                        assert!(inputs.get(given.0).is_some(), "`{name}` has no input `{}`", given.0);
-                    }
-                }
-            }
-        }
-    }
 }

@@ -6,6 +6,7 @@ use crate::cli::arguments::Push;
 use crate::cli::output::{CliError, Output};
 use crate::cli::session::Session;
 use crate::cli::workspace::Workspace;
+use crate::domain::ids::VersionId;
 use crate::edge::docker::Docker;
 use crate::engine::docker_settings;
 use crate::settings::Settings;
@@ -48,12 +49,14 @@ pub(crate) async fn push(settings: Settings, push: &Push, output: &Output) -> Re
         crate::edge::docker::PushError::Internal(error) => CliError::Ours(error),
     })?;
     let reference = format!("{repository}@{digest}");
+    // What was built without a registry is known by the engine's id of it; whoever takes it from here, by the digest here.
+    let id = VersionId::of(&push.model, &workspace.commit, &digest, &version.manifest);
     output.set("digest", &digest);
     output.set("image", &reference);
-    output.set("version", &version.id);
-    output.summarize(|| format!("**Pushed:** `{reference}`"));
+    output.set("version", &id);
+    output.summarize(|| format!("**Pushed:** `{reference}`, version `{id}` for whoever registers it"));
     if output.is_json() {
-        return output.json(&json!({"model": push.model, "version": version.id, "digest": digest, "image": reference}));
+        return output.json(&json!({"model": push.model, "version": id, "digest": digest, "image": reference}));
     }
     output.line(&reference)
 }

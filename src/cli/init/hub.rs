@@ -4,8 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::write_new;
-use crate::cli::arguments::ActionsSource;
+use super::{ActionsSource, write_new};
 use crate::cli::output::{CliError, Output};
 use crate::edge::source::{FirstCommit, Source};
 use crate::engine::system_time;
@@ -40,6 +39,16 @@ pub(super) fn hub(directory: &Path, actions: &ActionsSource, output: &Output) ->
     let wanted = FILES.iter().filter(|(path, _)| !KEPT.contains(path) || !directory.join(path).exists());
     let files: Vec<_> = wanted.map(|(path, text)| (*path, actions.fill(text))).collect();
     write_new(directory, &files, output)?;
+    if !actions.is_pinned() {
+        let why = if *actions == ActionsSource::default() {
+            "this program does not know which commit it was built from"
+        } else {
+            "`--actions` names no commit"
+        };
+        output.note(&format!(
+            "{why}, so the workflows use `{actions}`, which may be moved; `--actions OWNER/NAME@COMMIT` pins them"
+        ));
+    }
     let commit = if is_repository {
         None
     } else {

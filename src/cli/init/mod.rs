@@ -6,6 +6,7 @@ mod dockerfile;
 mod folder;
 mod hub;
 mod outputs;
+mod pinned;
 mod program;
 mod propose;
 mod script;
@@ -16,6 +17,7 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::json;
 
 use folder::Folder;
+pub(crate) use pinned::ActionsSource;
 use propose::{LOOK, propose};
 
 use super::arguments::Init;
