@@ -12,14 +12,12 @@ use super::build::{Wanted, explain, make};
 use super::output::{CliError, Output};
 use super::progress::RunsBar;
 use super::session::Session;
+use crate::domain::ids::RunPrefix;
 use crate::domain::report::numbers;
 use crate::domain::sweep::replay::{Compared, ReplayReport, RunComparison, Verdict};
 use crate::domain::version::Version;
 use crate::engine::{Choice, Planned, ReplayEnd, ReplayOrder, Sought};
 use crate::settings::Settings;
-
-/// The shortest beginning of a run's id. Fewer characters would match by chance.
-const SHORTEST: usize = 6;
 
 /// How many differences a terminal shows.
 const SHOWN: usize = 20;
@@ -102,14 +100,14 @@ async fn replay_sweep(settings: Settings, replay: &SweepReplay, cwd: &Path, outp
 
 /// The run whose id begins with `prefix`, which is long enough to be one.
 pub(super) async fn seek(session: &Session, prefix: &str) -> Result<Sought, CliError> {
-    let prefix = prefix.to_ascii_lowercase();
-    if prefix.len() < SHORTEST || prefix.len() > 64 || !prefix.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    let Ok(prefix) = RunPrefix::of_person(prefix) else {
         return Err(CliError::User(format!(
-            "`{prefix}` is no run: write at least {SHORTEST} characters of its id, which is hexadecimal and stands in the \
-             column `run_id` of an analysis"
+            "`{prefix}` is no run: write at least {} characters of its id, which is hexadecimal and stands in the column \
+             `run_id` of an analysis",
+            RunPrefix::SHORTEST
         )));
-    }
-    match session.engine.seek_run(&prefix).await? {
+    };
+    match session.engine.seek_run(prefix.as_str()).await? {
         Sought::Several(runs) => {
             let names: Vec<_> = runs.iter().take(5).map(|run| format!("`{}`", run.short())).collect();
             Err(CliError::User(format!("`{prefix}` means several runs, {}; write more of the id", names.join(", "))))

@@ -135,6 +135,15 @@ text_id!(
     RunId, "run id", |text| check_hex(text, 64)
 );
 text_id!(
+    /// The beginning of a run's id by which people name it: 6 to 64 lower-case hexadecimal characters.
+    RunPrefix, "run", |text| {
+        if !(RunPrefix::SHORTEST..=64).contains(&text.len()) {
+            return Err("must have 6 to 64 characters");
+        }
+        check_hex(text, text.len())
+    }
+);
+text_id!(
     /// A version's id: 16 lower-case hexadecimal characters of the hash over model, commit, executable and manifest.
     VersionId, "version", |text| check_hex(text, 16)
 );
@@ -241,6 +250,19 @@ impl RunId {
     #[must_use]
     pub fn short(&self) -> &str {
         &self.0[..12]
+    }
+}
+
+impl RunPrefix {
+    /// How many characters it has at least. Fewer would match by chance.
+    pub const SHORTEST: usize = 6;
+
+    /// The beginning of an id as a person writes it, in letters of any case.
+    ///
+    /// # Errors
+    /// When it is too short, too long or not hexadecimal.
+    pub fn of_person(text: &str) -> Result<Self, InvalidId> {
+        Self::parse(text.to_ascii_lowercase())
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result};
 
 use super::planning::{Planned, read_plan};
-use super::replay::{Recorded, shown, slice_lines};
+use super::replay::{Recorded, shown, slice_line, slice_lines};
 use super::shelf::is_gone;
 use super::{Engine, keys};
 use crate::domain::ids::{CommitSha, ModelName, Repository, RunId, SweepId};
@@ -140,9 +140,9 @@ impl Engine {
     pub async fn parameters_of(&self, recorded: &Recorded) -> Result<Vec<(String, String)>> {
         let slice = self.outside.artifacts.path(&keys::slice(&recorded.known.sweep, recorded.known.round)?);
         let run = recorded.known.run.clone();
-        let task = tokio::task::spawn_blocking(move || slice_lines(&slice, |line| line.run == run));
-        let mut lines = task.await.context("reading a slice panicked")??;
-        Ok(lines.pop().map(|line| shown(line.parameters)).unwrap_or_default())
+        let task = tokio::task::spawn_blocking(move || slice_line(&slice, &run));
+        let line = task.await.context("reading a slice panicked")??;
+        Ok(line.map(|line| shown(line.parameters)).unwrap_or_default())
     }
 
     /// What a recorded run printed, without secrets; none when it printed nothing, or when its log is gone.

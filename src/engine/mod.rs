@@ -41,7 +41,7 @@ pub use perform::inspect::{Changes, changes};
 use perform::members::Members;
 pub use planning::{FilesAt, PlanOrder, Planned, read_plan};
 pub use replay::{Choice, Recorded, ReplayEnd, ReplayOrder};
-pub use shelf::SweepFile;
+pub use shelf::{PlannedRun, SweepFile};
 pub use states::{StateError, UnreadableState};
 
 use crate::domain::decide::{State, decide};

@@ -359,14 +359,17 @@ impl Comparing {
 
 /// The lines of a slice that are `wanted`.
 pub(super) fn slice_lines(path: &Path, wanted: impl Fn(&SliceLine) -> bool) -> Result<Vec<SliceLine>> {
-    let mut found = Vec::new();
-    for line in BufReader::with_capacity(1 << 20, fs_err::File::open(path)?).lines() {
-        let line: SliceLine = serde_json::from_str(&line?).context("a line of a job's slice cannot be read")?;
-        if wanted(&line) {
-            found.push(line);
-        }
-    }
-    Ok(found)
+    lines_of(path)?.filter(|line| line.as_ref().map_or(true, &wanted)).collect()
+}
+
+/// The line of a run in a slice, which is read no further than there.
+pub(super) fn slice_line(path: &Path, run: &RunId) -> Result<Option<SliceLine>> {
+    lines_of(path)?.find(|line| line.as_ref().map_or(true, |line| line.run == *run)).transpose()
+}
+
+fn lines_of(path: &Path) -> Result<impl Iterator<Item = Result<SliceLine>>> {
+    let lines = BufReader::with_capacity(1 << 20, fs_err::File::open(path)?).lines();
+    Ok(lines.map(|line| serde_json::from_str(&line?).context("a line of a job's slice cannot be read")))
 }
 
 /// Parameters as people read them.

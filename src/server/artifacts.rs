@@ -15,10 +15,11 @@ use warp::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use warp::reply::{Reply as _, Response};
 use warp::{Filter, Rejection};
 
-use super::api::{readable, readable_sweep};
+use super::api::{RunEntry, readable_sweep};
+use super::frame::{denied, several};
 use super::readers::Asked;
 use super::{App, Refusal, ask, asked};
-use crate::domain::ids::RunId;
+use crate::domain::ids::{Repository, RunPrefix};
 use crate::domain::report::percent_encoded;
 use crate::edge::artifacts::content::Content;
 use crate::engine::{Recorded, SweepFile};
@@ -83,16 +84,22 @@ fn manner(file: SweepFile) -> Manner {
     Manner { content_type, policy, place }
 }
 
-/// The run of that id, if the viewer may know of it and what it left is still there.
+/// The run whose id begins so, if there is one such run that the viewer may know of, and what it left is still there.
 pub(super) async fn readable_run(id: &str, app: &App, asked: &Asked) -> Result<Result<Recorded, Response>, Refusal> {
-    let found = match RunId::parse(id) {
-        Ok(id) => ask(app, app.context.registry.run(id)).await?,
-        Err(_) => None,
+    let found = match RunPrefix::of_person(id) {
+        Ok(prefix) => ask(app, app.context.registry.runs(prefix)).await?,
+        Err(_) => Vec::new(),
     };
-    let run = match readable(app, asked, found, |run| &run.repositories).await? {
-        Ok(run) => run,
-        Err(denied) => return Ok(Err(denied)),
-    };
+    let access = &app.context.access;
+    let viewer = access.viewer(&asked.headers);
+    let made_of: Vec<&[Repository]> = found.iter().map(|run| run.repositories.as_slice()).collect();
+    let reads = access.which(&viewer, &made_of).await?;
+    let mut runs: Vec<RunEntry> =
+        found.into_iter().zip(reads).filter(|(_, reads)| *reads).map(|(run, _)| run).collect();
+    if runs.len() > 1 {
+        return Ok(Err(several(app, asked, &runs)));
+    }
+    let Some(run) = runs.pop() else { return Ok(Err(denied(app, &viewer, asked))) };
     let gone = Refusal(StatusCode::NOT_FOUND, "what this run left is no longer here");
     Ok(Ok(ask(app, app.context.registry.recorded(run)).await?.ok_or(gone)?))
 }

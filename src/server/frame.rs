@@ -3,10 +3,11 @@
 use warp::http::StatusCode;
 use warp::reply::Response;
 
+use super::api::RunEntry;
 use super::html::{Page, see_other};
 use super::readers::{Asked, Viewer};
 use super::{App, Refusal, sign_in};
-use crate::domain::ids::{ModelName, RunId};
+use crate::domain::ids::{ModelName, RunId, SweepId};
 use crate::domain::report::html as escape;
 
 /// A frame for the answer to one request.
@@ -77,9 +78,30 @@ impl<'a> Frame<'a> {
         format!("<a href=\"{0}/models/{1}\">{1}</a>", self.prefix, escape(&model.to_string()))
     }
 
-    pub(super) fn run(&self, run: &RunId) -> String {
-        format!("<a href=\"{}/runs/{run}\"><code>{}</code></a>", self.prefix, run.short())
+    pub(super) fn sweep(&self, sweep: &SweepId) -> String {
+        format!("<a href=\"{0}/sweeps/{1}\">{1}</a>", self.prefix, escape(sweep.as_str()))
     }
+
+    pub(super) fn run(&self, run: &RunId) -> String {
+        self.link(run, run.short())
+    }
+
+    fn link(&self, run: &RunId, called: &str) -> String {
+        format!("<a href=\"{}/runs/{run}\"><code>{called}</code></a>", self.prefix)
+    }
+}
+
+/// The answer to somebody who named the beginning of an id that several `runs` have which they may read.
+pub(super) fn several(app: &App, asked: &Asked, runs: &[RunEntry]) -> Response {
+    let refusal = Refusal(StatusCode::MULTIPLE_CHOICES, "several runs have an id that begins so; write more of it");
+    if !asked.is_browser() {
+        return refusal.into();
+    }
+    let frame = Frame::of(app, asked);
+    let runs: String =
+        runs.iter().map(|run| format!("<li>{}\n", frame.link(&run.known.run, run.known.run.as_str()))).collect();
+    let body = format!("<h1>Several runs</h1>\n<p>Several runs have an id that begins so:\n<ul>\n{runs}</ul>\n");
+    frame.answer(refusal.0, "Several runs", &body)
 }
 
 /// The answer to somebody who may not read a thing, or asks for one that is not there: the two look the same.

@@ -60,7 +60,7 @@ pub(super) fn see_other(address: &str) -> Response {
     }
 }
 
-/// A table; `rows` are HTML already.
-pub(super) fn table(head: &str, rows: &str) -> String {
-    if rows.is_empty() { "<p>None yet.\n".to_owned() } else { format!("<table>\n<tr>{head}\n{rows}</table>\n") }
+/// A table; `rows` are HTML already. Where there are none, `none` stands in its place.
+pub(super) fn table(head: &str, rows: &str, none: &str) -> String {
+    if rows.is_empty() { format!("<p>{none}\n") } else { format!("<table>\n<tr>{head}\n{rows}</table>\n") }
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::domain::decide::State;
 use crate::domain::event::{Key, Keyed};
 use crate::domain::forge::{Permission, User};
-use crate::domain::ids::{ModelName, Repository, RunId, SweepId, Time};
+use crate::domain::ids::{ModelName, Repository, RunPrefix, SweepId, Time};
 use crate::domain::image::{DOCKER_HUB, ImageName};
 use crate::domain::offer::{Identity, OfferState};
 use crate::domain::sweep::state::SweepState;
@@ -24,8 +24,9 @@ use crate::edge::artifacts::content::Content;
 use crate::edge::forge::github::signin::{SignInRequest, SignedIn};
 use crate::edge::forge::github::{CountedFor, GitHub};
 use crate::edge::forge::{Forge, ForgeError};
-use crate::engine::{Engine, Recorded, SweepFile, new_id};
+use crate::engine::{Engine, PlannedRun, Recorded, SweepFile, new_id};
 use crate::store::deliveries::{self, NewDelivery};
+use crate::store::registry::Found;
 
 /// How many requests are left to the server's own work in each installation: a fifth of the 5000 an hour that GitHub takes
 /// at least.
@@ -155,21 +156,35 @@ impl Registry for Instance {
         Box::pin(async move { self.engine.open_of_sweep(&id, file).await.map_err(unavailable) })
     }
 
-    fn run(&self, id: RunId) -> BoxFuture<'_, Result<Option<RunEntry>, Unavailable>> {
+    fn first_runs(&self, id: SweepId, most: usize) -> BoxFuture<'_, Result<Vec<PlannedRun>, Unavailable>> {
+        Box::pin(async move { self.engine.first_runs(&id, most).await.map_err(unavailable) })
+    }
+
+    fn runs(&self, prefix: RunPrefix) -> BoxFuture<'_, Result<Vec<RunEntry>, Unavailable>> {
         Box::pin(async move {
-            let known =
-                self.engine.store().known_runs(std::slice::from_ref(&id)).await.map_err(unavailable)?.remove(&id);
-            let Some(known) = known else { return Ok(None) };
-            let repositories = match self.state_of(known.sweep.clone()).await? {
-                Some(state) => self.owner(&state.plan.model).await?.into_iter().collect(),
-                None => Vec::new(),
+            let found = match self.engine.store().run(prefix.as_str()).await.map_err(unavailable)? {
+                Found::None => Vec::new(),
+                Found::One(known) => vec![known],
+                Found::Many(many) => many,
             };
-            Ok(Some(RunEntry { known, repositories }))
+            let mut entries = Vec::new();
+            for known in found {
+                let repositories = match self.state_of(known.sweep.clone()).await? {
+                    Some(state) => self.owner(&state.plan.model).await?.into_iter().collect(),
+                    None => Vec::new(),
+                };
+                entries.push(RunEntry { known, repositories });
+            }
+            Ok(entries)
         })
     }
 
     fn recorded(&self, run: RunEntry) -> BoxFuture<'_, Result<Option<Recorded>, Unavailable>> {
         Box::pin(async move { self.engine.kept_run(run.known).await.map_err(unavailable) })
+    }
+
+    fn run_parameters<'a>(&'a self, run: &'a Recorded) -> BoxFuture<'a, Result<Vec<(String, String)>, Unavailable>> {
+        Box::pin(async move { self.engine.kept_parameters(run).await.map_err(unavailable) })
     }
 
     fn run_log<'a>(&'a self, run: &'a Recorded) -> BoxFuture<'a, Result<String, Unavailable>> {

@@ -38,10 +38,10 @@ use warp::reply::{Reply, Response};
 use warp::{Filter, Rejection};
 
 use crate::domain::event::Keyed;
-use crate::domain::ids::{ModelName, Repository, RunId, SweepId};
+use crate::domain::ids::{ModelName, Repository, RunPrefix, SweepId};
 use crate::domain::version::Version;
 use crate::edge::artifacts::content::Content;
-use crate::engine::{Recorded, SweepFile};
+use crate::engine::{PlannedRun, Recorded, SweepFile};
 
 pub use api::{ModelEntry, RunEntry, SweepEntry};
 pub use app_form::AppForm;
@@ -93,11 +93,18 @@ pub trait Registry: Send + Sync {
     /// What a sweep left under that name; none when it has not, or not yet.
     fn sweep_file(&self, id: SweepId, file: SweepFile) -> BoxFuture<'_, Result<Option<Content>, Unavailable>>;
 
-    /// A run that has ended; none when nobody knows it. Nothing is read of what it left.
-    fn run(&self, id: RunId) -> BoxFuture<'_, Result<Option<RunEntry>, Unavailable>>;
+    /// The first runs of a sweep's plan, at most `most`; none when the plan is gone.
+    fn first_runs(&self, id: SweepId, most: usize) -> BoxFuture<'_, Result<Vec<PlannedRun>, Unavailable>>;
+
+    /// Runs that have ended and whose id begins so: none, one, or several, not necessarily all. Nothing is read of what
+    /// they left.
+    fn runs(&self, prefix: RunPrefix) -> BoxFuture<'_, Result<Vec<RunEntry>, Unavailable>>;
 
     /// What is recorded of a run; none when it is gone.
     fn recorded(&self, run: RunEntry) -> BoxFuture<'_, Result<Option<Recorded>, Unavailable>>;
+
+    /// A run's parameters; none when what tells them is gone.
+    fn run_parameters<'a>(&'a self, run: &'a Recorded) -> BoxFuture<'a, Result<Vec<(String, String)>, Unavailable>>;
 
     /// What a run printed, redacted.
     fn run_log<'a>(&'a self, run: &'a Recorded) -> BoxFuture<'a, Result<String, Unavailable>>;

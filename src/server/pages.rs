@@ -1,27 +1,28 @@
 //! Pages for people and for whoever watches the process.
 
+mod run;
+mod sweep;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use warp::reply::{Reply as _, Response};
 use warp::{Filter, Rejection};
 
-use super::api::{ModelEntry, SweepEntry, newest, readable_model, readable_sweep};
-use super::artifacts::readable_run;
+use super::api::{ModelEntry, SweepEntry, newest, readable_model};
 use super::frame::Frame;
 use super::html::table;
 use super::readers::{Asked, Readable};
 use super::{App, Refusal, ask, asked};
-use crate::domain::report::numbers::{bytes, count, duration, number};
-use crate::domain::report::{html as escape, percent_encoded};
-use crate::domain::sweep::analysis::OutputStatistics;
-use crate::domain::sweep::record::Outcome;
-use crate::domain::sweep::state::{RunFailure, SweepPhase, SweepReport};
+use crate::domain::report::html as escape;
+use crate::domain::report::numbers::{count, duration};
 use crate::domain::version::Version;
-use crate::engine::SweepFile;
 
 /// How many versions a model's page shows.
 const MOST_VERSIONS: usize = 100;
+
+/// What stands in the place of a list that may still grow.
+const NONE_YET: &str = "None yet.";
 
 pub(super) fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + use<> {
     let alive = warp::path!("healthz").and(warp::get()).map(|| answer("alive"));
@@ -47,10 +48,10 @@ pub(super) fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error
     );
     let sweep =
         warp::path!("sweeps" / String).and(asked(app)).then(|id: String, app: Arc<App>, asked: Asked| async move {
-            sweep(&id, &app, &asked).await.unwrap_or_else(|refusal| Frame::of(&app, &asked).refused(refusal))
+            sweep::sweep(&id, &app, &asked).await.unwrap_or_else(|refusal| Frame::of(&app, &asked).refused(refusal))
         });
     let run = warp::path!("runs" / String).and(asked(app)).then(|id: String, app: Arc<App>, asked: Asked| async move {
-        run(&id, &app, &asked).await.unwrap_or_else(|refusal| Frame::of(&app, &asked).refused(refusal))
+        run::run(&id, &app, &asked).await.unwrap_or_else(|refusal| Frame::of(&app, &asked).refused(refusal))
     });
     alive.or(ready).unify().or(index).unify().or(model).unify().or(sweep).unify().or(run).unify()
 }
@@ -108,25 +109,24 @@ fn model_table(frame: &Frame<'_>, models: &[ModelEntry]) -> String {
         let repository = escape(&repository.name.to_string());
         let _ = writeln!(rows, "<tr><td>{}<td>{repository}<td>{}", frame.model(model), channels.join("<br>"));
     }
-    table("<th>model<th>repository<th>channels", &rows)
+    table("<th>model<th>repository<th>channels", &rows, NONE_YET)
 }
 
 fn sweep_table(frame: &Frame<'_>, sweeps: &[SweepEntry]) -> String {
     let mut rows = String::new();
     for SweepEntry { id, report, .. } in sweeps {
-        let id = escape(id.as_str());
         let _ = writeln!(
             rows,
-            "<tr><td><a href=\"{}/sweeps/{id}\">{id}</a><td>{}<td>{}<td class=\"n\">{} of {}<td>{}",
-            frame.prefix,
+            "<tr><td>{}<td>{}<td>{}<td class=\"n\">{} of {}<td>{}",
+            frame.sweep(id),
             frame.model(&report.plan.model),
-            phase(&report.phase),
+            report.phase.words(),
             count(report.succeeded),
             count(report.plan.counts.runs),
             escape(&report.by),
         );
     }
-    table("<th>sweep<th>model<th>phase<th class=\"n\">runs done<th>started by", &rows)
+    table("<th>sweep<th>model<th>phase<th class=\"n\">runs done<th>started by", &rows, NONE_YET)
 }
 
 async fn model(owner: &str, title: &str, app: &App, asked: &Asked) -> Result<Response, Refusal> {
@@ -169,7 +169,7 @@ fn channel_table(entry: &ModelEntry) -> String {
             escape(&moved.reason)
         );
     }
-    table("<th>channel<th>version<th>because of", &rows)
+    table("<th>channel<th>version<th>because of", &rows, NONE_YET)
 }
 
 fn version_table(versions: &[Version]) -> String {
@@ -185,176 +185,5 @@ fn version_table(versions: &[Version]) -> String {
             escape(&duration(version.build_ms)),
         );
     }
-    table("<th>version<th>commit<th>built by<th class=\"n\">tests<th class=\"n\">build", &rows)
-}
-
-async fn sweep(id: &str, app: &App, asked: &Asked) -> Result<Response, Refusal> {
-    let entry = match readable_sweep(id, app, asked).await? {
-        Ok(entry) => entry,
-        Err(denied) => return Ok(denied),
-    };
-    let mut files = Vec::new();
-    for file in SweepFile::ALL {
-        if let Some(content) = ask(app, app.context.registry.sweep_file(entry.id.clone(), file)).await? {
-            files.push((file.name(), content.bytes));
-        }
-    }
-    let frame = Frame::of(app, asked);
-    let plan = &entry.report.plan;
-    let mut body = format!("<h1>Sweep {}</h1>\n{}", escape(plan.name.as_str()), facts(&frame, &entry.report));
-    body.push_str("<h2>Files</h2>\n");
-    let mut rows = String::new();
-    for (name, size) in files {
-        let size = bytes(size);
-        let _ = writeln!(
-            rows,
-            "<tr><td><a href=\"{}/sweeps/{}/{name}\">{name}</a><td class=\"n\">{size}",
-            frame.prefix,
-            escape(entry.id.as_str())
-        );
-    }
-    body.push_str(&table("<th>file<th class=\"n\">size", &rows));
-    if let Some(analysis) = entry.report.phase.analysis() {
-        let _ = write!(body, "<h2>Statistics</h2>\n{}", statistics(&analysis.statistics));
-    }
-    if !entry.report.failures.is_empty() {
-        let _ = write!(body, "<h2>Failed runs</h2>\n{}", failures(&frame, &entry.report.failures));
-    }
-    Ok(frame.respond(&format!("Sweep {}", plan.name), &body))
-}
-
-fn facts(frame: &Frame<'_>, report: &SweepReport) -> String {
-    let plan = &report.plan;
-    let mut list = format!("<dl><dt>phase<dd class=\"state\">{}", phase(&report.phase));
-    let mut fact = |name: &str, html: &str| {
-        let _ = write!(list, "<dt>{name}<dd>{html}");
-    };
-    match &report.phase {
-        SweepPhase::Incomplete { reason: Some(why), .. } | SweepPhase::Stopped { reason: why } => {
-            fact("why", &escape(why));
-        }
-        SweepPhase::Cancelled { by, .. } => fact("ended by", &escape(by)),
-        _ => {}
-    }
-    fact("model", &format!("{} <code>{}</code>", frame.model(&plan.model), plan.version));
-    fact("runs done", &format!("{} of {}", count(report.succeeded), count(plan.counts.runs)));
-    fact("started by", &escape(&report.by));
-    let pairs = |pairs: &[(String, String)]| {
-        let pairs: Vec<String> =
-            pairs.iter().map(|(name, value)| format!("{} = {}", escape(name), escape(value))).collect();
-        pairs.join("<br>")
-    };
-    let moved: Vec<String> = plan
-        .moved
-        .iter()
-        .map(|it| format!("{}: {} {}", escape(&it.name), escape(&it.declared), escape(&it.unit)))
-        .collect();
-    fact("moves", &moved.join("<br>"));
-    if !plan.fixed.is_empty() {
-        fact("fixed", &pairs(&plan.fixed));
-    }
-    if !plan.baseline.is_empty() {
-        fact("baseline", &pairs(&plan.baseline));
-    }
-    fact("plan", &format!("<code>{}</code>", plan.digest.short()));
-    list.push_str("</dl>\n");
-    list
-}
-
-fn statistics(statistics: &[OutputStatistics]) -> String {
-    let mut rows = String::new();
-    for row in statistics {
-        let optional = |value: Option<f64>| value.map_or_else(String::new, |value| escape(&number(value)));
-        let _ = writeln!(
-            rows,
-            "<tr><td>{}<td>{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}",
-            escape(&row.output),
-            escape(&row.unit),
-            escape(&number(row.min)),
-            escape(&number(row.mean)),
-            escape(&number(row.max)),
-            optional(row.deviation),
-            optional(row.baseline),
-        );
-    }
-    let head = "<th>output<th>unit<th class=\"n\">min<th class=\"n\">mean<th class=\"n\">max<th class=\"n\">std. dev.\
-                <th class=\"n\">baseline";
-    table(head, &rows)
-}
-
-fn failures(frame: &Frame<'_>, failures: &[RunFailure]) -> String {
-    let mut rows = String::new();
-    for failure in failures {
-        let parameters: Vec<String> =
-            failure.parameters.iter().map(|(name, value)| format!("{} = {}", escape(name), escape(value))).collect();
-        let _ = writeln!(
-            rows,
-            "<tr><td>{}<td>{}<td>{}<td>{}<td><a href=\"{}/runs/{}/log\">log</a>",
-            frame.run(&failure.run),
-            parameters.join("<br>"),
-            failure.class.words(),
-            escape(&failure.message),
-            frame.prefix,
-            failure.run,
-        );
-    }
-    table("<th>run<th>parameters<th>class<th>what happened<th>", &rows)
-}
-
-async fn run(id: &str, app: &App, asked: &Asked) -> Result<Response, Refusal> {
-    let recorded = match readable_run(id, app, asked).await? {
-        Ok(recorded) => recorded,
-        Err(denied) => return Ok(denied),
-    };
-    let (record, version) = (&recorded.record, &recorded.planned.version);
-    let frame = Frame::of(app, asked);
-    let run = &recorded.known.run;
-    let ended = match &record.outcome {
-        Outcome::Succeeded => "succeeded".to_owned(),
-        Outcome::Failed { class, message, .. } => format!("{}: {}", class.words(), escape(message)),
-    };
-    let mut body = format!(
-        "<h1>Run {}</h1>\n<dl><dt>ended<dd class=\"state\">{ended}<dt>model<dd>{} <code>{}</code><dt>took<dd>{}\
-         <dt>most memory<dd>{}<dt>log<dd><a href=\"{}/runs/{run}/log\">log</a></dl>\n",
-        run.short(),
-        frame.model(&version.model),
-        version.id,
-        duration(record.wall_ms),
-        bytes(record.peak_memory),
-        frame.prefix,
-    );
-    let mut rows = String::new();
-    for (name, value) in &record.outputs {
-        let value = serde_json::to_value(value).unwrap_or_default();
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let _ = writeln!(rows, "<tr><td>{}<td class=\"n\">{}", escape(name), escape(&value));
-    }
-    let _ = write!(body, "<h2>Outputs</h2>\n{}", table("<th>output<th class=\"n\">value", &rows));
-    let mut rows = String::new();
-    for (name, size) in &record.files {
-        let parts: Vec<String> = name.split('/').map(percent_encoded).collect();
-        let _ = writeln!(
-            rows,
-            "<tr><td><a href=\"{}/runs/{run}/files/{}\">{}</a><td class=\"n\">{}",
-            frame.prefix,
-            parts.join("/"),
-            escape(name),
-            bytes(*size)
-        );
-    }
-    let _ = write!(body, "<h2>Kept files</h2>\n{}", table("<th>file<th class=\"n\">size", &rows));
-    Ok(frame.respond(&format!("Run {}", run.short()), &body))
-}
-
-fn phase(phase: &SweepPhase) -> &'static str {
-    match phase {
-        SweepPhase::Submitting => "submitting",
-        SweepPhase::Running { .. } => "running",
-        SweepPhase::Stopping { .. } => "stopping",
-        SweepPhase::Analysing => "analysing",
-        SweepPhase::Succeeded { .. } => "succeeded",
-        SweepPhase::Incomplete { .. } => "incomplete",
-        SweepPhase::Cancelled { .. } => "cancelled",
-        SweepPhase::Stopped { .. } => "stopped",
-    }
+    table("<th>version<th>commit<th>built by<th class=\"n\">tests<th class=\"n\">build", &rows, NONE_YET)
 }

@@ -152,6 +152,21 @@ impl Asker<'_> {
     }
 }
 
+/// What is known of a thing before anybody is asked.
+struct Weighed<'a> {
+    /// Whether nothing speaks against its being read.
+    may_be: bool,
+    /// The repositories that the forge would have to be asked about.
+    open: Vec<&'a Repository>,
+}
+
+impl Weighed<'_> {
+    /// Whether the forge's answer decides.
+    fn is_open(&self) -> bool {
+        self.may_be && !self.open.is_empty()
+    }
+}
+
 /// Who looks.
 #[derive(Debug, Clone)]
 pub(super) enum Viewer {
@@ -217,29 +232,68 @@ impl Access {
     /// the viewer may read a thing, it makes no difference: what is counted and what is refused is the same for things that
     /// are there and for things that are not.
     pub(super) async fn may_read(&self, viewer: &Viewer, repositories: &[Repository]) -> Result<bool, Refusal> {
-        let (asker, mut open, mut reads) = (self.asker(viewer), Vec::new(), self.holds(repositories));
-        for repository in repositories {
-            match self.standing(asker.as_ref(), repository) {
-                Some(known) => reads &= known,
-                None => open.push(repository),
-            }
-        }
-        let Some(asker) = asker.filter(|_| !reads || !open.is_empty()) else { return Ok(reads) };
+        Ok(self.which(viewer, &[repositories]).await?.contains(&true))
+    }
+
+    /// Which of `things` may the viewer read, each made of its repositories? They all go by what the viewer asked for, so
+    /// they count as one thing, and those that may not be read make no difference to the others.
+    pub(super) async fn which(&self, viewer: &Viewer, things: &[&[Repository]]) -> Result<Vec<bool>, Refusal> {
+        let asker = self.asker(viewer);
+        let weighed: Vec<Weighed<'_>> = things.iter().map(|made_of| self.weigh(asker.as_ref(), made_of)).collect();
+        let mut reads: Vec<bool> = weighed.iter().map(|it| it.may_be && it.open.is_empty()).collect();
+        let (known, is_open) = (reads.contains(&true), weighed.iter().any(Weighed::is_open));
+        let Some(asker) = asker.filter(|_| !known || is_open) else { return Ok(reads) };
         if !self.is_heard(viewer, &asker).await? {
-            return Ok(false);
+            return Ok(reads);
         }
-        self.take_turn(&asker)?;
+        if !known {
+            self.take_turn(&asker)?;
+        }
         let is_short = asker.is_person() && asker.sign_in.people.is_short_of_questions();
-        if reads && open.iter().all(|repository| asker.may_ask_about(repository)) {
-            for repository in open {
-                reads = reads && self.ask(viewer, &asker, repository).await?;
+        let mut asked = false;
+        for (thing, reads) in weighed.iter().zip(&mut reads).filter(|(thing, _)| thing.is_open()) {
+            if thing.open.iter().all(|repository| asker.may_ask_about(repository)) {
+                asked = true;
+                match self.ask_all(viewer, &asker, &thing.open).await {
+                    Ok(answer) => *reads = answer,
+                    // It is not known that there is anything else.
+                    Err(_) if known => {}
+                    Err(refusal) => return Err(refusal),
+                }
             }
-        } else {
-            reads = false;
+        }
+        if !known && !asked {
             self.ask_in_vain(viewer, &asker).await?;
         }
         // Whoever may read nothing of it is not told either which repositories are asked too much about.
-        if is_short && !reads { Err(FEW) } else { Ok(reads) }
+        if is_short && !reads.contains(&true) { Err(FEW) } else { Ok(reads) }
+    }
+
+    /// What is known without asking.
+    fn weigh<'a>(&self, asker: Option<&Asker<'_>>, made_of: &'a [Repository]) -> Weighed<'a> {
+        let mut weighed = Weighed { may_be: self.holds(made_of), open: Vec::new() };
+        for repository in made_of {
+            match self.standing(asker, repository) {
+                Some(known) => weighed.may_be &= known,
+                None => weighed.open.push(repository),
+            }
+        }
+        weighed
+    }
+
+    /// Whether all may be read.
+    async fn ask_all(&self, viewer: &Viewer, asker: &Asker<'_>, open: &[&Repository]) -> Result<bool, Refusal> {
+        for repository in open {
+            // Perhaps another thing is made of it, too, and it was asked about.
+            let reads = match self.standing(Some(asker), repository) {
+                Some(known) => known,
+                None => self.ask(viewer, asker, repository).await?,
+            };
+            if !reads {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether something that is made of these repositories belongs to any; what does not is shown to nobody.

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use modelship::domain::event::Keyed;
-use modelship::domain::ids::{ModelName, RunId, SweepId, Time};
+use modelship::domain::ids::{ModelName, RunPrefix, SweepId, Time};
 use modelship::domain::image::ImageName;
 use modelship::domain::offer::{Identity, OfferState};
 use modelship::domain::version::Version;
 use modelship::edge::artifacts::content::Content;
 use modelship::edge::forge::local::{DeliveryOutcome, signature};
-use modelship::engine::{Recorded, SweepFile};
+use modelship::engine::{PlannedRun, Recorded, SweepFile};
 use modelship::server::{self};
 use modelship::settings::Public;
 use secrecy::SecretString;
@@ -60,11 +60,17 @@ impl server::Registry for Kept {
     fn sweep_file(&self, _: SweepId, _: SweepFile) -> Answer<'_, Option<Content>> {
         async { Ok(None) }.boxed()
     }
-    fn run(&self, _: RunId) -> Answer<'_, Option<server::RunEntry>> {
-        async { Ok(None) }.boxed()
+    fn first_runs(&self, _: SweepId, _: usize) -> Answer<'_, Vec<PlannedRun>> {
+        async { Ok(Vec::new()) }.boxed()
+    }
+    fn runs(&self, _: RunPrefix) -> Answer<'_, Vec<server::RunEntry>> {
+        async { Ok(Vec::new()) }.boxed()
     }
     fn recorded(&self, _: server::RunEntry) -> Answer<'_, Option<Recorded>> {
         async { Ok(None) }.boxed()
+    }
+    fn run_parameters<'a>(&'a self, _: &'a Recorded) -> Answer<'a, Vec<(String, String)>> {
+        async { Ok(Vec::new()) }.boxed()
     }
     fn run_log<'a>(&'a self, _: &'a Recorded) -> Answer<'a, String> {
         async { Ok(String::new()) }.boxed()

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use sqlx::Connection as _;
+
 use crate::browser::Browser;
 use crate::github::{Permission, Request, Response, send};
 use crate::hub::{HUB, Hub};
@@ -71,6 +73,21 @@ pub(crate) fn done(more: &str) -> Done {
 impl Done {
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.hub.world.address())
+    }
+
+    /// Puts a run into the index that is like the first one but for its id; perhaps of another sweep.
+    pub(crate) fn plant_twin(&self, id: &str, sweep: Option<&str>) {
+        let file = self.hub.world.state().join("modelship.db");
+        let plant = async {
+            sqlx::any::install_default_drivers();
+            let mut database = sqlx::AnyConnection::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+            let statement = "INSERT INTO runs SELECT $1, COALESCE($2, sweep), round, outcome, class, place, byte_offset, \
+                             byte_length, wall_ms, indexed_at FROM runs WHERE run_id = $3";
+            let query = sqlx::query(statement).bind(id).bind(sweep).bind(self.run.as_str());
+            assert_eq!(query.execute(&mut database).await.unwrap().rows_affected(), 1);
+            database.close().await.unwrap();
+        };
+        tokio::runtime::Runtime::new().unwrap().block_on(plant);
     }
 
     /// A browser in which somebody has signed in.

@@ -158,6 +158,59 @@ fn a_program_reads_with_a_token_that_reads_the_repository() {
 }
 
 #[test]
+fn a_run_is_found_by_the_beginning_of_its_id() {
+    let done = done("");
+    let (mut ada, mut eve) = (done.browser("ada"), done.eve());
+    let page = text(&ada.get(&done.url(&format!("/runs/{}", done.run))));
+    let sweep = format!("<a href=\"/sweeps/{}\">", done.sweep);
+    for part in ["<td>WORD<td class=\"n\">plain", "<td>N<td class=\"n\">1", sweep.as_str()] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let nothing = text(&eve.get(&done.url("/runs/000000")));
+    for name in [&done.run[..6], &done.run[..12], &done.run[..20].to_uppercase()] {
+        let found = ada.get(&done.url(&format!("/runs/{name}")));
+        assert_eq!((found.status, text(&found)), (200, page.clone()), "{name}");
+        assert_eq!(ada.get(&done.url(&format!("/runs/{name}/files/told.txt"))).status, 200, "{name}");
+        let log = ada.get(&done.url(&format!("/runs/{name}/log")));
+        assert!(log.status == 200 && text(&log).contains("WORD,plain"), "{name}: {}", text(&log));
+        for path in [format!("/runs/{name}"), format!("/runs/{name}/log")] {
+            let without_right = eve.get(&done.url(&path));
+            assert_eq!((without_right.status, text(&without_right)), (404, nothing.clone()), "{path}");
+            assert_eq!(done.program(&path, None).status, 401, "{path}");
+        }
+    }
+    let longer = format!("{}0", done.run);
+    for none in ["", "a", &done.run[..5], "000000", "no-run", "%2e%2e", &longer] {
+        assert_eq!(ada.get(&done.url(&format!("/runs/{none}"))).status, 404, "{none}");
+    }
+    let failed = text(&ada.get(&done.url(&format!("/runs/{}", done.failed))));
+    assert!(failed.contains("None: the run failed.") && !failed.contains("yet"), "{failed}");
+    let sweep = text(&ada.get(&done.url(&format!("/sweeps/{}", done.sweep))));
+    for run in [&done.run, &done.failed] {
+        assert!(sweep.contains(&format!("/runs/{run}\"><code>{}</code></a><td class=\"n\">", &run[..12])), "{sweep}");
+    }
+
+    // A run that nobody may read makes nothing ambiguous; one that the reader may read does.
+    let other = format!("{}{}", &done.run[..10], "0".repeat(54));
+    done.plant_twin(&other, Some("nobodys-0123456789"));
+    assert_eq!(ada.get(&done.url(&format!("/runs/{}", &done.run[..6]))).status, 200);
+    let twin = format!("{}{}", &done.run[..8], "0".repeat(56));
+    done.plant_twin(&twin, None);
+    for path in [format!("/runs/{}", &done.run[..6]), format!("/runs/{}/log", &done.run[..8])] {
+        let several = ada.get(&done.url(&path));
+        assert_eq!(several.status, 300, "{path}");
+        let page = text(&several);
+        assert!(page.contains(&done.run) && page.contains(&twin) && !page.contains(&other), "{page}");
+        let without_right = eve.get(&done.url(&path));
+        assert_eq!((without_right.status, text(&without_right)), (404, nothing.clone()), "{path}");
+    }
+    let token = done.hub.github.token_of("ada");
+    let several = done.program(&format!("/runs/{}", &done.run[..6]), Some(&token));
+    assert!(several.status == 300 && text(&several).contains("write more of it"), "{}", text(&several));
+    assert_eq!(ada.get(&done.url(&format!("/runs/{}", &done.run[..12]))).status, 200);
+}
+
+#[test]
 fn an_app_that_was_refused_the_files_reads_none_here() {
     let done = done("");
     let path = format!("/runs/{}/log", done.run);

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use modelship::domain::event::Keyed;
-use modelship::domain::ids::{ModelName, Repository, RepositoryName, RunId, SweepId, Time};
+use modelship::domain::ids::{ModelName, Repository, RepositoryName, RunPrefix, SweepId, Time};
 use modelship::domain::image::ImageName;
 use modelship::domain::offer::{Identity, OfferState};
 use modelship::domain::version::Version;
 use modelship::edge::artifacts::content::Content;
 use modelship::edge::forge::local::signature;
-use modelship::engine::{Recorded, SweepFile};
+use modelship::engine::{PlannedRun, Recorded, SweepFile};
 use modelship::server::{
     Accepted, Access, AllowedRepositories, Delivery, Figures, Inbox, Limits, ModelEntry, NotIdentified, OfferDoors,
     Offers, Others, Registry, RunEntry, Sender, ServerContext, SweepEntry, Unavailable, WebhookSecrets, serve,
@@ -113,11 +113,17 @@ impl Registry for World {
     fn sweep_file(&self, _: SweepId, _: SweepFile) -> BoxFuture<'_, Result<Option<Content>, Unavailable>> {
         self.answer(None)
     }
-    fn run(&self, _: RunId) -> BoxFuture<'_, Result<Option<RunEntry>, Unavailable>> {
-        self.answer(None)
+    fn first_runs(&self, _: SweepId, _: usize) -> BoxFuture<'_, Result<Vec<PlannedRun>, Unavailable>> {
+        self.answer(Vec::new())
+    }
+    fn runs(&self, _: RunPrefix) -> BoxFuture<'_, Result<Vec<RunEntry>, Unavailable>> {
+        self.answer(Vec::new())
     }
     fn recorded(&self, _: RunEntry) -> BoxFuture<'_, Result<Option<Recorded>, Unavailable>> {
         self.answer(None)
+    }
+    fn run_parameters<'a>(&'a self, _: &'a Recorded) -> BoxFuture<'a, Result<Vec<(String, String)>, Unavailable>> {
+        self.answer(Vec::new())
     }
     fn run_log<'a>(&'a self, _: &'a Recorded) -> BoxFuture<'a, Result<String, Unavailable>> {
         self.answer(String::new())

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::show::show_plan;
-use super::{Asked, plan_with, read_asked, sweep_state, words};
+use super::{Asked, plan_with, read_asked, sweep_state};
 use crate::cli::arguments::SweepRun;
 use crate::cli::output::{CliError, Output};
 use crate::cli::session::Session;
@@ -89,7 +89,7 @@ fn show(plan: &PlanSummary, state: Option<&SweepState>, run: &SweepRun, output: 
     let would = match (&plan.verdict, state) {
         (Verdict::Refused { reasons }, _) => format!("policy refuses this plan: {}", reasons.join("; ")),
         (_, Some(state)) if !state.phase.is_terminal() => {
-            format!("this sweep is {} already and would be followed to its end", words(&state.phase))
+            format!("this sweep is {} already and would be followed to its end", state.phase.words())
         }
         (_, _) if plan.counts.new_runs() == 0 => "every run is known: only the analysis would be written".to_owned(),
         (_, _) => format!("{} would be executed", numbers::plural(plan.counts.new_runs(), "run")),

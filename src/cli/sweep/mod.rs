@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use show::{in_short, read_head, show_end, show_files, show_plan, show_rows, show_statistics, words};
+use show::{in_short, read_head, show_end, show_files, show_plan, show_rows, show_statistics};
 
 use super::arguments::{SweepFile, SweepResults, SweepRun};
 use super::build::{Wanted, explain, make};
@@ -103,7 +103,7 @@ pub(crate) async fn cancel(settings: Settings, wanted: &str, output: &Output) ->
     let mut session = Session::open(settings).await?;
     let report = one(&session, wanted).await?;
     if report.phase.is_terminal() {
-        return Err(CliError::User(format!("sweep `{}` has ended already: {}", report.plan.id, words(&report.phase))));
+        return Err(CliError::User(format!("sweep `{}` has ended already: {}", report.plan.id, report.phase.words())));
     }
     let key = Key::Sweep(report.plan.id.clone());
     session.engine.tell(key.clone(), Event::CancelRequested { by: settings::user_name() }).await?;
@@ -117,7 +117,7 @@ pub(crate) async fn cancel(settings: Settings, wanted: &str, output: &Output) ->
     if output.is_json() {
         return output.json(&state.report());
     }
-    output.line(&format!("{}: {}", state.plan.id, words(&state.phase)))?;
+    output.line(&format!("{}: {}", state.plan.id, state.phase.words()))?;
     output.next_step(&format!("modelship sweep retry {}", state.plan.name));
     Ok(())
 }
@@ -300,7 +300,7 @@ pub(crate) async fn status(settings: Settings, wanted: Option<&str>, output: &Ou
             vec![
                 report.plan.id.to_string(),
                 report.plan.model.to_string(),
-                words(&report.phase).to_owned(),
+                report.phase.words().to_owned(),
                 format!("{} of {}", numbers::count(report.succeeded), numbers::count(report.plan.counts.runs)),
                 numbers::count(failed),
                 numbers::duration(u64::try_from(until.since(report.started_at).as_millis()).unwrap_or(u64::MAX)),
@@ -383,7 +383,7 @@ fn analysis_of(report: &SweepReport) -> Result<&AnalysisSummary, CliError> {
     report.phase.analysis().ok_or_else(|| {
         let id = &report.plan.id;
         CliError::User(if report.phase.is_terminal() {
-            format!("sweep `{id}` is {} and has no analysis", words(&report.phase))
+            format!("sweep `{id}` is {} and has no analysis", report.phase.words())
         } else {
             format!("sweep `{id}` has not ended yet; `modelship sweep status` shows how it stands")
         })

@@ -194,16 +194,3 @@ pub(super) fn for_people(cell: &str) -> String {
         _ => cell.to_owned(),
     }
 }
-
-pub(super) fn words(phase: &SweepPhase) -> &'static str {
-    match phase {
-        SweepPhase::Submitting => "starting",
-        SweepPhase::Running { .. } => "running",
-        SweepPhase::Stopping { .. } => "stopping",
-        SweepPhase::Analysing => "analysing",
-        SweepPhase::Succeeded { .. } => "done",
-        SweepPhase::Incomplete { .. } => "incomplete",
-        SweepPhase::Cancelled { .. } => "cancelled",
-        SweepPhase::Stopped { .. } => "stopped",
-    }
-}

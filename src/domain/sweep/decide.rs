@@ -343,6 +343,21 @@ impl SweepPhase {
         }
     }
 
+    /// What people call it, the same everywhere.
+    #[must_use]
+    pub fn words(&self) -> &'static str {
+        match self {
+            Self::Submitting => "starting",
+            Self::Running { .. } => "running",
+            Self::Stopping { .. } => "stopping",
+            Self::Analysing => "analysing",
+            Self::Succeeded { .. } => "done",
+            Self::Incomplete { .. } => "incomplete",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Stopped { .. } => "stopped",
+        }
+    }
+
     /// Whether it ended by somebody's word, or for a reason that no run of it is to blame for.
     #[must_use]
     pub fn is_cut_short(&self) -> bool {

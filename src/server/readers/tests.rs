@@ -130,6 +130,46 @@ async fn an_answer_is_believed_for_a_minute_and_no_longer() {
 }
 
 #[tokio::test]
+async fn of_several_things_under_one_name_each_is_for_its_own_readers() {
+    let (town, access) = begin("https://models.example.org");
+    let (mine, even, theirs) = ([repository(1)], [repository(HEALTHY)], [repository(2)]);
+    let which = async |viewer: &Viewer, things: &[&[Repository]]| access.which(viewer, things).await;
+    assert_eq!(
+        which(&person(7), &[&mine, &theirs, &even, &mine, &[]]).await.unwrap(),
+        [true, false, true, true, false]
+    );
+    assert_eq!(town.asked.load(Ordering::SeqCst), 3, "one question about each repository");
+    assert_eq!(which(&person(8), &[&mine, &theirs]).await.unwrap(), [false, false]);
+    assert_eq!(which(&Viewer::Stranger, &[&mine]).await.unwrap(), [false]);
+    let program = Viewer::Program(SecretString::from("good"));
+    assert_eq!(which(&program, &[&theirs, &mine]).await.unwrap(), [false, true]);
+
+    // Whoever reads one of them learns nothing by what becomes of the question about another.
+    town.pass(60);
+    assert_eq!(which(&person(7), &[&mine]).await.unwrap(), [true]);
+    town.silent.store(1, Ordering::SeqCst);
+    assert_eq!(which(&person(7), &[&mine, &[repository(4)]]).await.unwrap(), [true, false]);
+    assert_eq!(which(&person(7), &[&[repository(4)]]).await.unwrap_err().0, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn however_many_things_have_a_name_they_count_as_one() {
+    let (_, access) = begin("https://models.example.org");
+    let many: Vec<[Repository; 1]> = (2..12).map(|id| [repository(id)]).collect();
+    let many: Vec<&[Repository]> = many.iter().map(<[Repository; 1]>::as_slice).collect();
+    for things in [&many[..], &many[..1], &[]] {
+        for _ in 0..MOST_ASKED / 4 {
+            assert!(!access.which(&person(7), things).await.unwrap().contains(&true));
+        }
+    }
+    for _ in 0..MOST_ASKED - MOST_ASKED / 4 * 3 {
+        assert!(access.which(&person(7), &many).await.is_ok());
+    }
+    assert_eq!(access.which(&person(7), &many).await.unwrap_err().0, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(access.which(&person(7), &[]).await.unwrap_err().0, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
 async fn everything_that_a_thing_is_made_of_must_be_readable() {
     let (town, access) = begin("https://models.example.org");
     assert!(!access.may_read(&person(7), &[repository(1), repository(2)]).await.unwrap());
