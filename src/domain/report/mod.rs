@@ -140,6 +140,7 @@ mod tests {
                 levels: 20,
                 declared: "range 1600 .. 3500 step 100".to_owned(),
                 unit: "USD".to_owned(),
+                scale: Scale::Linear,
             }],
             fixed: pairs(&[("RATE", "0.12")]),
             baseline: pairs(&[("STANDARD", "1500")]),
