@@ -244,7 +244,7 @@ async fn plan_with(session: &Session, asked: &Asked, own_version: Option<Version
         path: asked.path.clone(),
         owner: "terminal".to_owned(),
         own_version,
-        called: None,
+        compared_as: None,
         head: None,
     };
     session.engine.plan(&order).await?.map_err(CliError::Faults)

@@ -158,6 +158,7 @@ mod tests {
             estimate_usd: None,
             verdict: Verdict::NeedsCommand,
             notes: Vec::new(),
+            purpose: Purpose::Results,
         }
     }
 

@@ -175,6 +175,20 @@ pub struct PlanSummary {
     pub verdict: Verdict,
     /// Things worth knowing that stop nothing.
     pub notes: Vec<String>,
+    /// What the sweep is for.
+    #[serde(default)]
+    pub purpose: Purpose,
+}
+
+/// What a sweep is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Its own results.
+    #[default]
+    Results,
+    /// It is one side of a comparison of two versions.
+    Comparison,
 }
 
 impl PlanSummary {
