@@ -228,6 +228,7 @@ mod tests {
             by: "ada".to_owned(),
             started_at: Time(1_000_000),
             ended_at: Some(Time(1_012_300)),
+            before_ms: 0,
             succeeded,
             failed: failed.iter().copied().collect::<BTreeMap<_, _>>(),
             failures: Vec::new(),
