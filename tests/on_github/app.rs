@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::hub::{HUB, Hub};
+use crate::hub::{HUB, Hub, SECRET};
 
 #[test]
 fn doctor_says_which_permission_is_missing_and_where_the_app_is_installed() {
@@ -170,4 +170,21 @@ fn a_server_without_a_secret_for_its_webhooks_does_not_begin() {
         assert!(said.stderr.contains("MODELSHIP_WEBHOOK_SECRET"), "{}", said.stderr);
         assert!(!said.stderr.contains("serves http"), "{}", said.stderr);
     }
+}
+
+#[test]
+fn one_secret_gives_way_to_another_without_a_gap() {
+    const NEWER: &str = "the secret that takes the place of the older";
+    let mut hub = Hub::empty();
+    hub.world.environment.clear();
+    hub.world.environment.push(("MODELSHIP_WEBHOOK_SECRET", format!("{SECRET}\n{NEWER}")));
+    // What a delivery does not tell, nothing else does.
+    hub.world.add_settings("reconcile_every: 1h\n");
+    let settings = hub.app_settings();
+    hub.begin(&settings);
+    let address = format!("{}/webhooks/github", hub.world.address());
+    hub.github.deliver_to(&address, NEWER);
+    hub.ask_for("newer", "[1]");
+    hub.github.deliver_to(&address, SECRET);
+    hub.ask_for("older", "[2]");
 }
