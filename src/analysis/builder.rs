@@ -131,9 +131,10 @@ impl<C: Write, P: Write + Send> AnalysisBuilder<C, P> {
         let cells: Vec<Cell<'_>> = self.columns.iter().map(|column| self.cell(column.source, &row, &outputs)).collect();
         self.csv.write(&cells)?;
         self.parquet.write(&cells)?;
+        self.report.see(row.record);
         if self.report.has_room() {
             let shown = self.report.sources().iter().map(|source| self.shown(*source, &row, &outputs)).collect();
-            self.report.push_row(shown);
+            self.report.push_row(row.run, shown);
         }
         if row.role.is_design() {
             self.report.push_points(row.values, &outputs);

@@ -216,7 +216,7 @@ pub(super) fn table_columns(spec: &AnalysisSpec, outputs: &[OutputColumn], files
         let name = unique(&mut taken, &format!("{file}_rows"), "counted");
         columns.push(TableColumn { name, kind: OutputKind::Int, unit: "rows".to_owned(), source: Source::Rows(place) });
     }
-    if spec.has_baseline {
+    if spec.has_baseline() {
         for (place, output) in outputs.iter().enumerate().filter(|(_, output)| output.kind.is_numeric()) {
             columns.push(TableColumn {
                 name: unique(&mut taken, &format!("{}_difference", names[place]), "from_baseline"),

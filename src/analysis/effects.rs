@@ -11,6 +11,7 @@ use std::hash::{Hash as _, Hasher};
 use super::AnalysisSpec;
 use crate::domain::parameters::Value;
 use crate::domain::sweep::analysis::Warning;
+use crate::domain::sweep::plan::MovedParameter;
 use crate::domain::sweep::record::{OutputValue, Record};
 
 /// How many parameters are followed?
@@ -39,7 +40,7 @@ struct Moved {
 
 impl Effects {
     pub(super) fn new(spec: &AnalysisSpec) -> Self {
-        let place = |name: &String| spec.parameters.iter().position(|parameter| parameter.name == *name);
+        let place = |moved: &MovedParameter| spec.parameters.iter().position(|parameter| parameter.name == moved.name);
         let places: Vec<usize> = spec.moved.iter().filter_map(place).collect();
         let moved = places
             .iter()

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::domain::report::{html, numbers};
+use crate::domain::sweep::plan::Scale;
 
 /// The size of a plot, and of what is around it, in pixels.
 const WIDTH: f64 = 460.0;
@@ -16,9 +17,14 @@ const BOTTOM: f64 = 46.0;
 const MARKS: f64 = 5.0;
 const FREE: f64 = 0.04;
 
+/// How many powers of ten does a logarithmic axis have before some of them go without a mark?
+const MOST_POWERS: f64 = 7.0;
+
 /// Points of one output against one parameter, with the words at the axes.
 pub(super) struct Plot<'a> {
     pub(super) across: &'a str,
+    /// How the axis across is divided.
+    pub(super) scale: Scale,
     pub(super) up: &'a str,
     pub(super) points: &'a [(f64, f64)],
     /// The baseline's value, as a line across.
@@ -38,8 +44,8 @@ pub(super) enum Join {
 impl Plot<'_> {
     /// The plot; none when there is nothing to see on either axis.
     pub(super) fn svg(&self) -> Option<String> {
-        let x = Axis::over(self.points.iter().map(|point| point.0))?;
-        let y = Axis::over(self.points.iter().map(|point| point.1).chain(self.baseline))?;
+        let x = Axis::over(self.points.iter().map(|point| point.0), self.scale)?;
+        let y = Axis::over(self.points.iter().map(|point| point.1).chain(self.baseline), Scale::Linear)?;
         let across = |value: f64| LEFT + x.share(value) * (WIDTH - LEFT - RIGHT);
         let up = |value: f64| HEIGHT - BOTTOM - y.share(value) * (HEIGHT - TOP - BOTTOM);
         let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
@@ -78,58 +84,97 @@ impl Plot<'_> {
         }
         let _ = write!(
             svg,
-            "<text x=\"{:.0}\" y=\"{:.0}\" class=\"mid name\">{}</text></svg>",
+            "<text x=\"{:.0}\" y=\"{:.0}\" class=\"mid name\">{}{}</text></svg>",
             f64::midpoint(LEFT, right),
             HEIGHT - 8.0,
-            html(self.across)
+            html(self.across),
+            if x.scale == Scale::Log { ", logarithmic" } else { "" }
         );
         Some(svg)
     }
 }
 
-/// From where to where an axis goes.
+/// From where to where an axis goes: of a logarithmic one, the exponents of ten.
 struct Axis {
     from: f64,
     to: f64,
+    scale: Scale,
 }
 
 impl Axis {
-    /// An axis over the values; none when there are none, or when they are too far apart to tell.
-    fn over(values: impl Iterator<Item = f64>) -> Option<Self> {
+    /// An axis over the values; none when there are none, or when they are too far apart to tell. It is not logarithmic
+    /// where a value has no logarithm.
+    fn over(values: impl Iterator<Item = f64>, scale: Scale) -> Option<Self> {
         let (from, to) = values
             .filter(|value| value.is_finite())
             .fold((f64::INFINITY, f64::NEG_INFINITY), |seen, it| (seen.0.min(it), seen.1.max(it)));
         if from > to || !(to - from).is_finite() {
             return None;
         }
-        if from < to {
-            let free = (to - from) * FREE;
-            return Some(Self { from: from - free, to: to + free }).filter(Self::is_finite);
-        }
+        let scale = if from > 0.0 { scale } else { Scale::Linear };
+        let (from, to) = match scale {
+            Scale::Linear => (from, to),
+            Scale::Log => (from.log10(), to.log10()),
+        };
         // One value stands in the middle.
-        let around = if from == 0.0 { 1.0 } else { from.abs() / 2.0 };
-        Some(Self { from: from - around, to: from + around }).filter(Self::is_finite)
-    }
-
-    fn is_finite(&self) -> bool {
-        (self.to - self.from).is_finite()
+        let around = match () {
+            () if from < to => (to - from) * FREE,
+            () if from == 0.0 => 1.0,
+            () => from.abs() / 2.0,
+        };
+        Some(Self { from: from - around, to: to + around, scale }).filter(|axis| (axis.to - axis.from).is_finite())
     }
 
     /// Where on the axis a value stands, from 0 to 1.
     fn share(&self, value: f64) -> f64 {
+        let value = match self.scale {
+            Scale::Linear => value,
+            Scale::Log => value.log10(),
+        };
         ((value - self.from) / (self.to - self.from)).clamp(0.0, 1.0)
     }
 
     /// Round values on the axis.
     fn marks(&self) -> Vec<f64> {
-        let rough = (self.to - self.from) / MARKS;
-        let power = 10_f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].map(|times| times * power).into_iter().find(|step| *step >= rough);
-        let Some(step) = step.filter(|step| step.is_normal()) else { return vec![self.from, self.to] };
-        let first = (self.from / step).ceil();
-        let marks = (0..=8).map(|place| (first + f64::from(place)) * step);
-        marks.take_while(|mark| *mark <= self.to).collect()
+        match self.scale {
+            Scale::Linear => round_between(self.from, self.to),
+            Scale::Log => round_proportions(self.from, self.to),
+        }
     }
+}
+
+/// Round values from `from` to `to`, in equal steps.
+fn round_between(from: f64, to: f64) -> Vec<f64> {
+    let rough = (to - from) / MARKS;
+    let power = 10_f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].map(|times| times * power).into_iter().find(|step| *step >= rough);
+    let Some(step) = step.filter(|step| step.is_normal()) else { return vec![from, to] };
+    let first = (from / step).ceil();
+    let marks = (0..=8).map(|place| (first + f64::from(place)) * step);
+    marks.take_while(|mark| *mark <= to).collect()
+}
+
+/// Round values between two powers of ten: powers of ten, with values between them where those are few.
+fn round_proportions(from: f64, to: f64) -> Vec<f64> {
+    if to - from > MOST_POWERS {
+        let powers = round_between(from, to).into_iter().filter(|power| power.fract() == 0.0);
+        return powers.map(|power| 10_f64.powf(power)).collect();
+    }
+    let mut power = from.floor();
+    let mut powers = Vec::new();
+    while power <= to {
+        powers.push(power);
+        power += 1.0;
+    }
+    for digits in [&[1.0][..], &[1.0, 3.0], &[1.0, 2.0, 5.0]] {
+        let marks = powers.iter().flat_map(|power| digits.iter().map(|digit| digit * 10_f64.powf(*power)));
+        let marks: Vec<f64> = marks.filter(|mark| (from..=to).contains(&mark.log10())).collect();
+        if marks.len() >= 3 {
+            return marks;
+        }
+    }
+    // So short an axis is nearly linear.
+    round_between(10_f64.powf(from), 10_f64.powf(to))
 }
 
 #[cfg(test)]
@@ -137,7 +182,7 @@ mod tests {
     use super::*;
 
     fn plot(points: &[(f64, f64)]) -> Option<String> {
-        Plot { across: "a<b", up: "c\"d", points, baseline: Some(1.0), join: Join::Line }.svg()
+        Plot { across: "a<b", scale: Scale::Linear, up: "c\"d", points, baseline: Some(1.0), join: Join::Line }.svg()
     }
 
     #[test]
@@ -149,15 +194,42 @@ mod tests {
 
     #[test]
     fn marks_are_round_and_lie_on_the_axis() {
-        let axis = |from, to| Axis::over([from, to].into_iter()).unwrap().marks();
+        let axis = |from, to| Axis::over([from, to].into_iter(), Scale::Linear).unwrap().marks();
         assert_eq!(axis(0.0, 10.0), [0.0, 5.0, 10.0]);
         assert_eq!(axis(1600.0, 3500.0), [2000.0, 2500.0, 3000.0, 3500.0]);
         assert_eq!(axis(-1.0, 1.0), [-1.0, -0.5, 0.0, 0.5, 1.0]);
         for (from, to) in [(0.0, 1e-300), (-1e300, 1e300), (1e15, 1e15 + 1.0), (3.0, 3.0), (0.0, 0.0)] {
-            let axis = Axis::over([from, to].into_iter()).unwrap();
+            let axis = Axis::over([from, to].into_iter(), Scale::Linear).unwrap();
             let marks = axis.marks();
             assert!(!marks.is_empty() && marks.len() <= 9, "{from} {to}: {marks:?}");
             assert!(marks.iter().all(|mark| (0.0..=1.0).contains(&axis.share(*mark))), "{marks:?}");
+        }
+    }
+
+    #[test]
+    fn a_logarithmic_axis_gives_equal_proportions_equal_room() {
+        let axis = |from: f64, to: f64| Axis::over([from, to].into_iter(), Scale::Log).unwrap();
+        let decades = axis(0.001, 10.0);
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+        assert!(
+            near(decades.share(0.1), 0.5)
+                && near(decades.share(1.0) - decades.share(0.1), decades.share(0.1) - decades.share(0.01))
+        );
+        let shown = |axis: Axis| axis.marks().iter().map(|mark| numbers::number(*mark)).collect::<Vec<_>>().join(" ");
+        assert_eq!(shown(decades), "0.001 0.01 0.1 1 10");
+        assert_eq!(shown(axis(1.0, 100.0)), "1 10 100");
+        assert_eq!(shown(axis(2.0, 40.0)), "3 10 30");
+        assert_eq!(shown(axis(1.0, 9.0)), "1 2 5");
+        assert_eq!(shown(axis(4.0, 5.0)), "4 4.5 5");
+        for (from, to) in [(1e-300, 1e300), (5e-324, 1.0), (1e-9, 1e9), (3.0, 3.0), (1.0, 1.0)] {
+            let axis = axis(from, to);
+            let marks = axis.marks();
+            assert!(!marks.is_empty() && marks.len() <= 9, "{from} {to}: {marks:?}");
+            assert!(marks.iter().all(|mark| mark.is_finite() && (0.0..=1.0).contains(&axis.share(*mark))), "{marks:?}");
+        }
+        for (from, to) in [(0.0, 10.0), (-1.0, 10.0)] {
+            let axis = axis(from, to);
+            assert!(axis.scale == Scale::Linear, "there is no logarithm of {from}");
         }
     }
 

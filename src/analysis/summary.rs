@@ -127,7 +127,7 @@ impl Curve {
     /// A curve when exactly one parameter moves and an output is a number.
     pub(super) fn new(spec: &AnalysisSpec, outputs: &[OutputColumn]) -> Option<Self> {
         let [moved] = &spec.moved[..] else { return None };
-        let parameter = spec.parameters.iter().position(|parameter| parameter.name == *moved)?;
+        let parameter = spec.parameters.iter().position(|parameter| parameter.name == moved.name)?;
         let output = outputs.iter().position(|column| column.kind.is_numeric())?;
         Some(Self(Cloud::new(parameter, output, MOST_KEPT_POINTS)))
     }

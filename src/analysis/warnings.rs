@@ -23,7 +23,10 @@ pub(super) fn warnings(
     let without_effect: Vec<Warning> = effects.finish().collect();
     if moves_nothing(spec, &known, &without_effect) {
         let points = known.iter().map(|(_, series)| series.values).max().unwrap_or(0);
-        warnings.push(Warning::NothingMoves { parameters: spec.moved.iter().take(5).cloned().collect(), points });
+        warnings.push(Warning::NothingMoves {
+            parameters: spec.moved.iter().take(5).map(|moved| moved.name.clone()).collect(),
+            points,
+        });
     } else {
         warnings.extend(without_effect.into_iter().take(MOST_OF_A_KIND));
         warnings.extend(constants(spec, &known).take(MOST_OF_A_KIND));

@@ -161,11 +161,11 @@ impl RunsBar {
     /// Ends the bar and leaves its last count as a line.
     pub(crate) fn end(self) {
         let done = self.bar.position();
-        let line = self.line(done);
+        let line = self.last_line(done);
         self.bar.finish_and_clear();
         let is_worth_a_line = match self.mode {
             Mode::Moving => true,
-            Mode::Lines => done == 0 || self.is_news(done),
+            Mode::Lines => done < self.total || self.is_news(done),
             Mode::Silent => false,
         };
         if is_worth_a_line {
@@ -179,13 +179,24 @@ impl RunsBar {
     }
 
     fn line(&self, done: u64) -> String {
+        let pace = self.pace();
+        format!("{}{}\n", self.counts(done), if pace.is_empty() { pace } else { format!(", {pace}") })
+    }
+
+    /// The line that stays. Where not all runs have ended, nothing is left that would come.
+    fn last_line(&self, done: u64) -> String {
+        if done >= self.total {
+            return self.line(done);
+        }
+        format!("{}, stopped after {}\n", self.counts(done), shown(self.bar.elapsed()))
+    }
+
+    fn counts(&self, done: u64) -> String {
         let failed = match self.failed.load(Ordering::Relaxed) {
             0 => String::new(),
             failed => format!(", {} failed", numbers::count(failed)),
         };
-        let pace = self.pace();
-        let pace = if pace.is_empty() { pace } else { format!(", {pace}") };
-        format!("{}: {} of {}{failed}{pace}\n", self.name, numbers::count(done), numbers::plural(self.total, "run"))
+        format!("{}: {} of {}{failed}", self.name, numbers::count(done), numbers::plural(self.total, "run"))
     }
 
     fn pace(&self) -> String {
@@ -268,6 +279,9 @@ mod tests {
         assert_eq!(bar.line(2), "standard-deduction: 2 of 21 runs\n");
         bar.set(9, 1_200);
         assert!(bar.line(9).starts_with("standard-deduction: 9 of 21 runs, 1,200 failed"), "{}", bar.line(9));
+        let last = bar.last_line(9);
+        assert!(last.starts_with("standard-deduction: 9 of 21 runs, 1,200 failed, stopped after "), "{last}");
+        assert!(!last.contains("left") && !bar.last_line(21).contains("stopped"), "{last}");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::domain::parameters::Value;
 use crate::domain::policy::{Asked, Policy};
 use crate::domain::report;
 use crate::domain::sweep::cost::{Needs, Price};
-use crate::domain::sweep::plan::PlanSummary;
+use crate::domain::sweep::plan::{PlanSummary, Purpose};
 use crate::domain::sweep::points::{Design, PlanHasher, Role, RunIdentity};
 use crate::domain::sweep::spec::SweepSpec;
 use crate::domain::version::Version;
@@ -50,8 +50,8 @@ pub struct PlanOrder {
     pub owner: String,
     /// The version to use when the file names none.
     pub own_version: Option<VersionId>,
-    /// How the plan calls that version; none means after where it comes from.
-    pub called: Option<String>,
+    /// How the plan calls that version where it is one side of a comparison; none where the sweep stands alone.
+    pub compared_as: Option<String>,
     /// The commit to show as the plan's head; none on a laptop.
     pub head: Option<CommitSha>,
 }
@@ -217,7 +217,7 @@ impl Engine {
         if let (None, Some(own)) = (&spec.reference, &order.own_version) {
             let version =
                 self.store.version(own).await?.with_context(|| format!("version `{own}` is not registered"))?;
-            let reference = match (&order.called, &order.head, version.tree) {
+            let reference = match (&order.compared_as, &order.head, version.tree) {
                 (Some(called), _, _) => called.clone(),
                 (None, Some(_), _) => "this pull request".to_owned(),
                 (None, None, crate::domain::version::Tree::Dirty) => "the work tree".to_owned(),
@@ -365,6 +365,7 @@ impl Expansion {
             estimate_usd: None,
             verdict: crate::domain::sweep::plan::Verdict::NeedsCommand,
             notes: design.notes().to_vec(),
+            purpose: if self.order.compared_as.is_some() { Purpose::Comparison } else { Purpose::Results },
         };
         Ok(Ok((Planned { summary, version: self.version, manifest }, policy)))
     }

@@ -10,7 +10,7 @@ use warp::{Filter, Rejection};
 use super::frame::denied;
 use super::readers::{Access, Asked, Readable};
 use super::{App, Refusal, ask, asked};
-use crate::domain::ids::{ModelName, Repository, SweepId};
+use crate::domain::ids::{ModelName, PullRef, Repository, SweepId};
 use crate::domain::sweep::state::SweepReport;
 use crate::domain::version::ChannelMove;
 use crate::store::runs::KnownRun;
@@ -36,6 +36,8 @@ pub struct SweepEntry {
     pub id: SweepId,
     /// The repositories that it is made of, the pull request's and the model's: who may read all of them may read of it.
     pub repositories: Vec<Repository>,
+    /// The pull request that asked for it; none on a laptop.
+    pub pull: Option<PullRef>,
     /// How it stands.
     pub report: SweepReport,
 }

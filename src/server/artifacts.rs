@@ -16,7 +16,7 @@ use warp::reply::{Reply as _, Response};
 use warp::{Filter, Rejection};
 
 use super::api::{RunEntry, readable_sweep};
-use super::frame::{denied, several};
+use super::frame::{denied, refused, several};
 use super::readers::Asked;
 use super::{App, Refusal, ask, asked};
 use crate::domain::ids::{Repository, RunPrefix};
@@ -59,7 +59,7 @@ pub(super) fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error
 }
 
 async fn of_sweep(id: String, name: String, app: Arc<App>, asked: Asked) -> Response {
-    find_of_sweep(&id, &name, &app, &asked).await.unwrap_or_else(Response::from)
+    find_of_sweep(&id, &name, &app, &asked).await.unwrap_or_else(|refusal| refused(&app, &asked, refusal))
 }
 
 async fn find_of_sweep(id: &str, name: &str, app: &App, asked: &Asked) -> Result<Response, Refusal> {
@@ -105,7 +105,7 @@ pub(super) async fn readable_run(id: &str, app: &App, asked: &Asked) -> Result<R
 }
 
 async fn log(id: String, app: Arc<App>, asked: Asked) -> Response {
-    find_log(&id, &app, &asked).await.unwrap_or_else(Response::from)
+    find_log(&id, &app, &asked).await.unwrap_or_else(|refusal| refused(&app, &asked, refusal))
 }
 
 async fn find_log(id: &str, app: &App, asked: &Asked) -> Result<Response, Refusal> {
@@ -125,7 +125,7 @@ async fn find_log(id: &str, app: &App, asked: &Asked) -> Result<Response, Refusa
 }
 
 async fn of_run(id: String, tail: String, app: Arc<App>, asked: Asked) -> Response {
-    find_of_run(&id, &tail, &app, &asked).await.unwrap_or_else(Response::from)
+    find_of_run(&id, &tail, &app, &asked).await.unwrap_or_else(|refusal| refused(&app, &asked, refusal))
 }
 
 async fn find_of_run(id: &str, tail: &str, app: &App, asked: &Asked) -> Result<Response, Refusal> {

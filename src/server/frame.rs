@@ -91,6 +91,16 @@ impl<'a> Frame<'a> {
     }
 }
 
+/// The answer to who is refused: a page for a person, JSON for a program.
+pub(super) fn refused(app: &App, asked: &Asked, refusal: Refusal) -> Response {
+    if asked.is_browser() { Frame::of(app, asked).refused(refusal) } else { refusal.into() }
+}
+
+/// The answer at an address of which this server knows nothing.
+pub(super) fn nowhere(app: &App, asked: &Asked) -> Response {
+    Frame::of(app, asked).nothing_here(&app.context.access.viewer(&asked.headers))
+}
+
 /// The answer to somebody who named the beginning of an id that several `runs` have which they may read.
 pub(super) fn several(app: &App, asked: &Asked, runs: &[RunEntry]) -> Response {
     let refusal = Refusal(StatusCode::MULTIPLE_CHOICES, "several runs have an id that begins so; write more of it");

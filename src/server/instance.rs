@@ -15,7 +15,7 @@ use super::{
 use crate::domain::decide::State;
 use crate::domain::event::{Key, Keyed};
 use crate::domain::forge::{Permission, User};
-use crate::domain::ids::{ModelName, Repository, RunPrefix, SweepId, Time};
+use crate::domain::ids::{ModelName, PullRef, Repository, RunPrefix, SweepId, Time};
 use crate::domain::image::{DOCKER_HUB, ImageName};
 use crate::domain::offer::{Identity, OfferState};
 use crate::domain::sweep::state::SweepState;
@@ -87,6 +87,10 @@ impl Inbox for Instance {
 }
 
 impl Registry for Instance {
+    fn forge_address(&self) -> Option<String> {
+        self.github().map(|github| github.web().to_owned())
+    }
+
     fn ready(&self) -> BoxFuture<'_, Result<(), Unavailable>> {
         Box::pin(async move { self.engine.store().check_ready().await.map_err(unavailable) })
     }
@@ -217,9 +221,11 @@ impl Owners {
 
 /// The sweep, which was asked for in one repository and whose model another one owns, or the same.
 fn sweep_entry(state: &SweepState, asked_in: Option<Repository>, owner: Option<Repository>) -> SweepEntry {
+    let pull = state.pull.as_ref().zip(asked_in.clone());
+    let pull = pull.map(|(pull, repository)| PullRef { repository, number: pull.number });
     let mut repositories: Vec<Repository> = asked_in.into_iter().chain(owner).collect();
     repositories.dedup_by_key(|repository| repository.id);
-    SweepEntry { id: state.plan.id.clone(), repositories, report: state.report() }
+    SweepEntry { id: state.plan.id.clone(), repositories, pull, report: state.report() }
 }
 
 impl People for Instance {

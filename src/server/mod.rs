@@ -69,6 +69,9 @@ pub trait Inbox: Send + Sync {
 
 /// What the server shows.
 pub trait Registry: Send + Sync {
+    /// Where people see repositories: each lies below under its name; none where nobody can.
+    fn forge_address(&self) -> Option<String>;
+
     /// Whether the database answers and has the tables that this program works with.
     fn ready(&self) -> BoxFuture<'_, Result<(), Unavailable>>;
 
@@ -220,6 +223,8 @@ fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infallib
         .unify()
         .or(metrics::route(app))
         .unify()
+        .or(pages::nowhere(app))
+        .unify()
         .recover(|rejection: Rejection| async move { Ok::<_, Infallible>(Response::from(refusal(&rejection))) })
         .unify()
         .map(|mut response: Response| {
@@ -256,12 +261,13 @@ impl From<Refusal> for Response {
 
 /// Takes GET and HEAD, with what access depends on.
 fn asked(app: &Arc<App>) -> impl Filter<Extract = (Arc<App>, Asked), Error = Rejection> + Clone + use<> {
+    warp::get().or(warp::head()).unify().and(asked_by_any_method(app))
+}
+
+fn asked_by_any_method(app: &Arc<App>) -> impl Filter<Extract = (Arc<App>, Asked), Error = Infallible> + Clone + use<> {
     let app = Arc::clone(app);
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    warp::get()
-        .or(warp::head())
-        .unify()
-        .and(warp::path::full())
+    warp::path::full()
         .and(query)
         .and(warp::header::headers_cloned())
         .map(move |path: warp::path::FullPath, query: String, headers| {

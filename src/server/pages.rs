@@ -6,16 +6,18 @@ mod sweep;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use warp::http::Method;
 use warp::reply::{Reply as _, Response};
 use warp::{Filter, Rejection};
 
 use super::api::{ModelEntry, SweepEntry, newest, readable_model};
-use super::frame::Frame;
+use super::frame::{self, Frame};
 use super::html::table;
 use super::readers::{Asked, Readable};
-use super::{App, Refusal, ask, asked};
+use super::{App, Refusal, ask, asked, asked_by_any_method};
 use crate::domain::report::html as escape;
 use crate::domain::report::numbers::{count, duration};
+use crate::domain::sweep::plan::{PlanSummary, Purpose};
 use crate::domain::version::Version;
 
 /// How many versions a model's page shows.
@@ -54,6 +56,18 @@ pub(super) fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error
         run::run(&id, &app, &asked).await.unwrap_or_else(|refusal| Frame::of(&app, &asked).refused(refusal))
     });
     alive.or(ready).unify().or(index).unify().or(model).unify().or(sweep).unify().or(run).unify()
+}
+
+/// A page for a person with a browser who asks for something that no route has; for programs the server's own refusal.
+pub(super) fn nowhere(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + use<> {
+    // A filter that took some methods alone would speak of them at every address.
+    warp::method().and(asked_by_any_method(app)).and_then(|method: Method, app: Arc<App>, asked: Asked| async move {
+        if matches!(method, Method::GET | Method::HEAD) && asked.is_browser() {
+            Ok(frame::nowhere(&app, &asked))
+        } else {
+            Err(warp::reject::not_found())
+        }
+    })
 }
 
 fn answer(status: &str) -> Response {
@@ -117,8 +131,9 @@ fn sweep_table(frame: &Frame<'_>, sweeps: &[SweepEntry]) -> String {
     for SweepEntry { id, report, .. } in sweeps {
         let _ = writeln!(
             rows,
-            "<tr><td>{}<td>{}<td>{}<td class=\"n\">{} of {}<td>{}",
+            "<tr><td>{}{}<td>{}<td>{}<td class=\"n\">{} of {}<td>{}",
             frame.sweep(id),
+            compared(&report.plan),
             frame.model(&report.plan.model),
             report.phase.words(),
             count(report.succeeded),
@@ -127,6 +142,16 @@ fn sweep_table(frame: &Frame<'_>, sweeps: &[SweepEntry]) -> String {
         );
     }
     table("<th>sweep<th>model<th>phase<th class=\"n\">runs done<th>started by", &rows, NONE_YET)
+}
+
+/// What stands behind a sweep that is one side of a comparison of versions.
+fn compared(plan: &PlanSummary) -> String {
+    match plan.purpose {
+        Purpose::Results => String::new(),
+        Purpose::Comparison => {
+            format!(" <span class=\"quiet\">in a comparison, as {}</span>", escape(&plan.reference))
+        }
+    }
 }
 
 async fn model(owner: &str, title: &str, app: &App, asked: &Asked) -> Result<Response, Refusal> {

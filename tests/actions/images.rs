@@ -1,4 +1,4 @@
-//! Models as images: built, tested and pushed by the steps of a workflow, registered by a server, and swept.
+//! Models as images: built, tested and pushed by the steps of the workflows, registered by a server, and swept.
 
 use std::fs;
 use std::process::Command;
@@ -87,20 +87,24 @@ fn what_the_steps_build_and_push_is_registered_and_swept() {
         ("ACTIONS_ID_TOKEN_REQUEST_TOKEN".to_owned(), JOB_TOKEN.to_owned()),
     ]);
 
-    // The steps of publish-model.yml, with nothing but the inputs that it gives.
-    let built = passed(runner.run("build", &[("model", MODEL), ("layer-cache", "false")]));
+    let before = "0".repeat(40);
+    let found = runner.job("publish-model", "changed", &[("github.event.before", &before)]);
+    assert_eq!(found[1].1.outputs["changed-models"], r#"["tests/tiny"]"#);
+    let did = runner.job(
+        "publish-model",
+        "publish",
+        &[("matrix.model", MODEL), ("inputs.registry", &below), ("inputs.server", &place.url)],
+    );
+    let names: Vec<_> = did.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["setup", "build", "push", "register"]);
+    let [_, (_, built), (_, pushed), (_, registered)] = did.try_into().unwrap();
     assert_eq!(built.outputs["digest"], built.outputs["image"], "on this engine: {built:?}");
-    let tested = passed(runner.run("test", &[("model", MODEL)]));
-    assert!(tested.summary.contains("| `tests/tiny` | `base` | passed |"), "{}", tested.summary);
-    let pushed = passed(runner.run("push", &[("model", MODEL), ("registry", &below)]));
     let digest = digest_in(&registry, &format!("{folder}/{MODEL}"), &commit[..10]);
     assert_eq!(pushed.outputs["digest"], digest);
     assert_eq!(pushed.outputs["image"], format!("{below}/{MODEL}@{digest}"));
     assert_eq!(id_of(&pushed.outputs["image"]), built.outputs["image"], "what was pushed is what was built");
     assert!(pushed.summary.contains(&pushed.outputs["image"]) && pushed.commands.is_empty(), "{pushed:?}");
-    let (image, server) = (pushed.outputs["image"].as_str(), place.url.as_str());
-    let offer = [("model", MODEL), ("image", image), ("server", server), ("timeout", "60s")];
-    let registered = passed(runner.run("register", &offer));
+    let image = pushed.outputs["image"].as_str();
     let [version] = place.versions().try_into().unwrap();
     assert_eq!(registered.outputs["version"], version["id"].as_str().unwrap());
     assert_eq!(pushed.outputs["version"], registered.outputs["version"], "`push` knows what the server will call it");
@@ -108,10 +112,13 @@ fn what_the_steps_build_and_push_is_registered_and_swept() {
     assert_eq!((&version["source"]["commit"], &version["builder"]), (&commit.into(), &"docker".into()));
     assert_eq!(version["tests"][0]["name"], "base");
 
-    // The steps of sweep.yml on the same machine: nothing is built again.
-    let planned = passed(runner.run("sweep-plan", &[("file", "sweeps/all.yaml")]));
+    // The steps of the other workflows on the same machine: nothing is built again.
+    let checked = runner.job("check-model", "build", &[("matrix.model", MODEL)]);
+    assert_eq!(checked[1].1.outputs["version"], built.outputs["version"]);
+    assert!(checked[2].1.summary.contains("| `tests/tiny` | `base` | passed |"), "{}", checked[2].1.summary);
+    let planned = &runner.job("sweep", "plan", &[("matrix.file", "sweeps/all.yaml")])[1].1;
     assert_eq!((planned.outputs["runs"].as_str(), &planned.outputs["version"]), ("4", &built.outputs["version"]));
-    let swept = passed(runner.run("sweep-run", &[("file", "sweeps/all.yaml")]));
+    let swept = &runner.job("sweep", "run", &[("inputs.run", "sweeps/all.yaml")])[1].1;
     assert_eq!((swept.outputs["succeeded"].as_str(), &swept.outputs["sweep-id"]), ("4", &planned.outputs["sweep-id"]));
     let table = runner.workspace.path().join(".modelship/artifacts/sweeps").join(&swept.outputs["sweep-id"]);
     let table = read_csv(&table.join("analysis.csv"));

@@ -14,7 +14,7 @@ use modelship::domain::ids::{
 use modelship::domain::pull::{Base, ComparisonPlan, Pair, PlannedPair};
 use modelship::domain::sweep::analysis::{AnalysisSummary, Comparison};
 use modelship::domain::sweep::cost::{Needs, Price};
-use modelship::domain::sweep::plan::{PlanCounts, PlanSummary, RunLimits, Verdict};
+use modelship::domain::sweep::plan::{PlanCounts, PlanSummary, Purpose, RunLimits, Verdict};
 use modelship::domain::sweep::record::FailureClass;
 use modelship::domain::sweep::retry::RetryRules;
 use modelship::domain::sweep::state::{JobHandle, Retry, RoundCounts, RunFailure};
@@ -120,6 +120,7 @@ pub(crate) fn plan(design: u8, head: u8) -> PlanSummary {
         estimate_usd: None,
         verdict: Verdict::NeedsCommand,
         notes: Vec::new(),
+        purpose: Purpose::Results,
     }
 }
 

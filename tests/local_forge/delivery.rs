@@ -36,6 +36,9 @@ impl server::Inbox for Kept {
 type Answer<'a, T> = BoxFuture<'a, Result<T, server::Unavailable>>;
 
 impl server::Registry for Kept {
+    fn forge_address(&self) -> Option<String> {
+        None
+    }
     fn ready(&self) -> Answer<'_, ()> {
         async { Ok(()) }.boxed()
     }

@@ -1,6 +1,6 @@
 //! What is lost on the way between GitHub and us: answers, deliveries, tokens, whole hours.
 
-use crate::github::Fault;
+use crate::github::{Fault, Opened};
 use crate::hub::{HUB, Hub};
 
 #[test]
@@ -182,6 +182,47 @@ fn an_outage_longer_than_github_remembers_loses_nothing() {
     }
     hub.world.until_idle();
     assert_eq!(hub.ours(number).len(), 2);
+}
+
+#[test]
+fn what_was_pushed_opened_merged_and_deleted_while_nobody_listened_is_found() {
+    let mut hub = Hub::as_app();
+    let change = |hub: &Hub, branch: &str| {
+        hub.world.checkout("main");
+        hub.world.write("models/identity-matrix/NOTES.md", branch);
+        hub.world.push_branch(branch, "A change");
+    };
+    let version = |hub: &Hub, channel: &str| {
+        let found = hub.world.modelship(&["versions", "examples/identity-matrix", channel, "--output", "json"]);
+        (found.status == 0).then(|| found.json()["source"]["commit"].as_str().unwrap().to_owned())
+    };
+    change(&hub, "gone");
+    hub.world.until("the branch is a channel", |_| version(&hub, "gone"));
+    hub.world.until_idle();
+    hub.world.kill_server();
+
+    crate::world::git(&hub.world.clone, &["push", "--quiet", "origin", "--delete", "gone"]);
+    change(&hub, "new");
+    let new = hub.commit("new");
+    change(&hub, "merged");
+    let merged = hub
+        .github
+        .open_pull(HUB, &Opened { author: "ada", title: "Merged", head: "merged", base: "main", draft: false });
+    let merge = hub.github.merge_pull(HUB, merged);
+    hub.world.checkout("main");
+    hub.world.write("sweeps/late.yaml", "sweep: late\nmodel: examples/identity-matrix\nparameters: {N: [1, 2]}\n");
+    hub.world.push_branch("late", "Ask for a sweep");
+    let late =
+        hub.github.open_pull(HUB, &Opened { author: "ada", title: "Late", head: "late", base: "main", draft: false });
+    hub.github.until_delivered();
+    hub.github.forget_deliveries();
+
+    hub.start();
+    hub.until_said(late, &["/modelship run late"]);
+    hub.world.until("the merge is in production", |_| version(&hub, "production").filter(|commit| *commit == merge));
+    hub.world.until("the new branch is a channel", |_| version(&hub, "new").filter(|commit| *commit == new));
+    hub.world.until_idle();
+    assert_eq!(hub.ours(late).len(), 1);
 }
 
 #[test]

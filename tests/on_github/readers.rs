@@ -190,6 +190,13 @@ fn a_run_is_found_by_the_beginning_of_its_id() {
         assert!(sweep.contains(&format!("/runs/{run}\"><code>{}</code></a><td class=\"n\">", &run[..12])), "{sweep}");
     }
 
+    let (at, hub) = (done.hub.github.url(), format!("{HUB}#{}", done.number));
+    for link in
+        [format!("<a href=\"{at}/{HUB}/pull/{}\">{hub}</a>", done.number), format!("<a href=\"{at}/{HUB}/commit/")]
+    {
+        assert!(sweep.contains(&link), "{link}: {sweep}");
+    }
+
     // A run that nobody may read makes nothing ambiguous; one that the reader may read does.
     let other = format!("{}{}", &done.run[..10], "0".repeat(54));
     done.plant_twin(&other, Some("nobodys-0123456789"));
@@ -208,6 +215,23 @@ fn a_run_is_found_by_the_beginning_of_its_id() {
     let several = done.program(&format!("/runs/{}", &done.run[..6]), Some(&token));
     assert!(several.status == 300 && text(&several).contains("write more of it"), "{}", text(&several));
     assert_eq!(ada.get(&done.url(&format!("/runs/{}", &done.run[..12]))).status, 200);
+}
+
+#[test]
+fn who_asks_for_what_is_not_there_gets_an_answer_in_their_own_language() {
+    let done = done("");
+    let (mut ada, mut stranger) = (done.browser("ada"), Browser::default());
+    let report = format!("/sweeps/{}/nonsense.html", done.sweep);
+    for path in ["/nonsense", "/sweeps", "/runs/none/of/these", "/webhooks/github", report.as_str()] {
+        let page = ada.get(&done.url(path));
+        assert_eq!((page.status, page.header("content-type")), (404, Some("text/html; charset=utf-8")), "{path}");
+        assert!(text(&page).contains("<h1>"), "{path}: {}", text(&page));
+    }
+    let page = stranger.get(&done.url("/nonsense"));
+    assert!(page.status == 404 && text(&page).contains("Sign in with GitHub"), "{}", text(&page));
+    assert_eq!(done.program("/nonsense", None).value()["error"], "there is nothing here");
+    assert_eq!(done.program("/webhooks/github", None).status, 405);
+    assert_eq!(stranger.ask("POST", &done.url("/nonsense"), &[], "").status, 404);
 }
 
 #[test]

@@ -44,6 +44,9 @@ fn a_changed_formula_is_compared_by_the_sweeps_that_name_the_model() {
     for words in ["results differ", "revenue", "USD", "STANDARD", "+1 %", "3 of 3", "0 of 3", "run time"] {
         assert!(told.contains(words), "the comparison does not say `{words}`:\n{told}");
     }
+    let both = world.modelship(&["sweep", "status", "--output", "json"]).ok().json();
+    let purposes: Vec<_> = both.as_array().unwrap().iter().map(|report| &report["plan"]["purpose"]).collect();
+    assert_eq!(purposes, ["comparison", "comparison"], "nobody asked for the sweep itself: {both}");
     let about = |body: &String| body.contains("What this pull request does to");
     assert_eq!(world.comments(number).iter().filter(|body| about(body)).count(), 1, "one comment, edited in place");
 

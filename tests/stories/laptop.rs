@@ -31,6 +31,10 @@ fn a_sweep_runs_from_the_terminal_alone_and_a_second_time_costs_nothing() {
 
     let shown = laptop.modelship(&["sweep", "results", "rates", "--head", "3"]).ok();
     assert!(shown.stdout.contains("revenue") && shown.stdout.contains("analysis.parquet"), "{shown:?}");
+    let told = laptop.modelship(&["sweep", "run", "sweeps/rates.yaml"]).ok();
+    assert!(!told.stderr.contains("next:"), "all ten rows were shown: {told:?}");
+    let itself = laptop.modelship(&["sweep", "results", "rates", "--against", id]);
+    assert!(itself.status == 1 && itself.stderr.contains("this sweep itself"), "{itself:?}");
 }
 
 #[test]
@@ -209,6 +213,14 @@ fn a_sweep_is_cancelled_from_another_terminal_and_goes_on_by_retry() {
     assert_eq!(again.status, 1, "{again:?}");
     let report = laptop.modelship(&["sweep", "retry", "long", "--output", "json"]).ok().json();
     assert_eq!(report["succeeded"], 10, "{report}");
+    let before = report["before_ms"].as_u64();
+    assert!(before >= Some(400), "the time before it was cancelled counts: {report}");
+
+    let nothing = laptop.modelship(&["sweep", "retry", "long"]).ok();
+    assert!(nothing.stderr.contains("nothing of `long-") && nothing.stderr.contains("failed"), "{nothing:?}");
+    assert!(!nothing.stderr.contains("long: 10 of 10 runs"), "{nothing:?}");
+    let still = laptop.modelship(&["sweep", "status", "long", "--output", "json"]).ok().json();
+    assert_eq!((&still[0]["before_ms"], &still[0]["round"]), (&report["before_ms"], &report["round"]));
 }
 
 #[test]

@@ -84,6 +84,9 @@ impl Inbox for World {
 }
 
 impl Registry for World {
+    fn forge_address(&self) -> Option<String> {
+        None
+    }
     fn ready(&self) -> BoxFuture<'_, Result<(), Unavailable>> {
         self.answer(())
     }

@@ -27,7 +27,7 @@ use crate::domain::report::{Links, MayStart, comparison_text, final_comment, num
 use crate::domain::sweep::analysis::AnalysisSummary;
 use crate::domain::sweep::plan::{PlanSummary, Verdict};
 use crate::domain::sweep::spec::SweepSpec;
-use crate::domain::sweep::state::{Retry, SweepReport, SweepState};
+use crate::domain::sweep::state::{Retry, SweepPhase, SweepReport, SweepState};
 use crate::edge::source::Source;
 use crate::engine::{Engine, FilesAt, PlanOrder, Planned, keys};
 use crate::settings::{self, Settings};
@@ -131,6 +131,13 @@ pub(crate) async fn retry(settings: Settings, wanted: &str, output: &Output) -> 
     if !state.phase.is_terminal() {
         return Err(CliError::User(format!("sweep `{}` is under way; wait for its end or cancel it", state.plan.id)));
     }
+    let root = session.engine.outside().artifacts.root().to_path_buf();
+    if matches!(state.phase, SweepPhase::Succeeded { .. }) {
+        session.close().await?;
+        let runs = numbers::plural(state.plan.counts.runs, "run");
+        output.note(&format!("nothing of `{}` failed: all of its {runs} have a result", state.plan.id));
+        return show_end(&state.report(), &root, output);
+    }
     let key = Key::Sweep(state.plan.id.clone());
     let started = Event::SweepStarted {
         plan: Box::new(state.plan.clone()),
@@ -141,7 +148,6 @@ pub(crate) async fn retry(settings: Settings, wanted: &str, output: &Output) -> 
     };
     session.engine.tell(key.clone(), started).await?;
     let state = follow(&mut session, &key, &state.plan, state.round, output).await?;
-    let root = session.engine.outside().artifacts.root().to_path_buf();
     session.close().await?;
     show_end(&state.report(), &root, output)
 }
@@ -246,7 +252,7 @@ async fn plan_with(session: &Session, asked: &Asked, own_version: Option<Version
         path: asked.path.clone(),
         owner: "terminal".to_owned(),
         own_version,
-        called: None,
+        compared_as: None,
         head: None,
     };
     session.engine.plan(&order).await?.map_err(CliError::Faults)
@@ -296,14 +302,13 @@ pub(crate) async fn status(settings: Settings, wanted: Option<&str>, output: &Ou
         .iter()
         .map(|report| {
             let failed: u64 = report.failed.values().sum();
-            let until = report.ended_at.unwrap_or(now);
             vec![
                 report.plan.id.to_string(),
                 report.plan.model.to_string(),
                 report.phase.words().to_owned(),
                 format!("{} of {}", numbers::count(report.succeeded), numbers::count(report.plan.counts.runs)),
                 numbers::count(failed),
-                numbers::duration(u64::try_from(until.since(report.started_at).as_millis()).unwrap_or(u64::MAX)),
+                numbers::duration(report.took_ms(now)),
                 report.by.clone(),
             ]
         })
@@ -329,6 +334,12 @@ pub(crate) async fn results(
     let csv = csv_path(&session, &report.plan.id)?;
     if let Some(other) = &wanted.against {
         let other = one(&session, other).await?;
+        if other.plan.id == report.plan.id {
+            return Err(CliError::User(format!(
+                "`{}` is this sweep itself, and nothing differs from itself; `modelship sweep status` lists others",
+                report.plan.id
+            )));
+        }
         let (name, other_name) = labels(&report, &other);
         let base =
             Side::new(other_name, open(&csv_path(&session, &other.plan.id)?)?, &other.plan, analysis_of(&other)?);

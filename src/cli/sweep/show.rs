@@ -63,8 +63,8 @@ pub(super) fn show_end(report: &SweepReport, root: &Path, output: &Output) -> Re
     } else if let Some(analysis) = report.phase.analysis() {
         show_statistics(analysis, output)?;
         show_rows(&analysis.head_columns, &analysis.head_rows, output)?;
-        let shown = u64::try_from(analysis.head_rows.len()).unwrap_or(u64::MAX);
-        if shown < analysis.rows {
+        if has_more_rows(analysis) {
+            let shown = u64::try_from(analysis.head_rows.len()).unwrap_or(u64::MAX);
             output.line(&format!("({} of {})", numbers::count(shown), numbers::plural(analysis.rows, "row")))?;
         }
         show_files(root, analysis, output)?;
@@ -89,8 +89,10 @@ pub(super) fn show_end(report: &SweepReport, root: &Path, output: &Output) -> Re
         output.problem(&format!("and {} more", numbers::plural(failed - shown, "failed run")));
     }
     match &report.phase {
-        SweepPhase::Succeeded { .. } => {
-            output.next_step(&format!("modelship sweep results {} --head 20", report.plan.id));
+        SweepPhase::Succeeded { analysis } => {
+            if has_more_rows(analysis) {
+                output.next_step(&format!("modelship sweep results {} --head 20", report.plan.id));
+            }
             Ok(())
         }
         SweepPhase::Incomplete { analysis, reason } => {
@@ -118,6 +120,11 @@ pub(super) fn show_end(report: &SweepReport, root: &Path, output: &Output) -> Re
             Ok(())
         }
     }
+}
+
+/// Whether the table has more rows than its head.
+fn has_more_rows(analysis: &AnalysisSummary) -> bool {
+    u64::try_from(analysis.head_rows.len()).is_ok_and(|shown| shown < analysis.rows)
 }
 
 /// What the runs needed and cost.

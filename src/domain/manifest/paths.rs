@@ -5,6 +5,9 @@ use crate::domain::yaml::{Placed, Reader, closest, shown};
 /// What a word of a command may have in braces.
 const PLACEHOLDERS: [&str; 3] = ["model", "params", "outputs"];
 
+/// The longest name of one file or folder, in bytes.
+const LONGEST_NAME: usize = 255;
+
 /// Whether a path may name the folder that it is relative to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Whole {
@@ -51,6 +54,9 @@ fn clean(path: &str) -> Result<String, &'static str> {
     for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
         if part == ".." {
             return Err("may not go up with `..`");
+        }
+        if part.len() > LONGEST_NAME {
+            return Err("has a part of more than 255 bytes, which no file system takes");
         }
         if part.eq_ignore_ascii_case(".git") {
             return Err("may not lie in `.git`");

@@ -202,6 +202,9 @@ fn paths_stay_within_the_source() {
     | inputs: [a.csv, b/../a.csv, a.csv, ./a.csv]
     |                                    ^^^^^^^
     ");
+    assert!(parsed(&BASE.replace("output.csv]", &format!("{}]", "x".repeat(255)))).is_ok());
+    let long = broken("output.csv]", &format!("{}]", "x".repeat(256)));
+    assert!(long.contains("has a part of more than 255 bytes"), "{long}");
     insta::assert_snapshot!(broken("summary.json", "summary.txt"), @r"
     config/urban/simple-tax.yaml:26:12: `summary.txt` is neither a JSON nor a CSV file (hint: name a file that ends with `.json` or `.csv`, or write `stdout`)
     |   summary: summary.txt

@@ -35,7 +35,13 @@ impl Links {
 
     /// Where a server shows what the run printed.
     pub(super) fn log_address(&self, run: &RunId) -> Option<String> {
-        Some(format!("{}/runs/{run}/log", self.server()?))
+        Some(format!("{}/log", self.run_address(run)?))
+    }
+
+    /// Where a server shows the run.
+    #[must_use]
+    pub fn run_address(&self, run: &RunId) -> Option<String> {
+        Some(format!("{}/runs/{run}", self.server()?))
     }
 
     /// Where a server shows the sweep: its report once there is one.

@@ -140,6 +140,7 @@ mod tests {
                 levels: 20,
                 declared: "range 1600 .. 3500 step 100".to_owned(),
                 unit: "USD".to_owned(),
+                scale: Scale::Linear,
             }],
             fixed: pairs(&[("RATE", "0.12")]),
             baseline: pairs(&[("STANDARD", "1500")]),
@@ -157,6 +158,7 @@ mod tests {
             estimate_usd: None,
             verdict: Verdict::NeedsCommand,
             notes: Vec::new(),
+            purpose: Purpose::Results,
         }
     }
 
@@ -226,6 +228,7 @@ mod tests {
             by: "ada".to_owned(),
             started_at: Time(1_000_000),
             ended_at: Some(Time(1_012_300)),
+            before_ms: 0,
             succeeded,
             failed: failed.iter().copied().collect::<BTreeMap<_, _>>(),
             failures: Vec::new(),

@@ -202,7 +202,7 @@ fn limits(plan: &PlanSummary) -> String {
 mod tests {
     use super::super::tests::{commit, model, pairs, plan, sweep_name, with_breaks};
     use super::*;
-    use crate::domain::sweep::plan::MovedParameter;
+    use crate::domain::sweep::plan::{MovedParameter, Scale};
 
     #[test]
     fn a_plan_says_what_runs_and_how_to_start_it() {
@@ -313,6 +313,7 @@ mod tests {
             levels: 2,
             declared: "choice `x` <!-- marker --> @org/team\n| new | row |".to_owned(),
             unit: "</details> | fixes #1".to_owned(),
+            scale: Scale::Linear,
         }];
         plan.fixed = pairs(&[("TEXT", "```\n# title")]);
         plan.sample = vec![vec!["x|y".to_owned()], vec!["z".repeat(500)]];

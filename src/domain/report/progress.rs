@@ -129,10 +129,9 @@ fn failures(report: &SweepReport, links: &Links) -> String {
 
 fn footer(report: &SweepReport, links: &Links) -> String {
     let cancel = Command::Cancel { sweep: Some(report.plan.name.clone()) };
-    let round = if report.round > 1 { format!(" Round {}.", report.round) } else { String::new() };
     let page =
         links.sweep_address(report).map_or_else(String::new, |address| format!(" It is [shown here]({address})."));
-    format!("Started by {}.{round}{page} To stop it:\n\n{}", text(&report.by), command_block(&cancel))
+    format!("Started by {}.{page} To stop it:\n\n{}", text(&report.by), command_block(&cancel))
 }
 
 #[cfg(test)]
@@ -196,7 +195,7 @@ mod tests {
         - model error at `STANDARD` = `1700`: ended with status 3: no file `data/units.csv`
         - model error at `STANDARD` = `1700`: ended with status 3: no file `data/units.csv`
 
-        Started by ada. Round 2. To stop it:
+        Started by ada. To stop it:
 
         ```
         /modelship cancel standard-deduction

@@ -70,6 +70,7 @@ fn start(before: Option<&SweepState>, start: &Start<'_>, now: Time) -> Decision<
         by: start.by.to_owned(),
         started_at: now,
         ended_at: None,
+        before_ms: before.map_or(0, |before| before.report().took_ms(now)),
         round,
         stage: if start.plan.canary() > 0 && !has_results { Stage::Canary } else { Stage::Whole },
         settled_since: match start.retry {
@@ -404,6 +405,7 @@ impl SweepState {
             by: self.by.clone(),
             started_at: self.started_at,
             ended_at: self.ended_at,
+            before_ms: self.before_ms,
             succeeded: self.succeeded(),
             failed: self.failed(),
             failures: self.failures.clone(),

@@ -40,6 +40,26 @@ pub struct MovedParameter {
     pub declared: String,
     /// The unit that the manifest gives it; empty when there is none.
     pub unit: String,
+    /// How its values are spread, as the file declares it.
+    #[serde(default, skip_serializing_if = "Scale::is_linear")]
+    pub scale: Scale,
+}
+
+/// How the values of a parameter are spread.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// Equal steps.
+    #[default]
+    Linear,
+    /// Equal proportions.
+    Log,
+}
+
+impl Scale {
+    fn is_linear(&self) -> bool {
+        *self == Self::Linear
+    }
 }
 
 /// Limits that a sweep file sets for its own execution.
@@ -128,7 +148,7 @@ pub struct PlanSummary {
     pub design: String,
     /// Parameters that move, in the manifest's order.
     pub moved: Vec<MovedParameter>,
-    /// Parameters held at another value than their default, with that value.
+    /// Parameters that the file holds at a value, and those held at another one than their default, with that value.
     pub fixed: Vec<(String, String)>,
     /// The baseline's moved parameters with their values; empty without a baseline.
     pub baseline: Vec<(String, String)>,
@@ -155,6 +175,20 @@ pub struct PlanSummary {
     pub verdict: Verdict,
     /// Things worth knowing that stop nothing.
     pub notes: Vec<String>,
+    /// What the sweep is for.
+    #[serde(default)]
+    pub purpose: Purpose,
+}
+
+/// What a sweep is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// Its own results.
+    #[default]
+    Results,
+    /// It is one side of a comparison of two versions.
+    Comparison,
 }
 
 impl PlanSummary {

@@ -215,6 +215,9 @@ pub struct SweepState {
     pub started_at: Time,
     /// When it reached its end.
     pub ended_at: Option<Time>,
+    /// How long it took when it was started before, all times together, in milliseconds.
+    #[serde(default)]
+    pub before_ms: u64,
     /// The round, from 1. Interrupted runs and retries open a new one.
     pub round: u32,
     /// What its rounds are about.
@@ -271,6 +274,9 @@ pub struct SweepReport {
     pub started_at: Time,
     /// When it ended.
     pub ended_at: Option<Time>,
+    /// How long it took when it was started before, all times together, in milliseconds.
+    #[serde(default)]
+    pub before_ms: u64,
     /// Runs of the plan with a good result: reused ones and new ones.
     pub succeeded: u64,
     /// Failed runs by class.
@@ -304,6 +310,7 @@ impl SweepReport {
             by: by.to_owned(),
             started_at: now,
             ended_at: None,
+            before_ms: 0,
             succeeded: 0,
             failed: BTreeMap::new(),
             failures: Vec::new(),
@@ -314,6 +321,13 @@ impl SweepReport {
             mean_ms: None,
             phase: SweepPhase::Submitting,
         }
+    }
+
+    /// How long it took until its end or `now`, all its starts together, in milliseconds.
+    #[must_use]
+    pub fn took_ms(&self, now: Time) -> u64 {
+        let took = self.ended_at.unwrap_or(now).since(self.started_at);
+        self.before_ms.saturating_add(u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// Runs that ended, well or not.

@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use super::{Reports, blocking};
 use crate::analysis::{AnalysisBuilder, AnalysisSpec, Discovery, Origin, Row};
 use crate::domain::event::{Event, Key, Keyed};
+use crate::domain::report::Links;
 use crate::domain::sweep::analysis::AnalysisSummary;
 use crate::domain::sweep::plan::PlanSummary;
 use crate::domain::sweep::record::{FailureClass, Outcome, Record};
@@ -32,7 +33,7 @@ pub(super) async fn write(engine: &Engine, plan: &PlanSummary, round: u32) -> Re
 async fn write_in(engine: &Engine, planned: &Planned, scratch: &std::path::Path) -> Result<AnalysisSummary, Failure> {
     let artifacts = engine.outside().artifacts.clone();
     let points = artifacts.path(&keys::points(&planned.summary.id)?);
-    let spec = spec_of(planned);
+    let spec = spec_of(planned, Links { base_url: engine.rules.artifacts_url.clone() });
 
     // The table's columns must be known before its first row, so the records are read twice.
     let mut discovery = Discovery::new(&spec);
@@ -69,15 +70,16 @@ async fn write_in(engine: &Engine, planned: &Planned, scratch: &std::path::Path)
     Ok(summary)
 }
 
-fn spec_of(planned: &Planned) -> AnalysisSpec {
+fn spec_of(planned: &Planned, links: Links) -> AnalysisSpec {
     let plan = &planned.summary;
     AnalysisSpec {
         parameters: planned.manifest.parameters.clone(),
-        moved: plan.moved.iter().map(|moved| moved.name.clone()).collect(),
+        moved: plan.moved.clone(),
+        fixed: plan.fixed.clone(),
+        baseline: plan.baseline.clone(),
         outputs: plan.outputs.clone(),
         columns: planned.manifest.outputs.columns.clone(),
         file_checks: planned.manifest.outputs.file_checks.clone(),
-        has_baseline: !plan.baseline.is_empty(),
         place: format!("sweeps/{}", plan.id),
         origin: Origin {
             sweep: plan.id.clone(),
@@ -85,6 +87,7 @@ fn spec_of(planned: &Planned) -> AnalysisSpec {
             version: plan.version.clone(),
             plan: plan.digest.clone(),
         },
+        links,
     }
 }
 

@@ -95,7 +95,7 @@ async fn pair(
         path: path.to_owned(),
         owner: format!("{}/compare/{side}", Key::Pull(order.pull.clone())),
         own_version: Some(version.clone()),
-        called: Some(called),
+        compared_as: Some(called),
         head: Some(order.head.clone()),
     };
     let own = side(order.version, "head", ChannelName::pull_request(order.pull.number).to_string());

@@ -227,7 +227,7 @@ pub(super) async fn plan_sweep(engine: &Engine, order: SweepOrder<'_>) -> Report
             path: order.path.to_owned(),
             owner: key.to_string(),
             own_version: order.own_version.cloned(),
-            called: None,
+            compared_as: None,
             head: Some(order.head.clone()),
         })
         .await

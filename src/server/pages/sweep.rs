@@ -8,9 +8,10 @@ use super::NONE_YET;
 use crate::domain::report::html as escape;
 use crate::domain::report::numbers::{bytes, count, number};
 use crate::domain::sweep::analysis::OutputStatistics;
+use crate::domain::sweep::plan::Purpose;
 use crate::domain::sweep::state::{RunFailure, SweepPhase, SweepReport};
 use crate::engine::{PlannedRun, SweepFile};
-use crate::server::api::readable_sweep;
+use crate::server::api::{SweepEntry, readable_sweep};
 use crate::server::frame::Frame;
 use crate::server::html::table;
 use crate::server::readers::Asked;
@@ -35,7 +36,7 @@ pub(super) async fn sweep(id: &str, app: &App, asked: &Asked) -> Result<Response
     let runs = ask(app, app.context.registry.first_runs(entry.id.clone(), MOST_RUNS)).await?;
     let frame = Frame::of(app, asked);
     let plan = &entry.report.plan;
-    let mut body = format!("<h1>Sweep {}</h1>\n{}", escape(plan.name.as_str()), facts(&frame, &entry.report));
+    let mut body = format!("<h1>Sweep {}</h1>\n{}", escape(plan.name.as_str()), facts(&frame, &entry, app));
     body.push_str("<h2>Files</h2>\n");
     let mut rows = String::new();
     for (name, size) in files {
@@ -96,7 +97,8 @@ fn run_table(frame: &Frame<'_>, report: &SweepReport, runs: &[PlannedRun]) -> St
     format!("{}{more}", table(&head, &rows, NONE_YET))
 }
 
-fn facts(frame: &Frame<'_>, report: &SweepReport) -> String {
+fn facts(frame: &Frame<'_>, entry: &SweepEntry, app: &App) -> String {
+    let report = &entry.report;
     let plan = &report.plan;
     let mut list = format!("<dl><dt>phase<dd class=\"state\">{}", report.phase.words());
     let mut fact = |name: &str, html: &str| {
@@ -109,6 +111,25 @@ fn facts(frame: &Frame<'_>, report: &SweepReport) -> String {
         SweepPhase::Cancelled { by, .. } => fact("ended by", &escape(by)),
         _ => {}
     }
+    if plan.purpose == Purpose::Comparison {
+        fact(
+            "part of",
+            &format!("a comparison of versions: this is the side of <code>{}</code>", escape(&plan.reference)),
+        );
+    }
+    if let Some(pull) = &entry.pull {
+        let forge = app.context.registry.forge_address();
+        let repository = pull.repository.name.to_string();
+        let link = |path: &str, called: &str| match &forge {
+            Some(forge) => format!("<a href=\"{}\">{called}</a>", escape(&format!("{forge}/{repository}/{path}"))),
+            None => called.to_owned(),
+        };
+        let called = escape(&format!("{repository}#{}", pull.number));
+        fact("pull request", &link(&format!("pull/{}", pull.number), &called));
+        if let Some(head) = &plan.head {
+            fact("commit", &link(&format!("commit/{head}"), &format!("<code>{}</code>", head.short())));
+        }
+    }
     fact("model", &format!("{} <code>{}</code>", frame.model(&plan.model), plan.version));
     fact("runs done", &format!("{} of {}", count(report.succeeded), count(plan.counts.runs)));
     fact("started by", &escape(&report.by));
@@ -120,11 +141,14 @@ fn facts(frame: &Frame<'_>, report: &SweepReport) -> String {
     let moved: Vec<String> = plan
         .moved
         .iter()
-        .map(|it| format!("{}: {} {}", escape(&it.name), escape(&it.declared), escape(&it.unit)))
+        .map(|it| {
+            let unit = if it.unit.is_empty() { String::new() } else { format!(" ({})", escape(&it.unit)) };
+            format!("{}{unit}: {}", escape(&it.name), escape(&it.declared.replace('`', "")))
+        })
         .collect();
     fact("moves", &moved.join("<br>"));
     if !plan.fixed.is_empty() {
-        fact("fixed", &pairs(&plan.fixed));
+        fact("held at", &pairs(&plan.fixed));
     }
     if !plan.baseline.is_empty() {
         fact("baseline", &pairs(&plan.baseline));

@@ -1,4 +1,5 @@
-//! What a design does, in short: which parameters move and how, and which stand still at an unusual value.
+//! What a design does, in short: which parameters move and how, and which stand still where the file or an unusual value
+//! says so.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,7 +9,7 @@ use super::assemble::Moving;
 use crate::domain::parameters::{Parameter, Value};
 use crate::domain::sweep::design::grid::Axis;
 use crate::domain::sweep::design::levels::key;
-use crate::domain::sweep::plan::MovedParameter;
+use crate::domain::sweep::plan::{MovedParameter, Scale};
 use crate::domain::sweep::spec::{Declared, Generator as Declaration, RawDesign, SweepSpec};
 use crate::domain::yaml::{Placed, shown};
 
@@ -45,7 +46,7 @@ impl Kept {
 pub(super) struct Summary {
     /// What moves, by its place in the manifest.
     pub(super) moved: Vec<(usize, MovedParameter)>,
-    /// What stands still at another value than its default.
+    /// What stands still at the value that the file names, or at another one than its default.
     pub(super) fixed: Vec<(String, String)>,
     /// The values of what stands still.
     still: Vec<Value>,
@@ -88,7 +89,8 @@ pub(super) fn summary(
                     .collect();
                 let declared = moving.iter().find(|moving| moving.index == index).map(|moving| moving.declared);
                 let declared = declared.map_or_else(String::new, |declared| described(declared, axis, index));
-                (axis.distinct(index) + further.len() as u64, format!("{declared}{}", zipped(axis, index, parameters)))
+                let declared = format!("{declared}{}{}", zipped(axis, index, parameters), and_included(further.len()));
+                (axis.distinct(index) + further.len() as u64, declared)
             }
             (Generator::Rows { rows, .. }, _) if rows.columns.contains(&index) => {
                 let mut different = kept.different[index].clone();
@@ -107,12 +109,25 @@ pub(super) fn summary(
         };
         if levels > 1 {
             let (name, unit) = (parameter.name.clone(), parameter.unit.clone());
-            moved.push((index, MovedParameter { name, levels, declared, unit }));
-        } else if parameter.default.as_ref() != Some(&still[index]) {
+            let scale = scale(moving, index);
+            moved.push((index, MovedParameter { name, levels, declared, unit, scale }));
+        } else if parameter.default.as_ref() != Some(&still[index]) || is_named(spec, &parameter.name) {
             fixed.push((parameter.name.clone(), still[index].to_string()));
         }
     }
     Summary { moved, fixed, still }
+}
+
+/// Whether the file itself says what the parameter is.
+fn is_named(spec: &SweepSpec, name: &str) -> bool {
+    spec.raw().parameters.iter().flat_map(|declared| &declared.0).any(|(key, _)| key.name == name)
+}
+
+fn scale(moving: &[Moving<'_>], index: usize) -> Scale {
+    match moving.iter().find(|moving| moving.index == index).map(|moving| moving.declared) {
+        Some(Declared::Generator(Placed { value: Declaration::LogRange(_), .. })) => Scale::Log,
+        _ => Scale::Linear,
+    }
 }
 
 fn axis_of(generator: &Generator, index: usize) -> Option<&Axis> {
@@ -137,6 +152,11 @@ fn zipped(axis: &Axis, index: usize, parameters: &[Parameter]) -> String {
         .map(|other| parameters[*other].name.as_str())
         .collect();
     if others.is_empty() { String::new() } else { format!(", together with {}", others.join(", ")) }
+}
+
+/// What `include` adds to the values that a parameter has.
+fn and_included(further: usize) -> String {
+    if further == 0 { String::new() } else { format!(", and {further} more by `include`") }
 }
 
 fn described(declared: &Declared, axis: &Axis, index: usize) -> String {

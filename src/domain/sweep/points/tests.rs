@@ -2,6 +2,7 @@
 
 mod notes;
 mod properties;
+mod told;
 
 use std::collections::HashSet;
 
@@ -98,6 +99,7 @@ fn a_sweep_of_one_parameter_is_a_line_of_points_after_its_baseline() {
                 levels: 3,
                 declared: "range 1600 .. 1800 step 100",
                 unit: "USD",
+                scale: Linear,
             },
         ],
         [],
@@ -159,18 +161,21 @@ fn zipped_parameters_move_together() {
                 levels: 2,
                 declared: "0.1, 0.2, 0.1, together with EXEMPT",
                 unit: "fraction",
+                scale: Linear,
             },
             MovedParameter {
                 name: "STANDARD",
                 levels: 2,
                 declared: "1, 2",
                 unit: "USD",
+                scale: Linear,
             },
             MovedParameter {
                 name: "EXEMPT",
                 levels: 2,
                 declared: "1, 1, 2, together with RATE",
                 unit: "",
+                scale: Linear,
             },
         ],
         [

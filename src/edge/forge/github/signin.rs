@@ -143,7 +143,9 @@ impl GitHub {
         }
     }
 
-    fn web(&self) -> &str {
+    /// Where people see repositories: `https://github.com`.
+    #[must_use]
+    pub fn web(&self) -> &str {
         self.settings.git.trim_end_matches('/')
     }
 
