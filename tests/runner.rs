@@ -257,14 +257,21 @@ fn parameters_arrive_as_arguments_and_as_variables() {
 
 #[test]
 fn nothing_passes_through_a_shell() {
-    let mut world = World::new(r#"printf 'a,%s\n' "$#" > "$1/summary.csv"; printf 'b,%s\n' "$2" >> "$1/summary.csv""#)
-        .with(|spec| {
+    let values =
+        ["$(touch /tmp/x); `id` *", "--help", "-rf", "two\nlines", "{{params}} {model}", "${{ github.token }}", ""];
+    for value in values {
+        // What came is told byte by byte, as a table could not hold all of it.
+        let count = r#"printf 'a,%s\n' "$#" > "$1/summary.csv""#;
+        let bytes = r#"printf 'b,h%s\n' "$(printf %s "$2" | od -An -v -tx1 | tr -d ' \n')" >> "$1/summary.csv""#;
+        let mut world = World::new(&format!("{count}; {bytes}")).with(|spec| {
             spec.run.params = ParamsFormat::Args;
             spec.run.command.remove(1);
         });
-    world.slice_of([vec![("X".to_owned(), Value::Text("$(touch /tmp/x); `id` *".to_owned()))]]);
-    let expect = [("a".to_owned(), OutputValue::Int(2)), ("b".to_owned(), text("--X=$(touch /tmp/x); `id` *"))];
-    assert_eq!(world.run_one().outputs, expect);
+        world.slice_of([vec![("X".to_owned(), Value::Text(value.to_owned()))]]);
+        let hex: String = format!("--X={value}").bytes().map(|byte| format!("{byte:02x}")).collect();
+        let expect = [("a".to_owned(), OutputValue::Int(2)), ("b".to_owned(), text(&format!("h{hex}")))];
+        assert_eq!(world.run_one().outputs, expect, "{value:?}");
+    }
 }
 
 #[test]

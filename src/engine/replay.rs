@@ -359,17 +359,23 @@ impl Comparing {
 
 /// The lines of a slice that are `wanted`.
 pub(super) fn slice_lines(path: &Path, wanted: impl Fn(&SliceLine) -> bool) -> Result<Vec<SliceLine>> {
-    lines_of(path)?.filter(|line| line.as_ref().map_or(true, &wanted)).collect()
+    text_lines(path)?.map(slice_of).filter(|line| line.as_ref().map_or(true, &wanted)).collect()
 }
 
 /// The line of a run in a slice, which is read no further than there.
 pub(super) fn slice_line(path: &Path, run: &RunId) -> Result<Option<SliceLine>> {
-    lines_of(path)?.find(|line| line.as_ref().map_or(true, |line| line.run == *run)).transpose()
+    // A line is long to read and short to search.
+    let names_it = |line: &std::io::Result<String>| line.as_ref().map_or(true, |line| line.contains(run.as_str()));
+    let mut lines = text_lines(path)?.filter(names_it).map(slice_of);
+    lines.find(|line| line.as_ref().map_or(true, |line| line.run == *run)).transpose()
 }
 
-fn lines_of(path: &Path) -> Result<impl Iterator<Item = Result<SliceLine>>> {
-    let lines = BufReader::with_capacity(1 << 20, fs_err::File::open(path)?).lines();
-    Ok(lines.map(|line| serde_json::from_str(&line?).context("a line of a job's slice cannot be read")))
+fn text_lines(path: &Path) -> Result<impl Iterator<Item = std::io::Result<String>>> {
+    Ok(BufReader::with_capacity(1 << 20, fs_err::File::open(path)?).lines())
+}
+
+fn slice_of(line: std::io::Result<String>) -> Result<SliceLine> {
+    serde_json::from_str(&line?).context("a line of a job's slice cannot be read")
 }
 
 /// Parameters as people read them.

@@ -63,6 +63,17 @@ impl Instance {
         })
     }
 
+    /// The sweep with the repositories that it is made of, as they are called now.
+    async fn sweep_entry(&self, state: &SweepState) -> Result<SweepEntry, Unavailable> {
+        let owner = self.owner(&state.plan.model).await?;
+        let mut asked_in = state.pull.as_ref().map(|pull| pull.repository.clone());
+        if let Some(repository) = &mut asked_in {
+            let name = self.engine.store().repository_name(repository.id).await.map_err(unavailable)?;
+            repository.name = name.unwrap_or_else(|| repository.name.clone());
+        }
+        Ok(sweep_entry(state, asked_in, owner))
+    }
+
     fn github(&self) -> Option<&GitHub> {
         match self.engine.outside().forge() {
             Some(Forge::GitHub(github)) => Some(github),
@@ -145,14 +156,10 @@ impl Registry for Instance {
 
     fn sweep(&self, id: SweepId) -> BoxFuture<'_, Result<Option<SweepEntry>, Unavailable>> {
         Box::pin(async move {
-            let Some(state) = self.state_of(id).await? else { return Ok(None) };
-            let owner = self.owner(&state.plan.model).await?;
-            let mut asked_in = state.pull.as_ref().map(|pull| pull.repository.clone());
-            if let Some(repository) = &mut asked_in {
-                let name = self.engine.store().repository_name(repository.id).await.map_err(unavailable)?;
-                repository.name = name.unwrap_or_else(|| repository.name.clone());
+            match self.state_of(id).await? {
+                Some(state) => self.sweep_entry(&state).await.map(Some),
+                None => Ok(None),
             }
-            Ok(Some(sweep_entry(&state, asked_in, owner)))
         })
     }
 
@@ -174,6 +181,10 @@ impl Registry for Instance {
             let mut entries = Vec::new();
             for known in found {
                 let repositories = match self.state_of(known.sweep.clone()).await? {
+                    // Whoever has the whole id was told it. What is found by trying is for those whom the sweep is for.
+                    Some(state) if prefix.as_str() != known.run.as_str() => {
+                        self.sweep_entry(&state).await?.repositories
+                    }
                     Some(state) => self.owner(&state.plan.model).await?.into_iter().collect(),
                     None => Vec::new(),
                 };

@@ -250,17 +250,19 @@ impl Access {
             self.take_turn(&asker)?;
         }
         let is_short = asker.is_person() && asker.sign_in.people.is_short_of_questions();
-        let mut asked = false;
+        let (mut asked, mut refused) = (false, None);
         for (thing, reads) in weighed.iter().zip(&mut reads).filter(|(thing, _)| thing.is_open()) {
             if thing.open.iter().all(|repository| asker.may_ask_about(repository)) {
                 asked = true;
                 match self.ask_all(viewer, &asker, &thing.open).await {
                     Ok(answer) => *reads = answer,
-                    // It is not known that there is anything else.
-                    Err(_) if known => {}
-                    Err(refusal) => return Err(refusal),
+                    // Only where nothing else can be read is it told that there may be something.
+                    Err(refusal) => refused = refused.or(Some(refusal)),
                 }
             }
+        }
+        if let Some(refusal) = refused.filter(|_| !reads.contains(&true)) {
+            return Err(refusal);
         }
         if !known && !asked {
             self.ask_in_vain(viewer, &asker).await?;

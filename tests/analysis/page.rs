@@ -93,6 +93,11 @@ fn nothing_in_the_page_is_more_than_text() {
         let outputs = [(hostile, OutputValue::Int(n)), ("text", OutputValue::Text(hostile.to_owned()))];
         run(Role::Design, at(n), Some(Outcome::Succeeded), &outputs)
     });
+    spec.fixed = vec![(hostile.to_owned(), hostile.to_owned())];
+    spec.baseline = vec![(hostile.to_owned(), hostile.to_owned())];
+    for moved in &mut spec.moved {
+        (moved.declared, moved.unit) = (hostile.to_owned(), hostile.to_owned());
+    }
     let page = write(spec, &runs).report;
     assert!(page.contains("&lt;script&gt;") && page.contains("<svg"), "{page}");
     for bad in ["<script", "<img", "</title></style>", "'a'", "\"b\""] {

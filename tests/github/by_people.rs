@@ -129,8 +129,17 @@ impl GitHub {
         self.with(|state| {
             let author = state.ensure_user(login, "User");
             let repository = state.named(repository).id;
-            let said = hooks::Said { repository, number, author, by_app: false, body: body.to_owned() };
+            let said = hooks::Said { repository, number, author, app: None, body: body.to_owned() };
             hooks::comment(&self.shared, state, said)
+        })
+    }
+
+    /// Another App writes a comment; gives its id.
+    pub(crate) fn comment_by_other_app(&self, repository: &str, number: u64, body: &str) -> u64 {
+        self.with(|state| {
+            let author = state.ensure_user("other[bot]", "Bot");
+            let (repository, app) = (state.named(repository).id, Some(state.app.id + 1));
+            hooks::comment(&self.shared, state, hooks::Said { repository, number, author, app, body: body.to_owned() })
         })
     }
 
@@ -161,7 +170,7 @@ impl GitHub {
 
     /// The comments of the App.
     pub(crate) fn app_comments(&self, repository: &str, number: u64) -> Vec<Comment> {
-        self.comments(repository, number).into_iter().filter(|comment| comment.by_app).collect()
+        self.comments(repository, number).into_iter().filter(|comment| comment.app.is_some()).collect()
     }
 
     /// The reactions to a comment.
@@ -191,6 +200,22 @@ impl GitHub {
     /// Somebody asks for a check again.
     pub(crate) fn rerequest(&self, login: &str, repository: &str, check: u64) {
         self.tell_of_check(login, repository, check, json!({"action": "rerequested"}));
+    }
+
+    /// Somebody asks for all checks of a commit again.
+    pub(crate) fn rerequest_all(&self, login: &str, repository: &str, commit: &str) {
+        self.with(|state| {
+            let sender = state.ensure_user(login, "User");
+            let found = state.named(repository);
+            let mut beside = found.checks.values().filter(|check| check.shown["head_sha"] == commit);
+            let suite = beside.next_back().expect("there are checks to ask for").shown["check_suite"]["id"].clone();
+            let (id, pulls) = (found.id, checks::pulls(state, found, commit));
+            let suite = json!({
+                "id": suite, "head_sha": commit, "status": "completed", "conclusion": "failure", "pull_requests": pulls,
+            });
+            let fields = json!({"action": "rerequested", "check_suite": suite});
+            hooks::emit(&self.shared, state, "check_suite", id, sender, fields);
+        });
     }
 
     /// Somebody presses one of the buttons of a check.

@@ -63,7 +63,7 @@ fn create(state: &mut State, request: &Request, place: &Place<'_>) -> Answer {
 }
 
 /// The pull requests whose head is the commit; those of forks are not found, as on GitHub.
-fn pulls(state: &State, repository: &Repository, commit: &str) -> Value {
+pub(super) fn pulls(state: &State, repository: &Repository, commit: &str) -> Value {
     let own = repository.pulls.values().filter(|pull| pull.head_repository == Some(repository.id));
     let rows = own.filter(|pull| pull.open && pull.head_sha == commit).map(|pull| {
         let url = format!("{}/repos/{}", state.url, state.full_name(repository));

@@ -108,20 +108,20 @@ pub(crate) struct Said {
     pub(crate) repository: u64,
     pub(crate) number: u64,
     pub(crate) author: u64,
-    pub(crate) by_app: bool,
+    pub(crate) app: Option<u64>,
     pub(crate) body: String,
 }
 
 /// Keeps a comment, tells of it, and gives its id.
 pub(crate) fn comment(world: &Shared, state: &mut State, said: Said) -> u64 {
     let id = state.fresh_id();
-    let Said { repository, number, author, by_app, body } = said;
+    let Said { repository, number, author, app, body } = said;
     let time = now();
     let fresh = Comment {
         id,
         number,
         author,
-        by_app,
+        app,
         body,
         created_at: time.clone(),
         updated_at: time,

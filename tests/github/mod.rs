@@ -5,7 +5,7 @@
 //! ones: a `git push` to [`GitHub::clone_url`] or [`GitHub::directory`] tells the fake, which tells the hook. When the value
 //! is dropped it complains about requests that Prism or the fake refused as not being GitHub's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -154,6 +154,7 @@ impl GitHub {
             permissions: HashMap::new(),
             repositories: BTreeMap::new(),
             app,
+            hook_secrets: BTreeSet::new(),
             manifests: HashMap::new(),
             codes: HashMap::new(),
             visitor: None,
@@ -223,7 +224,15 @@ impl GitHub {
 
     /// Says where events go from now on.
     pub(crate) fn deliver_to(&self, url: &str, secret: &str) {
-        self.with(|state| state.hook = Some(Hook { url: url.to_owned(), secret: secret.to_owned() }));
+        self.with(|state| {
+            state.hook_secrets.insert(secret.to_owned());
+            state.hook = Some(Hook { url: url.to_owned(), secret: secret.to_owned() });
+        });
+    }
+
+    /// Every secret by which deliveries were signed.
+    pub(crate) fn hook_secrets(&self) -> BTreeSet<String> {
+        self.with(|state| state.hook_secrets.clone())
     }
 
     /// Events are lost from now on: nothing is sent and nothing is kept.

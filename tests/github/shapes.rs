@@ -223,7 +223,7 @@ pub(crate) fn comment(state: &State, repo: &Repository, found: &Comment) -> Valu
         "issue_url": format!("{}/repos/{name}/issues/{}", state.url, found.number), "body": found.body,
         "user": user(state, state.user(found.author)), "created_at": found.created_at, "updated_at": found.updated_at,
         "author_association": association(state, repo, found.author), "reactions": reactions(&url, &contents),
-        "performed_via_github_app": found.by_app.then(|| app(state)),
+        "performed_via_github_app": found.app.map(|id| with(app(state), json!({"id": id}))),
     })
 }
 

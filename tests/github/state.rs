@@ -1,6 +1,6 @@
 //! What the fake knows: people, repositories, pull requests, the App and what it did.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -99,7 +99,8 @@ pub(crate) struct Comment {
     pub(crate) id: u64,
     pub(crate) number: u64,
     pub(crate) author: u64,
-    pub(crate) by_app: bool,
+    /// The App that wrote it, if one did.
+    pub(crate) app: Option<u64>,
     pub(crate) body: String,
     pub(crate) created_at: String,
     pub(crate) updated_at: String,
@@ -252,6 +253,7 @@ pub(crate) struct State {
     pub(crate) permissions: HashMap<u64, Permission>,
     pub(crate) repositories: BTreeMap<u64, Repository>,
     pub(crate) app: App,
+    pub(crate) hook_secrets: BTreeSet<String>,
     pub(crate) manifests: HashMap<String, Value>,
     pub(crate) codes: HashMap<String, Code>,
     /// Who sits at the browser and is signed in on GitHub.

@@ -122,7 +122,8 @@ fn post(world: &Shared, state: &mut State, request: &Request, place: &Place<'_>,
         return Err(refusal(403, "Unable to create comment because issue is locked."));
     }
     let (number, body) = (pull.number, checked_body(request)?);
-    let comment = hooks::comment(world, state, hooks::Said { repository: id, number, author: user, by_app, body });
+    let app = by_app.then_some(state.app.id);
+    let comment = hooks::comment(world, state, hooks::Said { repository: id, number, author: user, app, body });
     let repository = &state.repositories[&id];
     let shown = shapes::comment(state, repository, &repository.comments[&comment]);
     let location = shown["url"].as_str().unwrap_or_default().to_owned();

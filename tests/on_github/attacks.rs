@@ -14,8 +14,7 @@ fn push_to_the_fork(hub: &Hub, values: &str) {
     let sweep = format!("sweep: theirs\nmodel: {MODEL}\nparameters: {{N: {values}}}\n");
     hub.world.write("sweeps/theirs.yaml", &sweep);
     git(&hub.world.clone, &["commit", "--quiet", "--all", "-m", "Ask for more"]);
-    let fork = hub.github.directory("eve/hub");
-    git(&hub.world.clone, &["push", "--quiet", fork.to_str().unwrap(), "theirs"]);
+    hub.world.push_to(&hub.github.directory("eve/hub"), "theirs");
 }
 
 /// No sweep has handed a job to the executor.
@@ -29,7 +28,7 @@ fn assert_no_job(hub: &Hub) {
 
 #[test]
 fn an_approval_is_of_one_commit_and_ends_with_the_next_push() {
-    let hub = Hub::as_app();
+    let mut hub = Hub::as_app();
     let number = ask_from_a_fork(&hub);
     let approved = hub.commit("theirs");
     hub.until_said(number, &["/modelship approve", &approved]);
@@ -47,30 +46,39 @@ fn an_approval_is_of_one_commit_and_ends_with_the_next_push() {
     hub.github.comment_as("eve-too", HUB, number, &format!("/modelship approve {newer}"));
     hub.until_said(number, &["was not done for", "eve-too"]);
     hub.github.until_delivered();
-    let comment = hub.github.deliveries().into_iter().rfind(|delivery| delivery.event == "issue_comment").unwrap();
+    let by_ada = |delivery: &Delivery| {
+        delivery.event == "issue_comment" && delivery.payload["comment"]["user"]["login"] == "ada"
+    };
+    let comment = hub.github.deliveries().into_iter().rfind(by_ada).unwrap();
     hub.github.deliver_twice(&review_of(&comment, &format!("/modelship approve {newer}")));
     hub.github.until_delivered();
+    let run = hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.world.until("it is answered", |_| (!hub.github.reactions(HUB, run).is_empty()).then_some(()));
     hub.world.until_idle();
     assert_eq!(hub.sweeps().len(), 0);
 
     // Nobody has heard of the next push: what was approved is not what is there.
+    hub.start_again("reconcile_every: 1h\n");
+    hub.world.until_idle();
     hub.github.stop_delivering();
     push_to_the_fork(&hub, "[1, 2, 3, 4]");
     hub.listen();
     hub.github.comment_as("ada", HUB, number, &format!("/modelship approve {newer}"));
+    hub.until_said(number, &["/modelship run theirs"]);
     hub.github.comment_as("ada", HUB, number, "/modelship run");
-    hub.until_said(number, &["/modelship approve", &hub.commit("theirs")]);
+    hub.until_said(number, &["the plan was made for", &hub.commit("theirs")[..7]]);
     hub.world.until_idle();
     assert_no_job(&hub);
 }
 
-/// Ada approves a pull request by GitHub's own button, and writes this.
+/// Ada approves a pull request by GitHub's own button, and writes this, which has an id of its own.
 fn review_of(comment: &Delivery, body: &str) -> Delivery {
     let mut review = comment.clone();
     review.event = "pull_request_review".to_owned();
     review.action = Some("submitted".to_owned());
     let payload = review.payload.as_object_mut().unwrap();
     let mut said = payload.remove("comment").unwrap();
+    said["id"] = 987_654_321.into();
     said["state"] = "approved".into();
     said["body"] = body.into();
     payload.insert("review".to_owned(), said);

@@ -83,3 +83,69 @@ fn a_build_that_failed_is_built_again_by_the_button_of_the_forge() {
     hub.github.rerequest("ada", HUB, failed["id"].as_u64().unwrap());
     check(&hub, &head, name, |check| check["conclusion"] == "success");
 }
+
+/// What presses the button of a check that is called `label`.
+fn button(check: &Value, label: &str) -> String {
+    let buttons = check["actions"].as_array().unwrap();
+    let found = buttons.iter().find(|button| button["label"] == label).unwrap_or_else(|| panic!("{check:#}"));
+    found["identifier"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_sweep_is_cancelled_and_taken_up_again_by_the_buttons_beside_its_commit() {
+    let hub = Hub::as_app();
+    let sweep = "sweep: slow\nmodel: examples/identity-matrix\nparameters: {N: [1, 2], SLEEP: 60}\n";
+    let number = hub.ask_with("slow", "Slow", sweep);
+    let (head, name) = (hub.commit("slow"), "modelship/sweep slow");
+    hub.github.user("eve", Permission::Read);
+    let press = |login: &str, check: &Value, label: &str| {
+        hub.github.press(login, HUB, check["id"].as_u64().unwrap(), &button(check, label));
+    };
+    press("ada", &check(&hub, &head, name, |check| check["conclusion"] == "neutral"), "Run sweep");
+    hub.until_running();
+    let running = check(&hub, &head, name, |check| check["actions"][0]["label"] == "Cancel");
+    press("eve", &running, "Cancel");
+    hub.until_said(number, &["was not done for", "eve"]);
+    press("ada", &running, "Cancel");
+    hub.until_said(number, &["was cancelled", "ada"]);
+    hub.until_nothing_runs();
+    let cancelled = check(&hub, &head, name, |check| check["conclusion"] == "cancelled");
+    press("ada", &cancelled, "Retry");
+    hub.until_running();
+    let again = check(&hub, &head, name, |check| check["actions"][0]["label"] == "Cancel");
+    press("ada", &again, "Cancel");
+    hub.until_nothing_runs();
+}
+
+#[test]
+fn what_was_refused_is_planned_again_by_the_buttons_of_the_forge() {
+    let hub = Hub::as_app();
+    let limit = |most: u32| {
+        hub.world.checkout("main");
+        hub.world.write("config/policy.yaml", &format!("max_runs: {most}\n"));
+        hub.world.push_branch("main", "Say how much is allowed");
+        hub.github.until_delivered();
+        hub.world.until_idle();
+    };
+    limit(1);
+    let sweep = "sweep: many\nmodel: examples/identity-matrix\nparameters: {N: [1, 2, 4]}\n";
+    hub.open("many", "Many", sweep);
+    let (head, name) = (hub.commit("many"), "modelship/sweep many");
+    let refuses = |check: &Value| check["conclusion"] == "failure";
+    let allows = |check: &Value| check["conclusion"] == "neutral";
+    let refused = check(&hub, &head, name, refuses);
+    hub.github.user("eve", Permission::Read);
+
+    // One check is asked for again, and then all of them.
+    limit(3);
+    hub.github.rerequest("eve", HUB, refused["id"].as_u64().unwrap());
+    hub.github.rerequest_all("eve", HUB, &head);
+    hub.github.until_delivered();
+    hub.world.until_idle();
+    assert!(refuses(&check(&hub, &head, name, |_| true)), "she may not");
+    hub.github.rerequest("ada", HUB, refused["id"].as_u64().unwrap());
+    check(&hub, &head, name, allows);
+    limit(2);
+    hub.github.rerequest_all("ada", HUB, &head);
+    check(&hub, &head, name, refuses);
+}

@@ -127,7 +127,8 @@ impl Hub {
     /// every token by which GitHub was asked for something, also as git says it.
     fn secrets(&self) -> BTreeSet<String> {
         let key = self.github.private_key().lines().nth(1).unwrap().to_owned();
-        let mut secrets = BTreeSet::from([key, SECRET.to_owned(), self.github.client().1]);
+        let mut secrets = BTreeSet::from([key, self.github.client().1]);
+        secrets.extend(self.github.hook_secrets());
         for token in self.github.log().into_iter().filter_map(|asked| asked.token) {
             secrets.insert(BASE64_STANDARD.encode(format!("x-access-token:{token}")));
             secrets.insert(token);

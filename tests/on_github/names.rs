@@ -48,12 +48,13 @@ fn a_branch_is_planned_and_run_whatever_it_is_called() {
     }
     hub.github.until_delivered();
     hub.world.until_idle();
-    let mut folders =
-        vec![hub.world.state(), hub.world.clone.clone(), hub.github.directory(HUB), std::env::current_dir().unwrap()];
-    folders.push(hub.world.clone.parent().unwrap().to_owned());
-    folders.push(hub.world.settings().parent().unwrap().to_owned());
-    for folder in folders {
+    // Wherever a shell might have stood: in the mirrors, in what was built and run, and where the server was started.
+    let mut folders = vec![hub.world.clone.parent().unwrap().to_owned(), hub.github.directory(HUB)];
+    assert!(!std::env::current_dir().unwrap().join("owned").exists());
+    while let Some(folder) = folders.pop() {
         assert!(!folder.join("owned").exists(), "in {}", folder.display());
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        folders.extend(entries.filter(|it| it.file_type().is_ok_and(|kind| kind.is_dir())).map(|it| it.path()));
     }
 }
 

@@ -16,7 +16,7 @@ fn a_sweep_is_planned_run_and_answered_in_its_pull_request() {
     assert_eq!(numbers(&hub.world.analysis("sizes"), "trace"), [1.0, 2.0, 4.0]);
     let ours = hub.ours(number);
     assert_eq!(ours.len(), 2, "the plan and the result, each once: {ours:#?}");
-    assert!(ours.iter().all(|comment| comment.by_app), "in the App's name");
+    assert!(ours.iter().all(|comment| comment.app == Some(hub.github.app_id())), "in the App's name");
     assert_eq!(result.edits, 0, "the result is written once, so that people are told");
     assert_eq!(hub.github.count(&format!("POST */issues/{number}/comments")), 2);
     let checks = hub.github.checks(HUB, &hub.commit("main"));

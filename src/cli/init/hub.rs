@@ -39,7 +39,9 @@ pub(super) fn hub(directory: &Path, actions: &ActionsSource, output: &Output) ->
     let wanted = FILES.iter().filter(|(path, _)| !KEPT.contains(path) || !directory.join(path).exists());
     let files: Vec<_> = wanted.map(|(path, text)| (*path, actions.fill(text))).collect();
     write_new(directory, &files, output)?;
-    if !actions.is_pinned() {
+    if actions.is_pinned() {
+        output.note(&format!("the workflows use `{actions}`; `--actions OWNER/NAME@COMMIT` takes them from elsewhere"));
+    } else {
         let why = if *actions == ActionsSource::default() {
             "this program does not know which commit it was built from"
         } else {

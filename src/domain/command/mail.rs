@@ -46,8 +46,8 @@ fn field(line: &str) -> Option<(String, String)> {
     (is_word && !text.is_empty()).then(|| (word.to_owned(), text.to_owned()))
 }
 
-/// `On Saturday Eve <notifications@github.com> wrote:`, in one line or two, when no line with `>` follows: after such ones
-/// people go on in their own words.
+/// `On Saturday Eve <notifications@github.com> wrote:`, in one line or two. What follows may be marked with `>` or not, and
+/// what is marked may be a quote that the repeated text had itself; so nothing after it counts.
 fn is_attribution(lines: &[&str]) -> bool {
     let whole = |text: &str| {
         let text = text.trim();
@@ -55,14 +55,11 @@ fn is_attribution(lines: &[&str]) -> bool {
         text.ends_with(':') && (in_english || names_somebody(text))
     };
     let begins = |line: &str| line.starts_with("On ") || names_somebody(line);
-    let Some((first, rest)) = lines.split_first() else { return false };
-    let after = match rest.split_first() {
-        _ if whole(first) => rest,
-        Some((second, rest)) if begins(first) && whole(&format!("{} {}", first.trim(), second.trim())) => rest,
-        _ => return false,
-    };
-    let next = after.iter().map(|line| line.trim_start()).find(|line| !line.is_empty());
-    next.is_some_and(|line| !line.starts_with('>'))
+    match lines {
+        [first, ..] if whole(first) => true,
+        [first, second, ..] => begins(first) && whole(&format!("{} {}", first.trim(), second.trim())),
+        _ => false,
+    }
 }
 
 /// Whether it holds an address as mails write it: `<eve@example.org>`.
@@ -85,6 +82,7 @@ mod tests {
             "On Sat, Nov 21, 2026 at 10:00 AM Eve <notifications@github.com> wrote:\n\n/modelship run\n",
             "On Sat, Nov 21, 2026 at 10:00 AM Eve <notifications@github.com>\nwrote:\n\n/modelship run\n",
             "On 21 Nov 2026, at 10:00, Eve wrote:\r\n/modelship run\r\n",
+            "On Saturday Eve wrote:\n\n> shall we?\n\n/modelship run\n",
             "Am 21.11.2026 um 10:00 schrieb Eve <notifications@github.com>:\n/modelship run\n",
             "Le sam. 21 nov. 2026 à 10:00, Eve <notifications@github.com> a\nécrit :\n\n/modelship run\n",
             "-----Original Message-----\nFrom: Eve\n\n/modelship run\n",
@@ -105,8 +103,6 @@ mod tests {
     fn what_stands_before_or_between_is_its_authors() {
         for body in [
             "/modelship run\n",
-            "On Saturday Eve <notifications@github.com> wrote:\n> shall we?\n\n/modelship run\n",
-            "On Saturday Eve wrote:\n\n> shall we?\n\n/modelship run\n",
             "On the whole:\n/modelship run\n",
             "Note: this takes an hour\nCost: 3 USD\nReviewer: @ada\n/modelship run\n",
             "From: staging\nTo: production\nReviewer: @ada\n\n/modelship run\n",

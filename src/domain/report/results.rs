@@ -105,8 +105,7 @@ fn circumstances(report: &SweepReport) -> String {
     let plan = &report.plan;
     let mut parts = vec![format!("{} version {}", value(&plan.model.to_string()), value(plan.version.as_str()))];
     if let Some(ended) = report.ended_at {
-        let took = u64::try_from(ended.since(report.started_at).as_millis()).unwrap_or(u64::MAX);
-        parts.push(format!("in **{}**", duration(took)));
+        parts.push(format!("in **{}**", duration(report.took_ms(ended))));
     }
     if plan.counts.reused > 0 {
         parts.push(format!("{} known before", plural(plan.counts.reused, "result")));

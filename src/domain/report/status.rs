@@ -85,15 +85,15 @@ fn started(report: &SweepReport, now: Time) -> String {
     let runs = plural(report.plan.counts.runs, "run");
     let failed = failed_by_class(report);
     let failed = if failed.is_empty() { String::new() } else { format!(", failed: {failed}") };
-    let age = |until: Time| duration(u64::try_from(until.since(report.started_at).as_millis()).unwrap_or(u64::MAX));
+    let age = duration(u64::try_from(now.since(report.started_at).as_millis()).unwrap_or(u64::MAX));
     match &report.phase {
         SweepPhase::Submitting => format!("⏳ starts, {runs}"),
         SweepPhase::Running { .. } => {
-            format!("⏳ running for {}: {} of {runs}{failed}", age(now), count(report.finished()))
+            format!("⏳ running for {age}: {} of {runs}{failed}", count(report.finished()))
         }
         SweepPhase::Stopping { .. } => "⏳ is being stopped".to_owned(),
         SweepPhase::Analysing => format!("⏳ {runs} ended{failed}; the analysis is being written"),
-        SweepPhase::Succeeded { .. } => format!("✅ {runs} done in {}", age(report.ended_at.unwrap_or(now))),
+        SweepPhase::Succeeded { .. } => format!("✅ {runs} done in {}", duration(report.took_ms(now))),
         SweepPhase::Incomplete { .. } => format!("⚠️ {} of {runs} done{failed}", count(report.succeeded)),
         SweepPhase::Cancelled { by, .. } => format!("cancelled by {}", text(by)),
         SweepPhase::Stopped { reason } => format!("❌ stopped: {}", text(reason)),

@@ -137,8 +137,10 @@ pub fn changes(
     base: Option<&CommitSha>,
     head: &CommitSha,
 ) -> anyhow::Result<Changes> {
-    let sweeps = changed_sweeps(source, base, head)?;
-    Ok(Changes { sweeps, ..touched(source, repository, base, head)? })
+    let (sweeps, left_out) = changed_sweeps(source, base, head)?;
+    let mut found = Changes { sweeps, ..touched(source, repository, base, head)? };
+    found.faults.extend(left_out);
+    Ok(found)
 }
 
 fn touched(
@@ -177,7 +179,12 @@ fn touched(
     Ok(found)
 }
 
-fn changed_sweeps(source: &Source, base: Option<&CommitSha>, head: &CommitSha) -> anyhow::Result<Vec<ChangedSweep>> {
+/// The sweep files that differ, and what is said of those beyond the limit.
+fn changed_sweeps(
+    source: &Source,
+    base: Option<&CommitSha>,
+    head: &CommitSha,
+) -> anyhow::Result<(Vec<ChangedSweep>, Option<Diagnostic>)> {
     let changed = match base {
         Some(base) => source.changed_files(base, head, SWEEPS)?,
         None => source.files_of(head, 10_000)?,
@@ -190,17 +197,16 @@ fn changed_sweeps(source: &Source, base: Option<&CommitSha>, head: &CommitSha) -
         .collect();
     let count = sweeps.len();
     // The first one beyond the limit speaks for those after it.
-    let looked_at = sweeps.into_iter().take(MOST_SWEEPS + 1).enumerate().map(|(index, path)| {
-        let request = if index < MOST_SWEEPS {
-            files.sweep(&path).map(|spec| spec.request())
-        } else {
-            let message = format!("there are {count} sweep files, of which the first {MOST_SWEEPS} are looked at");
-            let hint = "ask for this one and those after it in further pull requests";
-            Err(Diagnostic::of_file(&path, message, Some(hint.to_owned())).into())
-        };
+    let left_out = sweeps.get(MOST_SWEEPS).map(|path| {
+        let message = format!("there are {count} sweep files, of which the first {MOST_SWEEPS} are looked at");
+        let hint = "ask for this one and those after it in further pull requests";
+        Diagnostic::of_file(path, message, Some(hint.to_owned()))
+    });
+    let looked_at = sweeps.into_iter().take(MOST_SWEEPS).map(|path| {
+        let request = files.sweep(&path).map(|spec| spec.request());
         ChangedSweep { path, request }
     });
-    Ok(looked_at.collect())
+    Ok((looked_at.collect(), left_out))
 }
 
 pub(super) fn is_sweep(path: &str) -> bool {

@@ -150,6 +150,10 @@ async fn of_several_things_under_one_name_each_is_for_its_own_readers() {
     town.silent.store(1, Ordering::SeqCst);
     assert_eq!(which(&person(7), &[&mine, &[repository(4)]]).await.unwrap(), [true, false]);
     assert_eq!(which(&person(7), &[&[repository(4)]]).await.unwrap_err().0, StatusCode::SERVICE_UNAVAILABLE);
+    town.silent.store(0, Ordering::SeqCst);
+    town.mute.store(4, Ordering::SeqCst);
+    town.pass(600);
+    assert_eq!(which(&person(7), &[&[repository(4)], &mine]).await.unwrap(), [false, true], "whichever is asked first");
 }
 
 #[tokio::test]

@@ -316,6 +316,24 @@ mod tests {
     const SOON: Duration = Duration::from_secs(20);
 
     #[tokio::test]
+    async fn a_token_is_got_anew_before_its_hour_is_over() {
+        let (town, client, tokens) = Town::start().await;
+        let get = async || tokens.installation(&client, 2, Scope::Repository(3)).await.unwrap();
+        let first = get().await;
+        assert!(Arc::ptr_eq(&first, &get().await), "it is good for a while yet");
+        {
+            let mut installations = tokens.installations.lock().unwrap();
+            let known = installations.get_mut(&(2, Scope::Repository(3))).unwrap();
+            let left = known.until - Instant::now();
+            assert!((49..=50).contains(&(left.as_secs().div_ceil(60))), "GitHub ends it after an hour: {left:?}");
+            // As if that time had passed.
+            known.until = Instant::now();
+        }
+        assert!(!Arc::ptr_eq(&first, &get().await));
+        assert_eq!(town.asked(), 2);
+    }
+
+    #[tokio::test]
     async fn tokens_wait_for_no_pause_and_not_for_each_other() {
         let (town, client, tokens) = Town::start().await;
         let stuck = tokens.installation(&client, 1, Scope::List);
