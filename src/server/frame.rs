@@ -96,7 +96,7 @@ pub(super) fn refused(app: &App, asked: &Asked, refusal: Refusal) -> Response {
     if asked.is_browser() { Frame::of(app, asked).refused(refusal) } else { refusal.into() }
 }
 
-/// The answer at an address of which this server knows nothing.
+/// The page at an address of which this server knows nothing.
 pub(super) fn nowhere(app: &App, asked: &Asked) -> Response {
     Frame::of(app, asked).nothing_here(&app.context.access.viewer(&asked.headers))
 }

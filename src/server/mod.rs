@@ -34,6 +34,7 @@ use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use warp::http::StatusCode;
+use warp::reject::{InvalidQuery, MethodNotAllowed, Reject};
 use warp::reply::{Reply, Response};
 use warp::{Filter, Rejection};
 
@@ -206,6 +207,9 @@ struct App {
 }
 
 fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infallible> + Clone + use<> {
+    let unserved = asked_by_any_method(app)
+        .and_then(|_, asked: Asked| async move { Err::<Response, _>(warp::reject::custom(Unserved(asked))) });
+    let serving = Arc::clone(app);
     host::route(app)
         .or(webhook::route(app))
         .unify()
@@ -223,9 +227,12 @@ fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infallib
         .unify()
         .or(metrics::route(app))
         .unify()
-        .or(pages::nowhere(app))
+        .or(unserved)
         .unify()
-        .recover(|rejection: Rejection| async move { Ok::<_, Infallible>(Response::from(refusal(&rejection))) })
+        .recover(move |rejection: Rejection| {
+            let answer = answer_unserved(&serving, &rejection);
+            async move { Ok::<_, Infallible>(answer) }
+        })
         .unify()
         .map(|mut response: Response| {
             let headers = response.headers_mut();
@@ -237,15 +244,26 @@ fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Infallib
         })
 }
 
-/// The answer when no route took the request.
-fn refusal(rejection: &Rejection) -> Refusal {
-    if rejection.is_not_found() {
-        return Refusal(StatusCode::NOT_FOUND, "there is nothing here");
+/// A request that no route took.
+#[derive(Debug)]
+struct Unserved(Asked);
+
+impl Reject for Unserved {}
+
+/// The answer to it: a page for a person, JSON for a program.
+fn answer_unserved(app: &App, rejection: &Rejection) -> Response {
+    let refusal = if rejection.find::<MethodNotAllowed>().is_some() {
+        Refusal(StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method")
+    } else if rejection.find::<InvalidQuery>().is_some() {
+        Refusal(StatusCode::BAD_REQUEST, "this request cannot be read")
+    } else {
+        Refusal(StatusCode::NOT_FOUND, "there is nothing here")
+    };
+    match rejection.find::<Unserved>() {
+        Some(Unserved(asked)) if refusal.0 == StatusCode::NOT_FOUND && asked.is_browser() => frame::nowhere(app, asked),
+        Some(Unserved(asked)) => frame::refused(app, asked, refusal),
+        None => refusal.into(),
     }
-    if rejection.find::<warp::reject::MethodNotAllowed>().is_some() {
-        return Refusal(StatusCode::METHOD_NOT_ALLOWED, "this address does not take that method");
-    }
-    Refusal(StatusCode::BAD_REQUEST, "this request cannot be read")
 }
 
 /// Why a request is not served. A fixed sentence, so that nothing of ours can slip into it.

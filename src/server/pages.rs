@@ -6,15 +6,14 @@ mod sweep;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use warp::http::Method;
 use warp::reply::{Reply as _, Response};
 use warp::{Filter, Rejection};
 
 use super::api::{ModelEntry, SweepEntry, newest, readable_model};
-use super::frame::{self, Frame};
+use super::frame::Frame;
 use super::html::table;
 use super::readers::{Asked, Readable};
-use super::{App, Refusal, ask, asked, asked_by_any_method};
+use super::{App, Refusal, ask, asked};
 use crate::domain::report::html as escape;
 use crate::domain::report::numbers::{count, duration};
 use crate::domain::sweep::plan::{PlanSummary, Purpose};
@@ -56,18 +55,6 @@ pub(super) fn routes(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error
         run::run(&id, &app, &asked).await.unwrap_or_else(|refusal| Frame::of(&app, &asked).refused(refusal))
     });
     alive.or(ready).unify().or(index).unify().or(model).unify().or(sweep).unify().or(run).unify()
-}
-
-/// A page for a person with a browser who asks for something that no route has; for programs the server's own refusal.
-pub(super) fn nowhere(app: &Arc<App>) -> impl Filter<Extract = (Response,), Error = Rejection> + Clone + use<> {
-    // A filter that took some methods alone would speak of them at every address.
-    warp::method().and(asked_by_any_method(app)).and_then(|method: Method, app: Arc<App>, asked: Asked| async move {
-        if matches!(method, Method::GET | Method::HEAD) && asked.is_browser() {
-            Ok(frame::nowhere(&app, &asked))
-        } else {
-            Err(warp::reject::not_found())
-        }
-    })
 }
 
 fn answer(status: &str) -> Response {

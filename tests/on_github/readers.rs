@@ -222,9 +222,10 @@ fn who_asks_for_what_is_not_there_gets_an_answer_in_their_own_language() {
     let done = done("");
     let (mut ada, mut stranger) = (done.browser("ada"), Browser::default());
     let report = format!("/sweeps/{}/nonsense.html", done.sweep);
-    for path in ["/nonsense", "/sweeps", "/runs/none/of/these", "/webhooks/github", report.as_str()] {
+    let paths = [("/nonsense", 404), ("/sweeps", 404), ("/runs/none/of/these", 404), ("/webhooks/github", 405)];
+    for (path, status) in paths.into_iter().chain([(report.as_str(), 404)]) {
         let page = ada.get(&done.url(path));
-        assert_eq!((page.status, page.header("content-type")), (404, Some("text/html; charset=utf-8")), "{path}");
+        assert_eq!((page.status, page.header("content-type")), (status, Some("text/html; charset=utf-8")), "{path}");
         assert!(text(&page).contains("<h1>"), "{path}: {}", text(&page));
     }
     let page = stranger.get(&done.url("/nonsense"));
