@@ -10,7 +10,7 @@ use super::columns::{OutputColumn, Source, TableColumn};
 use super::plot::{Join, Plot};
 use crate::domain::ids::RunId;
 use crate::domain::parameters::Value;
-use crate::domain::report::{html, numbers, warning_text};
+use crate::domain::report::{html, numbers, plain, told_move, warning_text, with_unit};
 use crate::domain::sweep::analysis::{AnalysisSummary, OutputStatistics};
 use crate::domain::sweep::plan::MovedParameter;
 use crate::domain::sweep::record::{Outcome, OutputValue, Record};
@@ -237,9 +237,7 @@ fn declared(spec: &AnalysisSpec) -> String {
         }
         shown.join("<br>")
     };
-    let moves = |moved: &MovedParameter| {
-        format!("{}: {}", html(&with_unit(&moved.name, &moved.unit)), html(&plain(&moved.declared)))
-    };
+    let moves = |moved: &MovedParameter| html(&told_move(moved));
     let moved: Vec<String> = spec.moved.iter().map(moves).collect();
     let mut list = String::from("<dl>");
     for (what, said) in
@@ -280,13 +278,4 @@ fn statistics(statistics: &[OutputStatistics]) -> String {
     }
     table.push_str("</table></div>\n");
     table
-}
-
-/// A sentence that is Markdown without what marks it.
-fn plain(markdown: &str) -> String {
-    markdown.chars().filter(|c| !matches!(c, '`' | '\u{200B}')).collect()
-}
-
-fn with_unit(name: &str, unit: &str) -> String {
-    if unit.is_empty() { name.to_owned() } else { format!("{name} ({unit})") }
 }

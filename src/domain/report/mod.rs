@@ -33,7 +33,7 @@ pub use command::{
 };
 pub use comparison::{comparison_text, percent};
 pub use faults::{excerpt, faults_comment};
-pub use html::html;
+pub use html::{html, plain, told_move, with_unit};
 pub use links::{Links, directory_url, percent_encoded};
 pub use log::{log_of_run, no_such_run, several_runs};
 pub use plan::{MayStart, budget_note, plan_comment, waiting_comment};

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use warp::reply::Response;
 
 use super::NONE_YET;
-use crate::domain::report::html as escape;
 use crate::domain::report::numbers::{bytes, count, number};
+use crate::domain::report::{html as escape, told_move};
 use crate::domain::sweep::analysis::OutputStatistics;
 use crate::domain::sweep::plan::Purpose;
 use crate::domain::sweep::state::{RunFailure, SweepPhase, SweepReport};
@@ -138,14 +138,7 @@ fn facts(frame: &Frame<'_>, entry: &SweepEntry, app: &App) -> String {
             pairs.iter().map(|(name, value)| format!("{} = {}", escape(name), escape(value))).collect();
         pairs.join("<br>")
     };
-    let moved: Vec<String> = plan
-        .moved
-        .iter()
-        .map(|it| {
-            let unit = if it.unit.is_empty() { String::new() } else { format!(" ({})", escape(&it.unit)) };
-            format!("{}{unit}: {}", escape(&it.name), escape(&it.declared.replace('`', "")))
-        })
-        .collect();
+    let moved: Vec<String> = plan.moved.iter().map(|it| escape(&told_move(it))).collect();
     fact("moves", &moved.join("<br>"));
     if !plan.fixed.is_empty() {
         fact("held at", &pairs(&plan.fixed));
