@@ -228,3 +228,64 @@ fn ask_as_evil(server: &str, method: &str, target: &str, request: &crate::github
     };
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(asked)
 }
+
+#[test]
+fn what_a_fork_makes_of_a_model_is_built_by_nobodys_word_but_its_approval_and_never_as_processes() {
+    let hub = Hub::as_app();
+    hub.github.user("eve", Permission::Read);
+    hub.github.fork(HUB, "eve/hub");
+    hub.world.checkout("main");
+    let owned = hub.world.clone.with_file_name("owned");
+    hub.world.write("models/identity-matrix/identity_matrix.py", &format!("open({owned:?}, 'w')\n"));
+    hub.world.commit_branch("theirs", "Change the model from outside");
+    hub.world.push_to(&hub.github.directory("eve/hub"), "theirs");
+    let opened = Opened { author: "eve", title: "Mine", head: "eve/hub:theirs", base: "main", draft: false };
+    let number = hub.github.open_pull(HUB, &opened);
+    hub.until_said(number, &["not built: the change comes from a fork"]);
+    hub.github.comment_as("ada", HUB, number, &format!("/modelship approve {}", hub.commit("theirs")));
+    hub.until_said(number, &["a fork's code is never built or run as processes of this server"]);
+    hub.world.until_idle();
+    assert!(!owned.exists(), "none of it was executed");
+    let versions = hub.world.modelship(&["versions", MODEL, "--output", "json"]).ok().json();
+    assert_eq!(versions.as_array().unwrap().len(), 1, "{versions}");
+}
+
+#[test]
+fn secrets_that_a_model_prints_are_told_to_nobody() {
+    let secrets = [
+        format!("ghs_{}", "0123456789abcdefABCDEF0123456789abcd"),
+        format!("ghs_12_{}.{}.{}", "eyJhbGciOiJub25lIn0", "eyJzdWIiOiIxIn0", "c2lnbmF0dXJl"),
+        format!("AKIA{}", "IOSFODNN7EXAMPLE"),
+        "MIIEowIBAAKCAQEAsecretsecretsecret".to_owned(),
+    ];
+    let [old, new, amazon, key] = &secrets;
+    let hub = Hub::as_app();
+    hub.world.checkout("main");
+    hub.world.write(
+        "config/tests/leaky.yaml",
+        "owner: tests\ntitle: leaky\ndescription: tells too much\nsource: {path: models/leaky}\nbuild: {process: []}\n\
+         run:\n  command: [sh, \"{model}/leaky.sh\"]\n  params: {format: args}\n\
+         parameters: {N: {type: int, default: 1}}\noutputs: {summary: stdout}\ntests: []\n",
+    );
+    let told = format!("{old} {new} {amazon}\n-----BEGIN RSA PRIVATE KEY-----\n{key}\n-----END RSA PRIVATE KEY-----\n");
+    hub.world.write("models/leaky/leaky.sh", &format!("cat >&2 <<'END'\n{told}END\necho so it ended >&2\nexit 3\n"));
+    let number = hub.open("leaky", "Leaky", "sweep: leaky\nmodel: tests/leaky\nparameters: {N: [1, 2]}\n");
+    hub.until_said(number, &["/modelship run leaky"]);
+    hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.until_said(number, &["0 of 2 runs done", "so it ended", "[redacted]"]);
+    hub.world.until_idle();
+    let found = |text: &str| secrets.iter().find(|secret| text.contains(secret.as_str()));
+    for comment in hub.github.comments(HUB, number) {
+        assert_eq!(found(&comment.body), None, "{}", comment.body);
+    }
+    for check in hub.github.checks(HUB, &hub.commit("leaky")) {
+        assert_eq!(found(&check.to_string()), None, "{check:#}");
+    }
+    for file in ["modelship.db", "modelship.db-wal"] {
+        let bytes = std::fs::read(hub.world.state().join(file)).unwrap_or_default();
+        assert_eq!(found(&String::from_utf8_lossy(&bytes)), None, "{file}");
+    }
+    let sweep = hub.sweeps()[0]["plan"]["id"].as_str().unwrap().to_owned();
+    let report = hub.world.state().join("artifacts/sweeps").join(sweep).join("report.html");
+    assert_eq!(found(&std::fs::read_to_string(report).unwrap()), None, "the report");
+}

@@ -160,3 +160,17 @@ fn open_nothing(hub: &Hub) -> u64 {
     hub.world.write("NOTES.md", "nothing\n");
     open(hub, "nothing")
 }
+
+#[test]
+fn the_last_of_thousands_of_files_is_planned_all_the_same() {
+    let hub = Hub::as_app();
+    hub.world.checkout("main");
+    // GitHub's API lists three thousand files of a pull request at most.
+    for file in 0..3_100 {
+        hub.world.write(&format!("data/{file:04}.txt"), "a number\n");
+    }
+    hub.world.write("sweeps/zz.yaml", &sweep("zz", "[1, 2]"));
+    let number = open(&hub, "thousands");
+    hub.until_said(number, &["/modelship run zz"]);
+    hub.world.until_idle();
+}
