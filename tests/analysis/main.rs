@@ -30,16 +30,7 @@ struct Run {
 }
 
 fn parameter(name: &str, kind: ParameterType, unit: &str) -> Parameter {
-    Parameter {
-        name: name.to_owned(),
-        kind,
-        default: None,
-        min: None,
-        max: None,
-        choices: Vec::new(),
-        unit: unit.to_owned(),
-        description: String::new(),
-    }
+    Parameter { unit: unit.to_owned(), ..Parameter::new(name, kind) }
 }
 
 fn spec(parameters: Vec<Parameter>, moved: &[&str], outputs: &[&str]) -> AnalysisSpec {

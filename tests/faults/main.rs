@@ -13,10 +13,10 @@
 //! | a missing build program; a build that fails, prints 100 MB, never ends, leaves processes | [`builds`] |
 //! | a build that fails its tests | `tests/stories/push.rs` |
 //! | a run that exits with a status, is killed, takes too long, prints 100 MB | [`models`] |
-//! | a run that leaves children, in its group and out of it | [`models`]; on a timeout `tests/runner.rs` |
+//! | a run that leaves children, in its group and out of it | [`models`]; on a timeout `tests/runner/main.rs` |
 //! | a run without summary, with NaN, with 11 MB of it, with links in its place | [`models`] |
 //! | a run that leaves more files than `outputs.limit`, also sparse ones | [`models`] |
-//! | a run that takes too much memory | `tests/runner.rs` |
+//! | a run that takes too much memory | `tests/runner/main.rs` |
 //! | output that poses as Markdown or HTML | [`models`]; `domain/report/escape.rs` |
 //! | names with spaces, line breaks, leading dashes, `..`, shell and markup | [`names`]; trees in `src/edge/source/tests.rs` |
 //! | forged and unsigned deliveries; one delivery 100 times at once, and under other ids | [`webhook`]; forms of signatures in `tests/webhook/` |

@@ -117,7 +117,7 @@ impl Base {
         };
         let mut parameter = match overlay {
             Some((key, raw)) => parameter(key, raw, Some(kind), reader)?,
-            None => bare(&row.name, kind),
+            None => Parameter::new(&row.name, kind),
         };
         if parameter.default.is_none() {
             match row.value(&parameter) {
@@ -132,26 +132,13 @@ impl Base {
     }
 }
 
-fn bare(name: &str, kind: ParameterType) -> Parameter {
-    Parameter {
-        name: name.to_owned(),
-        kind,
-        default: None,
-        min: None,
-        max: None,
-        choices: Vec::new(),
-        unit: String::new(),
-        description: String::new(),
-    }
-}
-
 fn parameter(key: &Key, raw: &RawParameter, inferred: Option<ParameterType>, reader: &mut Reader) -> Option<Parameter> {
     let Some(kind) = raw.r#type.or(inferred) else {
         let hint = Some("`type` must be `float`, `int`, `bool`, `string` or `list`".to_owned());
         reader.fault(key.place, format!("`{}` has no `type`", shown(&key.name)), hint);
         return None;
     };
-    let mut parameter = bare(&key.name, kind);
+    let mut parameter = Parameter::new(&key.name, kind);
     parameter.unit = raw.unit.clone().unwrap_or_default();
     parameter.description = raw.description.clone().unwrap_or_default();
     if matches!(kind, ParameterType::Bool | ParameterType::String)

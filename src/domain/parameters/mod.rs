@@ -143,6 +143,23 @@ pub struct Parameter {
     pub description: String,
 }
 
+impl Parameter {
+    /// A parameter of which nothing is said but its name and its type.
+    #[must_use]
+    pub fn new(name: &str, kind: ParameterType) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            default: None,
+            min: None,
+            max: None,
+            choices: Vec::new(),
+            unit: String::new(),
+            description: String::new(),
+        }
+    }
+}
+
 impl ParameterType {
     /// The type as manifests spell it.
     #[must_use]
