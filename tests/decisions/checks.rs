@@ -1,10 +1,13 @@
 //! Checks with their buttons, approval of a fork's commit, and how much is said.
 
+use std::time::Duration;
+
 use modelship::domain::check::{Button, CheckState, Press};
 use modelship::domain::event::{Event, Key};
 use modelship::domain::forge::{HeadOrigin, PullStatus, Reaction};
 use modelship::domain::ids::{CommitSha, Time};
 use modelship::domain::pull::PullSweepPhase;
+use modelship::domain::sweep::state::SweepReport;
 
 use crate::driver::*;
 use crate::things::*;
@@ -186,6 +189,40 @@ fn a_result_comes_later_and_always_comes() {
     world.drain();
     assert_eq!(world.posted.iter().filter(|marker| marker.starts_with("result/")).count(), 1);
     assert!(world.due[0] > world.now, "in its turn");
+}
+
+#[test]
+fn results_that_go_round_in_circles_are_broken_off_which_is_said_once() {
+    let mut world = World::running();
+    world.drain();
+    world.rules.comments_per_hour = Some(60);
+    let PullSweepPhase::Started { report } = world.file().clone() else { panic!("{:?}", world.file()) };
+    assert!(report.phase.is_terminal());
+    let mut rounds = report.round..;
+    let mut end = |world: &mut World, times: usize| {
+        world.posted.clear();
+        world.due.clear();
+        for round in rounds.by_ref().take(times) {
+            let report = Box::new(SweepReport { round, ..(*report).clone() });
+            world.tell_pull(Event::SweepAdvanced { sweep: report.plan.id.clone(), report });
+        }
+        let (results, told): (Vec<_>, Vec<_>) = world.posted.drain(..).partition(|it| it.starts_with("result/"));
+        assert!(told.iter().all(|marker| marker.starts_with("stopped/")), "{told:?}");
+        (results.len(), told.len())
+    };
+    let began = world.now;
+    assert_eq!(end(&mut world, 200), (79, 1), "twenty at once, and what fits into an hour");
+    let latest = world.due.iter().max().unwrap();
+    assert!(latest.since(began) <= Duration::from_secs(3600), "{latest:?}");
+    assert!(world.said.last().unwrap().contains("I am 1 h behind"), "{:?}", world.said.last());
+    // Nothing opens it a little, and what is left out is not put off. What stands in place goes on.
+    world.now = began.plus(Duration::from_secs(59 * 60));
+    assert_eq!(end(&mut world, 50), (0, 0));
+    assert!(world.edited.last().unwrap().starts_with("sweep/"));
+    // Once all is written, a result is a comment again, and the next circle is broken off like this one.
+    world.now = began.plus(Duration::from_secs(61 * 60));
+    assert_eq!(end(&mut world, 1), (1, 0));
+    assert_eq!(end(&mut world, 100).1, 1);
 }
 
 #[test]

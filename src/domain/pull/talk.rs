@@ -2,7 +2,9 @@
 //!
 //! A loop that fails, or somebody who floods a pull request with commands, must not fill its thread nor use up what the
 //! forge lets this instance write. So each pull request has an allowance. Results and edits beyond it come later, the
-//! newest text in place of older ones; answers beyond it are not given, which is said at once, and once.
+//! newest text in place of older ones; answers beyond it are not given, which is said at once, and once. When results are
+//! an hour behind, something is going round in circles: then there are no more comments for each of them until all that
+//! wait are written, which is said too. What each sweep came to always stands in its own comment and its check.
 
 use std::time::Duration;
 
@@ -30,6 +32,9 @@ const EDITS_AT_ONCE: u32 = 60;
 /// How far ahead is anything put off? A clock that was set back must not silence a pull request for days.
 const HORIZON: Duration = Duration::from_secs(2 * 3600);
 
+/// How far behind may results be before no more of them are written?
+const BREAK: Duration = Duration::from_secs(3600);
+
 /// How often is it said that answers are left out?
 const NOTICE: Duration = Duration::from_secs(3600);
 
@@ -40,6 +45,9 @@ pub struct Spoken {
     edits: Pace,
     /// When it was said last that answers are left out.
     notice: Option<Time>,
+    /// Whether results are left out as well: the circuit breaker is open.
+    #[serde(default)]
+    broken: bool,
 }
 
 /// How fast something went on: the generic cell rate algorithm, as of ATM and of rate limiters since.
@@ -116,9 +124,35 @@ impl Thread<'_> {
         due
     }
 
-    /// Writes a result, once. It may come later, and it always comes.
+    /// Writes a result, once. It may come later; it is left out only while the circuit breaker is open.
     pub(super) fn post(&mut self, marker: String, body: String) {
-        self.say(Effect::PostComment { pull: self.at.pull.clone(), marker, body });
+        if !self.is_broken() {
+            self.say(Effect::PostComment { pull: self.at.pull.clone(), marker, body });
+        }
+    }
+
+    /// Whether results are left out: from when they are too far behind until all that wait are written. Says so when it
+    /// begins.
+    ///
+    /// Source: <https://martinfowler.com/bliki/CircuitBreaker.html>
+    fn is_broken(&mut self) -> bool {
+        let Some(every) = self.every_post() else { return false };
+        let now = self.at.now;
+        let spoken = &mut self.state.spoken;
+        let behind = spoken.posts.earliest(now, every, POSTS_AT_ONCE).since(now);
+        let was_broken = spoken.broken;
+        spoken.broken = behind >= BREAK || (was_broken && !behind.is_zero());
+        let breaks = spoken.broken && !was_broken;
+        if breaks {
+            self.tell_at_once("stopped", report::results_left_out(milliseconds(behind)));
+        }
+        self.state.spoken.broken
+    }
+
+    /// Says that something is left out, before everything that waits.
+    fn tell_at_once(&mut self, what: &str, body: String) {
+        let marker = format!("{what}/{}", self.at.now.0);
+        self.decision.ask(Effect::PostComment { pull: self.at.pull.clone(), marker, body });
     }
 
     /// Asks for an effect that writes a new comment, when its turn comes.
@@ -172,11 +206,9 @@ impl Thread<'_> {
         let told = self.state.spoken.notice.is_some_and(|told| told <= now && now.since(told) < NOTICE);
         if !told {
             self.state.spoken.notice = Some(now);
-            let due = self.take_post();
-            let wait = u64::try_from(next_answer(&self.state.spoken).since(now).as_millis()).unwrap_or(u64::MAX);
-            let (marker, body) = (format!("quiet/{}", now.0), report::answers_left_out(wait));
-            let effect = Effect::PostComment { pull: self.at.pull.clone(), marker, body };
-            self.decision.ask(Due { effect, not_before: Some(due), coalesce: None });
+            self.take_post();
+            let wait = next_answer(&self.state.spoken).since(now);
+            self.tell_at_once("quiet", report::answers_left_out(milliseconds(wait)));
         }
         false
     }
@@ -267,6 +299,10 @@ impl Thread<'_> {
 /// What marks the answer to a command.
 pub(super) fn reply_marker(given: &Given, nth: u32) -> String {
     format!("reply/{}/{nth}", given.mark())
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn digest(check: &Check) -> Digest {

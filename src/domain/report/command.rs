@@ -124,6 +124,18 @@ pub fn answers_left_out(wait: u64) -> String {
     )
 }
 
+/// That results are left out until all that wait are written, in about `wait` milliseconds.
+#[must_use]
+pub fn results_left_out(wait: u64) -> String {
+    format!(
+        "So much ended in this pull request that I am {} behind with writing it down, so I stop: nothing that ends from now \
+         on gets a comment of its own until all that waits is written. What each sweep came to stands in the comment of \
+         its plan and in its check as ever, with its links. Commands are still obeyed; if something here runs in \
+         circles, stop it.\n",
+        duration(wait)
+    )
+}
+
 /// The answer to a command that does not exist.
 #[must_use]
 pub fn unknown_command(typed: &str, suggestion: Option<&str>) -> String {

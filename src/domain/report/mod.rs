@@ -29,7 +29,8 @@ mod warning;
 pub use build::{BuildLine, BuildProgress, build_comment, other_version, waits_for};
 pub use check::{BuildStanding, build_check, ended_check, manifest_check, sweep_check};
 pub use command::{
-    ApprovalNote, NothingToRun, answers_left_out, approval_note, command_denied, help, nothing_to_run, unknown_command,
+    ApprovalNote, NothingToRun, answers_left_out, approval_note, command_denied, help, nothing_to_run,
+    results_left_out, unknown_command,
 };
 pub use comparison::{comparison_text, percent};
 pub use faults::{excerpt, faults_comment};
