@@ -31,12 +31,14 @@ const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application
                          application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json";
 
 /// Which registries are asked, and how.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct ImagesSettings {
     /// Images below these names may become versions: `registry.example.org/models`.
     pub accepted: Vec<String>,
     /// The registry that asks who we are, with user and password.
     pub login: Option<(String, String, SecretString)>,
+    /// How large an image may be, in bytes: as its registry keeps it, with layers that are packed.
+    pub largest: u64,
 }
 
 /// Images that may become versions.
@@ -121,6 +123,12 @@ impl Images {
             }
             manifest => manifest,
         };
+        let layers = manifest.layers.iter().flatten();
+        let size = layers.fold(0, |sum: u64, layer| sum.saturating_add(layer.size));
+        if size > self.settings.largest {
+            let too_large = too_large(size, self.settings.largest);
+            return Err(LookError::Refused(format!("`{image}@{digest}` is {too_large}")));
+        }
         let Some(config) = manifest.config else {
             return Err(LookError::Refused(format!("`{image}@{digest}` is no image: its manifest has no `config`")));
         };
@@ -143,6 +151,12 @@ struct Asker<'a> {
 struct Manifest {
     config: Option<Descriptor>,
     manifests: Option<Vec<Descriptor>>,
+    layers: Option<Vec<Layer>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Layer {
+    size: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -320,6 +334,12 @@ fn architecture() -> &'static str {
     if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
 }
 
+/// What is wrong with an image of `size` bytes.
+pub(super) fn too_large(size: u64, largest: u64) -> String {
+    let (size, largest) = (bytesize::ByteSize(size).display().si(), bytesize::ByteSize(largest).display().si());
+    format!("an image of {size}, and this server takes none above {largest} (`docker.max_image` in its settings)")
+}
+
 fn choose(platforms: &[Descriptor]) -> Option<Digest> {
     let fits = |platform: &Platform| platform.os == "linux" && platform.architecture == architecture();
     let chosen = platforms.iter().find(|listed| listed.platform.as_ref().is_some_and(fits));
@@ -360,7 +380,8 @@ mod tests {
 
     #[tokio::test]
     async fn only_registries_of_the_settings_are_asked() {
-        let images = Images::new(ImagesSettings { accepted: vec!["example.org/models".to_owned()], login: None });
+        let accepted = vec!["example.org/models".to_owned()];
+        let images = Images::new(ImagesSettings { accepted, login: None, largest: 1 });
         let other = ImageName::parse("127.0.0.1:1/models/x").unwrap();
         let error = images.look(&other, "latest").await.unwrap_err().to_string();
         assert!(error.contains("takes no images"), "{error}");
@@ -395,7 +416,7 @@ mod tests {
 
     fn images(registry: &str) -> (Images, ImageName) {
         let login = (registry.to_owned(), "ada".to_owned(), SecretString::from("secret"));
-        let settings = ImagesSettings { accepted: vec![format!("{registry}/models")], login: Some(login) };
+        let settings = ImagesSettings { accepted: vec![format!("{registry}/models")], login: Some(login), largest: 1 };
         (Images::new(settings), ImageName::parse(&format!("{registry}/models/x")).unwrap())
     }
 

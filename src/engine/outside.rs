@@ -258,6 +258,7 @@ fn images(settings: &Settings) -> Images {
     Images::new(ImagesSettings {
         accepted: docker.accept.clone(),
         login: login.map(|((user, password), registry)| (registry, user, password)),
+        largest: docker.max_image,
     })
 }
 
@@ -331,7 +332,8 @@ fn builder(settings: &Settings, state: &Path) -> Result<Builder> {
         })),
         ExecutorKind::Docker => {
             let docker = Docker::new(&docker_settings(settings, state))?;
-            Builder::Docker(DockerBuilder::new(docker, ImageSettings { scratch, environment }))
+            let largest = settings.docker.max_image;
+            Builder::Docker(DockerBuilder::new(docker, ImageSettings { scratch, environment, largest }))
         }
     })
 }

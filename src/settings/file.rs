@@ -109,6 +109,7 @@ pub(super) struct DockerFile {
     pub(super) runner: Option<PathBuf>,
     pub(super) network: Option<String>,
     pub(super) processes: Option<u32>,
+    pub(super) max_image: Option<bytesize::ByteSize>,
     pub(super) build_network: Option<String>,
     pub(super) bases: BasesFile,
     pub(super) build_args: BTreeMap<String, String>,

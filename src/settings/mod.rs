@@ -190,6 +190,8 @@ pub struct DockerSettings {
     pub network: String,
     /// Most processes and threads of one run.
     pub processes: u32,
+    /// How large a model's image may be, in bytes.
+    pub max_image: u64,
     /// The engine's network for builds.
     pub build_network: String,
     /// Base images of generated environments.
@@ -403,6 +405,7 @@ fn docker_settings(file: DockerFile, base: &Path) -> Result<DockerSettings> {
         runner,
         network: file.network.unwrap_or_else(|| "bridge".to_owned()),
         processes: file.processes.unwrap_or(512).max(16),
+        max_image: file.max_image.unwrap_or(bytesize::ByteSize::gb(20)).as_u64(),
         build_network: file.build_network.unwrap_or_else(|| "default".to_owned()),
         bases,
         build_args: file.build_args,

@@ -32,6 +32,10 @@ struct World {
 
 impl World {
     fn new(runner: &Path) -> Self {
+        Self::with_images_up_to(u64::MAX, runner)
+    }
+
+    fn with_images_up_to(largest: u64, runner: &Path) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let docker = Docker::new(&DockerSettings {
             host: given("MODELSHIP_TEST_DOCKER_HOST"),
@@ -44,7 +48,7 @@ impl World {
             build_args: BTreeMap::new(),
             instance: "image-engine".to_owned(),
         });
-        let settings = ImageSettings { scratch: dir.path().join("scratch"), environment: BTreeMap::new() };
+        let settings = ImageSettings { scratch: dir.path().join("scratch"), environment: BTreeMap::new(), largest };
         Self { dir, builder: Builder::Docker(DockerBuilder::new(docker.unwrap(), settings)) }
     }
 
@@ -123,6 +127,27 @@ async fn a_build_has_no_network_that_settings_do_not_give_and_its_log_is_bounded
     let log = fs_err::read_to_string(world.dir.path().join("build.log")).unwrap();
     assert!(log.len() < 5_000_000 && log.contains("bytes left out") && log.contains("[redacted]"), "{}", log.len());
     assert!(!error.log_tail().contains("ghs_0123456789"), "{}", error.log_tail());
+}
+
+#[tokio::test]
+async fn an_image_that_is_too_large_is_refused_and_not_kept() {
+    let world = World::with_images_up_to(10_000_000, &runner());
+    let sized = |bytes: u64| {
+        format!("FROM modelship-test/busybox\nLABEL zeros={bytes}\nRUN head -c {bytes} /dev/zero >/zeros\n")
+    };
+    let is_kept = |bytes: u64| {
+        let label = format!("label=zeros={bytes}");
+        !docker(&["image", "ls", "--quiet", "--filter", &label]).is_empty()
+    };
+    // Packed they are next to nothing.
+    world.builder.build(world.order(&sized(3_000_000)).await, &CancellationToken::new()).await.unwrap();
+    let error = world.builder.build(world.order(&sized(30_000_000)).await, &CancellationToken::new()).await;
+    let error = error.unwrap_err();
+    assert!(matches!(error, BuildError::Failed { .. }), "{error:?}");
+    let error = error.to_string();
+    assert!(error.contains("`docker build` gave an image of 3"), "{error}");
+    assert!(error.contains("none above 10.0 MB (`docker.max_image` in its settings)"), "{error}");
+    assert!(is_kept(3_000_000) && !is_kept(30_000_000));
 }
 
 #[tokio::test]

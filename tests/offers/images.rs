@@ -44,7 +44,8 @@ impl Liar {
 
 async fn look(image: &ImageName, reference: &str, login: Option<&str>) -> Result<FoundImage, LookError> {
     let login = login.map(|registry| (registry.to_owned(), "ada".to_owned(), SecretString::from("secret")));
-    Images::new(ImagesSettings { accepted: vec![image.registry().to_owned()], login }).look(image, reference).await
+    let settings = ImagesSettings { accepted: vec![image.registry().to_owned()], login, largest: 20_000_000_000 };
+    Images::new(settings).look(image, reference).await
 }
 
 fn config() -> Vec<u8> {
@@ -111,6 +112,33 @@ async fn a_registry_cannot_make_us_read_without_end_or_run_in_circles() {
     assert!(matches!(&error, LookError::Refused(reason) if reason.contains("the registry has no")), "{error}");
     let out = Liar::new(|_| Response::empty(502));
     assert!(matches!(out.look("latest", None).await.unwrap_err(), LookError::Internal(_)), "that passes");
+}
+
+#[tokio::test]
+async fn an_image_of_more_than_the_settings_allow_is_refused_before_a_byte_of_it_is_fetched() {
+    let sized = |sizes: &'static [&'static str]| {
+        Liar::new(move |request| match request.path().contains("/manifests/") {
+            true => {
+                let layers: Vec<String> = sizes.iter().map(|size| format!("{{\"size\": {size}}}")).collect();
+                let config = json!({"digest": Digest::of(config())});
+                body(format!("{{\"config\": {config}, \"layers\": [{}]}}", layers.join(", ")).into_bytes())
+            }
+            false => body(config()),
+        })
+    };
+    assert!(sized(&["19999999999", "1"]).look("latest", None).await.is_ok());
+    const MOST: &str = "18446744073709551615";
+    for (sizes, said) in [(&["20000000000", "50000000"], "20.1 GB"), (&[MOST, MOST], "18.4 EB")] {
+        let large = sized(sizes);
+        let error = large.look("latest", None).await.unwrap_err();
+        let LookError::Refused(reason) = &error else { panic!("{error}") };
+        assert!(reason.contains(said) && reason.contains("none above 20.0 GB (`docker.max_image`"), "{reason}");
+        assert_eq!(large.asked.lock().unwrap().len(), 1, "the manifest was enough");
+    }
+    for nonsense in [&["-1"], &["18446744073709551616"]] {
+        let error = sized(nonsense).look("latest", None).await.unwrap_err();
+        assert!(matches!(&error, LookError::Refused(reason) if reason.contains("can be read")), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -185,7 +213,8 @@ async fn a_real_registry_that_asks_for_a_password_gets_it() {
     let image = ImageName::parse(&format!("{}/models/tiny", registry.address)).unwrap();
     let look = async |user: &str, password: &str| {
         let login = Some((registry.address.clone(), user.to_owned(), SecretString::from(password)));
-        Images::new(ImagesSettings { accepted: vec![registry.address.clone()], login }).look(&image, "latest").await
+        let accepted = vec![registry.address.clone()];
+        Images::new(ImagesSettings { accepted, login, largest: u64::MAX }).look(&image, "latest").await
     };
     assert_eq!(look("modelship", "secret").await.unwrap().digest, digest);
     let error = look("modelship", "wrong").await.unwrap_err().to_string();

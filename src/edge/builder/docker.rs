@@ -19,6 +19,7 @@ use crate::domain::image::ImageRef;
 use crate::domain::manifest::{DockerBuild, Environment, Manifest, Part, Requirements, declared_arguments};
 use crate::domain::version::{Image, PassedTest, Version};
 use crate::edge::docker::{Docker, DockerfileOrder, ImageError, ImageFacts, ImageOrder, PushError};
+use crate::edge::images::too_large;
 use crate::runner::{Log, tail_of};
 
 /// Build arguments that every Dockerfile has without declaring them.
@@ -32,6 +33,8 @@ pub struct ImageSettings {
     /// Variables of this machine that builds may need: where package managers find their registries and proxies. A
     /// Dockerfile gets those that it declares.
     pub environment: BTreeMap<String, String>,
+    /// How large a model's image may be once it is unpacked, in bytes.
+    pub largest: u64,
 }
 
 /// Builds and tests models as images.
@@ -281,6 +284,7 @@ impl DockerBuilder {
         let own = self.docker.build_image(&order, log).await.map_err(failed)?;
         drop(room);
         let own = self.docker.image(&own).await?.context("the Docker engine lost an image that it has just built")?;
+        self.fit(&own, "docker build").await?;
         let labels = labels(&provenance, &digest);
         let id = self.docker.add_runner(&own, &labels, log).await.map_err(failed)?;
         Ok(BuiltImage { id, own, provenance, build_ms: 0 })
@@ -297,6 +301,7 @@ impl DockerBuilder {
         self.docker.ensure_present(&reference).await?;
         let lost = || format!("the Docker engine lost `{reference}`, which it has just pulled");
         let facts = self.docker.image(&reference).await?.with_context(lost)?;
+        self.fit(&facts, "docker pull").await?;
         let (id, own) = match facts.own_entrypoint() {
             Some(entrypoint) => (facts.id.clone(), ImageFacts { entrypoint, ..facts }),
             None => {
@@ -307,6 +312,22 @@ impl DockerBuilder {
         };
         let build_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(BuiltImage { id, own, provenance, build_ms })
+    }
+
+    /// Refuses an image that is larger than one may be, and does not keep it: only once it is unpacked is it known how
+    /// large it is.
+    async fn fit(&self, image: &ImageFacts, step: &str) -> Result<(), BuildError> {
+        let largest = self.settings.largest;
+        if image.size <= largest {
+            return Ok(());
+        }
+        if let Err(error) = self.docker.forget_image(&image.id).await {
+            tracing::warn!("an image that is too large is still there: {error:#}");
+        }
+        Err(failed(ImageError::Failed {
+            step: step.to_owned(),
+            how: format!("gave {}", too_large(image.size, largest)),
+        }))
     }
 
     async fn checked_out(&self, digest: &Digest, checkout: Checkout) -> anyhow::Result<Room> {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use bollard::errors::Error;
 use bollard::models::BuildInfo;
-use bollard::query_parameters::BuildImageOptions;
+use bollard::query_parameters::{BuildImageOptions, RemoveImageOptions};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 
@@ -69,6 +69,8 @@ pub struct ImageFacts {
     pub on_build: Vec<String>,
     /// The labels.
     pub labels: BTreeMap<String, String>,
+    /// How large it is once it is unpacked, in bytes.
+    pub size: u64,
 }
 
 impl ImageFacts {
@@ -202,7 +204,18 @@ impl Docker {
             workdir: config.working_dir.unwrap_or_default(),
             on_build: config.on_build.unwrap_or_default(),
             labels: config.labels.unwrap_or_default().into_iter().collect(),
+            size: found.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
         }))
+    }
+
+    /// Makes the engine forget an image that nothing uses.
+    ///
+    /// # Errors
+    /// When the engine keeps it.
+    pub async fn forget_image(&self, image: &str) -> anyhow::Result<()> {
+        let gone = self.api().remove_image(image, None::<RemoveImageOptions>, None).await;
+        gone.with_context(|| format!("failed to remove the image `{image}`"))?;
+        Ok(())
     }
 
     /// The platform that the engine builds for: `linux/amd64`.
