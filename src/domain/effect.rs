@@ -129,6 +129,9 @@ pub enum Effect {
         state: DeploymentState,
         /// One line.
         description: String,
+        /// The model whose channel it has moved; none while it has moved none.
+        #[serde(default)]
+        moved: Option<ModelName>,
     },
     /// Tell another program what happened.
     Notify {

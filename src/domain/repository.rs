@@ -138,6 +138,7 @@ pub(super) fn decide(
                 id,
                 state: DeploymentState::Error,
                 description: format!("this is not your fault: {reason}"),
+                moved: None,
             });
         }
         Event::EffectFailed { effect, subject, reason } => {

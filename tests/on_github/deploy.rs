@@ -197,6 +197,23 @@ fn a_deployment_made_on_github_moves_the_channel_and_is_answered() {
 }
 
 #[test]
+fn a_deployment_that_succeeded_leads_to_the_models_page() {
+    let hub = Hub::signing_in("", |_| {});
+    change(&hub, "change");
+    let theirs = hub.github.deploy_as("ada", HUB, "change", json!({"environment": STAGING}));
+    assert_eq!(answer(&hub, theirs).0, "success");
+    hub.world.until_idle();
+    let page = format!("{}/models/{MODEL}", hub.world.address());
+    let deployments = hub.github.deployments(HUB);
+    assert!(deployments.len() > 1, "ours and hers: {deployments:?}");
+    for (shown, said) in deployments {
+        let success =
+            said.iter().find(|said| said["state"] == "success").unwrap_or_else(|| panic!("{shown}: {said:?}"));
+        assert_eq!(success["environment_url"], page.as_str(), "{shown}");
+    }
+}
+
+#[test]
 fn a_deployment_made_while_nobody_listens_acts_once_the_server_is_back() {
     let mut hub = Hub::as_app();
     let number = change(&hub, "change");

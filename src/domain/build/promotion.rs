@@ -88,6 +88,7 @@ impl Builds<'_> {
                 id,
                 state: DeploymentState::Error,
                 description: failed,
+                moved: None,
             }),
             asker => self.answer(&asker, &channel, Err(failed)),
         }
@@ -161,6 +162,7 @@ impl Builds<'_> {
                     id: *id,
                     state,
                     description,
+                    moved: (state == DeploymentState::Success).then(|| self.model.clone()),
                 });
             }
         }

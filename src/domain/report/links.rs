@@ -1,7 +1,7 @@
 //! Where readers find what a sweep and its runs left.
 
 use super::value;
-use crate::domain::ids::RunId;
+use crate::domain::ids::{ModelName, RunId};
 use crate::domain::sweep::analysis::ArtifactFile;
 use crate::domain::sweep::state::SweepReport;
 
@@ -42,6 +42,12 @@ impl Links {
     #[must_use]
     pub fn run_address(&self, run: &RunId) -> Option<String> {
         Some(format!("{}/runs/{run}", self.server()?))
+    }
+
+    /// Where a server shows the model: its versions, and where its channels point.
+    #[must_use]
+    pub fn model_address(&self, model: &ModelName) -> Option<String> {
+        Some(format!("{}/models/{model}", self.server()?))
     }
 
     /// Where a server shows the sweep: its report once there is one.

@@ -9,6 +9,7 @@ use crate::domain::deployment::{Asker, DeploymentNotice, DeploymentState, Enviro
 use crate::domain::event::{Event, Key, Keyed, PromotionTarget};
 use crate::domain::ids::{ChannelName, ModelName, Repository, Time};
 use crate::domain::policy::Act;
+use crate::domain::report::Links;
 use crate::domain::version::{ChannelMove, Tree};
 use crate::edge::forge::github::deployments::DeploymentStatus;
 use crate::edge::forge::{ForgeError, Recorded};
@@ -39,22 +40,30 @@ pub(super) async fn record(engine: &Engine, moved: &ChannelMove) -> Reports {
         commit: version.source.commit.clone(),
         moved_at: moved.at,
         description: format!("version {}: {}", moved.version, moved.reason),
-        environment_url: engine.outside().url.clone(),
+        environment_url: page_of(engine, &moved.model),
     };
     told(forge.record_deployment(&version.source.repository, &recorded).await)
 }
 
-/// Says at the forge what became of somebody's deployment.
-pub(super) async fn answer(
+/// Where people see where a model's channels point; none where this server has no address.
+fn page_of(engine: &Engine, model: &ModelName) -> Option<String> {
+    Links { base_url: engine.outside().url.clone() }.model_address(model)
+}
+
+/// How a deployment fares that has moved a channel of `moved`, if it has.
+pub(super) fn status(
     engine: &Engine,
-    repository: &Repository,
-    id: i64,
     state: DeploymentState,
     description: &str,
-) -> Reports {
-    let environment_url = engine.outside().url.clone().filter(|_| state == DeploymentState::Success);
-    let status = DeploymentStatus { state, description: description.to_owned(), environment_url };
-    told(forge(engine)?.answer_deployment(repository, id, &status).await)
+    moved: Option<&ModelName>,
+) -> DeploymentStatus {
+    let environment_url = moved.and_then(|model| page_of(engine, model));
+    DeploymentStatus { state, description: description.to_owned(), environment_url }
+}
+
+/// Says at the forge what became of somebody's deployment.
+pub(super) async fn answer(engine: &Engine, repository: &Repository, id: i64, status: &DeploymentStatus) -> Reports {
+    told(forge(engine)?.answer_deployment(repository, id, status).await)
 }
 
 /// What the forge refuses to show for good: a permission is missing, the commit is gone, the repository is archived.
@@ -84,7 +93,7 @@ pub(super) async fn check(engine: &Engine, repository: &Repository, deployment: 
     }
     let user = deployment.authority();
     if let Some(reason) = denial(engine, repository, user, Act::Promote).await? {
-        return answer(engine, repository, *id, DeploymentState::Failure, &reason).await;
+        return answer(engine, repository, *id, &status(engine, DeploymentState::Failure, &reason, None)).await;
     }
     let Some(version) = engine.store().version_at(model, commit).await? else {
         let building = is_building(engine, model, commit.as_str()).await?;
@@ -94,10 +103,10 @@ pub(super) async fn check(engine: &Engine, repository: &Repository, deployment: 
                 format!("{model} has no version at {}; only what was built and passed can be deployed", commit.short())
             }
         };
-        return answer(engine, repository, *id, DeploymentState::Failure, &reason).await;
+        return answer(engine, repository, *id, &status(engine, DeploymentState::Failure, &reason, None)).await;
     };
     let taken_up = format!("moving {channel} of {model} to version {}", version.id);
-    answer(engine, repository, *id, DeploymentState::InProgress, &taken_up).await?;
+    answer(engine, repository, *id, &status(engine, DeploymentState::InProgress, &taken_up, None)).await?;
     let event = Event::PromotionRequested {
         // One deployment moves a channel once, however often it is told of.
         request: format!("deployment/{}/{id}", repository.id),

@@ -47,8 +47,9 @@ pub(super) async fn perform(engine: &Engine, effect: &Effect, cancel: &Cancellat
         Effect::QuoteLog { pull, marker, run } => talk::quote_log(engine, pull, marker, run).await,
         Effect::RecordDeployment { moved } => deploy::record(engine, moved).await,
         Effect::CheckDeployment { repository, deployment } => deploy::check(engine, repository, deployment).await,
-        Effect::AnswerDeployment { repository, id, state, description } => {
-            deploy::answer(engine, repository, *id, *state, description).await
+        Effect::AnswerDeployment { repository, id, state, description, moved } => {
+            let status = deploy::status(engine, *state, description, moved.as_ref());
+            deploy::answer(engine, repository, *id, &status).await
         }
         Effect::Notify { target, notice } => notify::send(engine, target, notice).await,
         Effect::UpsertComment { pull, marker, body } => talk::upsert_comment(engine, pull, marker, body).await,
