@@ -1,5 +1,8 @@
 //! Attacks on what people agreed to: they say yes to one thing, and another is to be done.
 
+use sqlx::{AnyConnection, Connection as _};
+use tokio::runtime::{Builder, Runtime};
+
 use crate::authority::ask_from_a_fork;
 use crate::browser::Browser;
 use crate::github::http::{Reply, Server};
@@ -24,6 +27,20 @@ fn assert_no_job(hub: &Hub) {
     for sweep in sweeps {
         assert!(!sweep.unwrap().path().join("jobs").exists(), "a job was made");
     }
+}
+
+/// Lets nobody write to the database until it is dropped.
+fn lock_database(hub: &Hub) -> (Runtime, AnyConnection) {
+    sqlx::any::install_default_drivers();
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let url = format!("sqlite://{}", hub.world.state().join("modelship.db").display());
+    let lock = async {
+        let mut connection = AnyConnection::connect(&url).await?;
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await?;
+        Ok::<_, sqlx::Error>(connection)
+    };
+    let connection = runtime.block_on(lock).unwrap();
+    (runtime, connection)
 }
 
 #[test]
@@ -71,6 +88,22 @@ fn an_approval_is_of_one_commit_and_ends_with_the_next_push() {
     assert_no_job(&hub);
 }
 
+#[test]
+fn a_fork_that_is_deleted_in_the_middle_takes_nothing_with_it() {
+    let hub = Hub::as_app();
+    let number = ask_from_a_fork(&hub);
+    push_to_the_fork(&hub, "[1, 2], SLEEP: 2");
+    let head = hub.commit("theirs");
+    hub.until_said(number, &["/modelship approve", &head]);
+    hub.github.comment_as("ada", HUB, number, &format!("/modelship approve {head}"));
+    hub.until_said(number, &["/modelship run theirs"]);
+    hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.until_running();
+    hub.github.delete_repository("eve/hub");
+    hub.until_said(number, &["2 runs done"]);
+    hub.world.until_idle();
+}
+
 /// Ada approves a pull request by GitHub's own button, and writes this, which has an id of its own.
 fn review_of(comment: &Delivery, body: &str) -> Delivery {
     let mut review = comment.clone();
@@ -105,6 +138,35 @@ fn who_may_no_longer_start_a_sweep_when_it_begins_does_not_start_it() {
     hub.github.user("ada", Permission::Write);
     hub.github.comment_as("ada", HUB, number, "/modelship run");
     hub.until_said(number, &["2 runs done"]);
+    hub.world.until_idle();
+}
+
+#[test]
+fn what_was_begun_before_the_server_died_ends_when_it_may_not_begin_any_more() {
+    let mut hub = Hub::as_app();
+    let sweep = format!("sweep: slow\nmodel: {MODEL}\nparameters: {{N: [1, 2], SLEEP: 60}}\n");
+    let number = hub.ask_with("slow", "Slowly", &sweep);
+    hub.world.until_idle();
+    let pull = format!("GET */pulls/{number}");
+    hub.github.fail_next(1_000, &pull, Fault::BadGateway);
+    let command = hub.github.comment_as("ada", HUB, number, "/modelship run");
+    hub.world.until("it is heard", |_| hub.github.reactions(HUB, command).contains(&"rocket".to_owned()).then_some(()));
+    hub.until_asked(1, &pull);
+    // The sweep begins, and the server dies before it can write that down.
+    let holds = hub.github.hold_answers_to("GET */collaborators/ada/permission");
+    hub.github.heal();
+    let held = holds.next().unwrap();
+    let lock = lock_database(&hub);
+    held.answer();
+    hub.until_running();
+    hub.world.kill_server();
+    drop((lock, holds));
+    assert!(hub.world.is_running("python3"), "runs go on without the server");
+
+    hub.github.user("ada", Permission::Read);
+    hub.start();
+    hub.until_said(number, &["ada may not start it any more"]);
+    hub.until_nothing_runs();
     hub.world.until_idle();
 }
 

@@ -43,10 +43,37 @@ pub(super) struct Order<'a> {
     pub(super) scope: &'a Scope,
 }
 
-/// Hands the runs without a result to the executor.
+/// Hands the runs without a result to the executor, or says why the round does not begin.
 pub(super) async fn submit(engine: &Engine, order: &Order<'_>, beginning: &Beginning) -> Reports {
+    let Order { plan, round, .. } = *order;
+    let event = match begin(engine, order, beginning).await? {
+        Ok(event) => event,
+        Err(reason) => {
+            // An earlier attempt may have started jobs before this server died, and nobody would watch them.
+            let executor = &engine.outside().executor;
+            executor.cancel(&earlier(engine, &plan.id, round)?).await.context("cannot end jobs")?;
+            Event::StartRefused { round, reason }
+        }
+    };
+    Ok(vec![Keyed { key: Key::Sweep(plan.id.clone()), event }])
+}
+
+/// The jobs that an earlier attempt to begin this round has made places for.
+fn earlier(engine: &Engine, sweep: &SweepId, round: u32) -> anyhow::Result<Vec<JobHandle>> {
+    let artifacts = &engine.outside().artifacts;
+    let mut jobs = Vec::new();
+    for number in 1.. {
+        let place = keys::job(sweep, number, round)?;
+        if !artifacts.path(&place).is_dir() {
+            break;
+        }
+        jobs.push(JobHandle { place: place.as_str().to_owned(), token: String::new() });
+    }
+    Ok(jobs)
+}
+
+async fn begin(engine: &Engine, order: &Order<'_>, beginning: &Beginning) -> Result<Result<Event, String>, Failure> {
     let Order { plan, pull, round, scope } = *order;
-    let key = Key::Sweep(plan.id.clone());
     let asker = match beginning {
         Beginning::Continued => None,
         Beginning::Asked => Some(None),
@@ -55,7 +82,7 @@ pub(super) async fn submit(engine: &Engine, order: &Order<'_>, beginning: &Begin
     if let Some(asker) = asker
         && let Some(reason) = refusal(engine, (plan, pull), asker).await?
     {
-        return Ok(vec![Keyed { key, event: Event::StartRefused { round, reason } }]);
+        return Ok(Err(reason));
     }
     let outside = engine.outside();
     let planned = read_plan(&outside.artifacts, &plan.id)?;
@@ -68,20 +95,17 @@ pub(super) async fn submit(engine: &Engine, order: &Order<'_>, beginning: &Begin
         let work = Work { planned: &planned, run, slice: &slice_key, runs: slice.runs, run_ms: scope.mean_ms, cursor };
         let submitted = match engine.jobs_for(work, |number| keys::job(&plan.id, number, round)).await? {
             Ok(specs) => outside.executor.submit(specs).await,
-            Err(reason) => return Ok(vec![Keyed { key, event: Event::StartRefused { round, reason } }]),
+            Err(reason) => return Ok(Err(reason)),
         };
         jobs = match submitted {
             Ok(jobs) => jobs,
-            Err(SubmitError::Refused(reason)) => {
-                return Ok(vec![Keyed { key, event: Event::StartRefused { round, reason } }]);
-            }
+            Err(SubmitError::Refused(reason)) => return Ok(Err(reason)),
             Err(SubmitError::Internal(error)) => return Err(error.into()),
         };
         engine.store().add_jobs(&plan.id, round, &plan.model, &jobs, engine.now()).await?;
     }
     tracing::info!(sweep.id = %plan.id, round, run.count = slice.runs, "sweep {} runs {}", plan.id, slice.runs);
-    let event = Event::JobsSubmitted { round, jobs, runs: slice.runs, known: slice.succeeded, failed: slice.failed };
-    Ok(vec![Keyed { key, event }])
+    Ok(Ok(Event::JobsSubmitted { round, jobs, runs: slice.runs, known: slice.succeeded, failed: slice.failed }))
 }
 
 /// How a run runs, with another memory than the manifest says.
