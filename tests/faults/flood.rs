@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use modelship::edge::forge::local::signature;
 use reqwest::Client;
+use rustix::process::{Resource, Rlimit};
 use secrecy::SecretString;
 use serde_json::json;
 use sqlx::ConnectOptions as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 use uuid::Uuid;
 
 use crate::trouble;
@@ -25,6 +28,11 @@ const EACH: u64 = 60;
 
 /// How many is that?
 const ALL: usize = 960;
+
+/// How long GitHub waits for an answer.
+///
+/// Source: <https://docs.github.com/en/webhooks/using-webhooks/best-practices-for-using-webhooks>
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The news that a branch is gone which nobody knew: kept, decided on, and nothing follows.
 fn news(sender: u64, number: u64) -> String {
@@ -46,7 +54,7 @@ struct Sender {
 impl Sender {
     fn new(world: &World) -> Self {
         let secret = std::fs::read_to_string(world.forge().join("webhook-secret")).unwrap();
-        let client = Client::builder().no_proxy().timeout(Duration::from_secs(15)).build().unwrap();
+        let client = Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
         Self { client, secret: SecretString::from(secret.trim()) }
     }
 
@@ -100,23 +108,26 @@ async fn flood_until_a_third(
     end: impl FnOnce(&mut World),
 ) -> BTreeSet<Uuid> {
     let url = world.url();
-    let answers = AtomicUsize::new(0);
+    let (answers, is_ended) = (AtomicUsize::new(0), AtomicBool::new(false));
     let flood = join_all(deliveries.iter().map(async |all| {
         let mut answered = BTreeSet::new();
         for (id, body) in all {
-            // Nobody answers once the server is gone.
             if let Some(answer) = sender.send(&url, *id, body).await {
                 assert_eq!(answer, (202, "{\"status\":\"accepted\"}".to_owned()));
                 answered.insert(*id);
-                answers.fetch_add(1, Ordering::Relaxed);
+                answers.fetch_add(1, Ordering::SeqCst);
+            } else {
+                // Nobody answers once the server is gone.
+                assert!(is_ended.load(Ordering::SeqCst), "no answer within {PATIENCE:?}");
             }
         }
         answered
     }));
     let end = async {
-        while answers.load(Ordering::Relaxed) < ALL / 3 {
+        while answers.load(Ordering::SeqCst) < ALL / 3 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        is_ended.store(true, Ordering::SeqCst);
         tokio::task::block_in_place(|| end(world));
     };
     let (answered, ()) = tokio::join!(flood, end);
@@ -189,6 +200,39 @@ async fn a_server_that_is_stopped_under_a_flood_answers_what_it_has_begun_and_kn
     }
     world.until_idle();
     assert_eq!(decided(&world).await, i64::try_from(ALL).unwrap(), "each was decided on once");
+}
+
+/// How many connections somebody opens who means no good?
+const CONNECTIONS: usize = 10_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_connections_take_bounded_memory_and_keep_no_delivery_out() {
+    // Their other ends are in this process.
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
+    let world = trouble::world("reconcile_every: 1h\n");
+    let (sender, url) = (Sender::new(&world), world.url());
+    let address = url.strip_prefix("http://").unwrap();
+    let post = format!("POST /webhooks/github HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n");
+    // Nothing, half a head, and the beginning of a body that is said to be as large as bodies may be.
+    let begins = [String::new(), post.clone(), format!("{post}content-length: 26214400\r\n\r\n{{\"zen\": ")];
+    let before = world.most_memory();
+    let mut open = Vec::with_capacity(CONNECTIONS);
+    for number in 0..CONNECTIONS {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // It may have been cut off to make room for others.
+        let _ = stream.write_all(begins[number % begins.len()].as_bytes()).await;
+        open.push(stream);
+        if (number + 1) % 500 == 0 {
+            let answer = sender.send(&url, Uuid::new_v4(), &news(1, number as u64)).await;
+            assert_eq!(answer.expect("GitHub is answered while it waits").0, 202, "behind {number} connections");
+        }
+    }
+    let most = (world.most_memory() - before) >> 20;
+    assert!(most < 64, "{CONNECTIONS} connections took {most} MiB");
+    drop(open);
+    world.until_idle();
+    assert_eq!(decided(&world).await, 20);
 }
 
 /// A delivery of nearly the most that GitHub sends.

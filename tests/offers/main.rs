@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on says where")]
 
 mod action;
+mod docker_hub;
 #[path = "../actions/driver.rs"]
 #[expect(dead_code, reason = "other actions need the rest of it")]
 mod driver;

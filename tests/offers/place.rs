@@ -56,7 +56,10 @@ impl Place {
         let repository = forge.repositories().unwrap()[0].id;
         let mut place = Self { world, issuer, registry, url, repository };
         place.world.add_settings(&place.server_settings(&format!("[{repository}]")));
-        place.world.add_settings(&format!("docker: {{registry: \"{}/models\"}}\n", place.registry.address));
+        place.world.add_settings(&format!(
+            "docker: {{registry: \"{0}/models\", accept: [\"{0}/models\", docker.io/urban]}}\n",
+            place.registry.address
+        ));
         place.world.environment.push(("MODELSHIP_REGISTRY_SECRET", SECRET.to_owned()));
         let more = settings(&place);
         place.world.add_settings(&more);

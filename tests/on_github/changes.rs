@@ -42,6 +42,35 @@ fn closing_ends_the_sweep_and_reopening_shows_its_plan_again() {
 }
 
 #[test]
+fn deleting_the_branch_in_the_middle_ends_the_sweep_as_closing_does() {
+    let hub = Hub::as_app();
+    let number = slow(&hub, "slow");
+    let commit = hub.commit("slow");
+    git(&hub.world.clone, &["push", "--quiet", "origin", "--delete", "slow"]);
+    hub.until_said(number, &["was cancelled", "Ended by", "closed"]);
+    hub.until_nothing_runs();
+    hub.until_concluded(&commit, "modelship/sweep slow", "cancelled");
+    hub.world.until_idle();
+    assert_eq!(results(&hub, number).len(), 1);
+}
+
+#[test]
+fn with_another_base_in_the_middle_the_sweep_goes_on_as_long_as_it_is_asked_for() {
+    let hub = Hub::as_app();
+    let number = slow(&hub, "slow");
+    git(&hub.world.clone, &["push", "--quiet", "origin", "main:refs/heads/next", "slow:refs/heads/taken"]);
+    hub.github.retarget_pull(HUB, number, "next");
+    hub.github.until_delivered();
+    hub.until_asked(2, &format!("GET */issues/{number}/comments"));
+    assert!(hub.world.is_running("python3") && results(&hub, number).is_empty(), "it is asked for as before");
+    // That branch has the sweep's file already.
+    hub.github.retarget_pull(HUB, number, "taken");
+    hub.until_said(number, &["no longer part of this pull request"]);
+    hub.until_nothing_runs();
+    hub.world.until_idle();
+}
+
+#[test]
 fn what_is_merged_in_the_middle_goes_on_and_production_moves() {
     let hub = Hub::as_app();
     hub.world.checkout("main");

@@ -12,7 +12,7 @@ use crate::world::World;
 /// A model that prints and keeps whatever it is told, and fails when it is told to.
 const ECHO: &str = "owner: examples
 title: echo
-description: repeats what it is told
+description: \"repeats <img src=x onerror=description>\"
 source: {path: models/echo}
 build:
   process: [[\"true\"]]
@@ -24,6 +24,7 @@ parameters:
   N: {type: int, default: 1}
 outputs:
   summary: summary.json
+  columns: {answer: {unit: \"<img src=x onerror=unit>\"}}
   files: [told.txt, deep/told.txt]
 ";
 
@@ -34,7 +35,7 @@ case $(cat \"$1\") in *fail*) exit 3;; esac
 mkdir -p \"$2/deep\"
 cp \"$1\" \"$2/told.txt\"
 cp \"$1\" \"$2/deep/told.txt\"
-echo '{\"answer\": 42}' > \"$2/summary.json\"
+echo '{\"answer\": 42, \"<img src=x onerror=output>\": 1}' > \"$2/summary.json\"
 ";
 
 fn bring_echo(world: &World) {

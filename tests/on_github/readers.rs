@@ -118,6 +118,7 @@ fn nothing_that_a_user_or_a_model_wrote_becomes_a_page() {
         format!("/runs/{}", done.failed),
         format!("/sweeps/{}/report.html", done.sweep),
     ];
+    let mut shown = String::new();
     for path in pages {
         let page = ada.get(&done.url(&path));
         assert_eq!(page.status, 200, "{path}");
@@ -125,6 +126,11 @@ fn nothing_that_a_user_or_a_model_wrote_becomes_a_page() {
         assert!(policy.starts_with("default-src 'none'") && !policy.contains("script"), "{policy}");
         let html = text(&page);
         assert!(!html.contains("<script") && !html.contains("<img"), "{path}: {html}");
+        shown.push_str(&html);
+    }
+    for field in ["unit", "output", "alert(1)"] {
+        let escaped = format!("&lt;img src=x onerror={field}&gt;");
+        assert!(shown.contains(&escaped), "{escaped} is in none of the pages: {shown}");
     }
     let report = ada.get(&done.url(&format!("/sweeps/{}/report.html", done.sweep)));
     assert!(

@@ -377,5 +377,7 @@ mod tests {
         insta::assert_snapshot!(faults(&"- ".repeat(10_000)), @"f.yaml:1:65: not valid YAML: recursion limit exceeded");
         insta::assert_snapshot!(faults(&"x".repeat(MAX_TEXT + 1)), @"f.yaml: the file has 1048577 bytes; at most 1048576 are read");
         insta::assert_snapshot!(faults(&format!("[{}]", "1,".repeat(MAX_NODES + 1))), @"f.yaml:1:400000: more than 200000 values in one file");
+        let keys: String = (0..=MAX_NODES / 2).map(|key| format!("{key}: \n")).collect();
+        insta::assert_snapshot!(faults(&keys), @"f.yaml:100000:6: more than 200000 values in one file");
     }
 }
