@@ -257,7 +257,8 @@ pub(crate) fn outputs(text: &str) -> Vec<(String, String)> {
     let mut outputs = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
-        if let (Some((name, value)), true) = (line.split_once('='), !line.contains("<<")) {
+        let plain = line.split_once('=').filter(|(name, _)| !name.contains("<<"));
+        if let Some((name, value)) = plain {
             outputs.push((name.to_owned(), value.to_owned()));
         } else {
             let (name, delimiter) = line.split_once("<<").unwrap_or_else(|| panic!("`{line}` is no output"));
