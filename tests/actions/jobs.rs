@@ -181,10 +181,7 @@ fn a_pull_request_never_publishes_whoever_calls() {
         let pull = pull.changing("it / changed", &["urban/tax"], &[]);
         // Where its caller lends it the token, the job is left out all the same.
         let lent = calling("publish-model", &json!({}), &json!({"contents": "read", "id-token": "write"}));
-        for name in ["pull_request", "pull_request_target"] {
-            let answer = pull.clone().called(name).on(&lent);
-            assert_eq!(answer.ran(), ["it", "it / changed"], "{name}");
-        }
+        assert_eq!(pull.on(&lent).ran(), ["it", "it / changed"]);
         // And where it does not, GitHub starts nothing.
         let refused = pull.try_on(&calling("publish-model", &json!({}), &reading())).unwrap_err();
         assert_eq!(refused, "The nested job 'publish' is requesting 'id-token: write', but is only allowed 'none'");
@@ -197,6 +194,19 @@ fn a_pull_request_never_publishes_whoever_calls() {
             }
             assert!(answer.jobs.len() > 2, "{ours}");
         }
+    }
+}
+
+#[test]
+fn where_a_fork_would_run_beside_what_is_the_repositorys_nothing_runs() {
+    let target = Event::of_fork().called("pull_request_target");
+    let target = target.changing("it / changed", &["urban/tax"], &["sweeps/a.yaml"]);
+    let rights = json!({"contents": "write", "id-token": "write"});
+    for with in [json!({}), json!({"run": "sweeps/a.yaml"})] {
+        assert_eq!(target.on(&calling("sweep", &with, &rights)).ran(), ["it"], "{with}");
+    }
+    for ours in ["check-model", "publish-model"] {
+        assert_eq!(target.on(&calling(ours, &json!({}), &rights)).ran(), ["it"], "{ours}");
     }
 }
 
