@@ -144,7 +144,7 @@ fn who_may_no_longer_start_a_sweep_when_it_begins_does_not_start_it() {
 #[test]
 fn what_was_begun_before_the_server_died_ends_when_it_may_not_begin_any_more() {
     let mut hub = Hub::as_app();
-    let sweep = format!("sweep: slow\nmodel: {MODEL}\nparameters: {{N: [1, 2], SLEEP: 60}}\n");
+    let sweep = format!("sweep: slow\nmodel: {MODEL}\nparameters: {{N: [1, 2, 3, 4, 5, 6, 7, 8], SLEEP: 60}}\n");
     let number = hub.ask_with("slow", "Slowly", &sweep);
     hub.world.until_idle();
     let pull = format!("GET */pulls/{number}");
