@@ -28,6 +28,8 @@ pub(crate) enum Need {
     /// Writing to a pull request's thread: either permission will do.
     Thread,
     ReadThread,
+    /// What somebody may do: an App reads that where it is installed and nowhere else, also of what is public.
+    Rights,
     /// Only Apps may write checks.
     Checks,
 }
@@ -144,7 +146,7 @@ pub(crate) fn access(
     let full_name = format!("{owner}/{name}");
     let Some(repository) = state.find(&full_name) else { return Err(moved(state, request, &full_name)) };
     permit(state, &caller, repository, need)?;
-    let reads = matches!(need, Need::Read(_) | Need::ReadThread);
+    let reads = matches!(need, Need::Read(_) | Need::ReadThread | Need::Rights);
     if repository.archived && !reads {
         return Err(refusal(403, "Repository was archived so is read-only."));
     }
@@ -183,6 +185,7 @@ fn permit(state: &State, caller: &Caller, repository: &Repository, need: Need) -
                 Need::Write(what) => writes(what),
                 Need::Thread => writes("issues") || writes("pull_requests"),
                 Need::ReadThread => reads("issues") || reads("pull_requests"),
+                Need::Rights => reads("metadata"),
                 Need::Checks => writes("checks"),
             };
             if enough { Ok(()) } else { Err(refusal(403, "Resource not accessible by integration")) }
@@ -190,7 +193,7 @@ fn permit(state: &State, caller: &Caller, repository: &Repository, need: Need) -
         Caller::User(id) => match (state.permission(*id, repository), need) {
             (Permission::None, _) => Err(refusal(404, "Not Found")),
             (_, Need::Checks) => Err(refusal(403, "You must authenticate via a GitHub App.")),
-            (_, Need::Read(_) | Need::ReadThread | Need::Thread) => Ok(()),
+            (_, Need::Read(_) | Need::ReadThread | Need::Rights | Need::Thread) => Ok(()),
             (permission, Need::Write(_)) if permission >= Permission::Write => Ok(()),
             _ => Err(refusal(403, "Must have push access to the repository.")),
         },

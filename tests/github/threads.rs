@@ -191,7 +191,7 @@ fn react(state: &mut State, request: &Request, place: &Place<'_>, comment: &str)
 }
 
 fn permission(state: &State, request: &Request, place: &Place<'_>, login: &str) -> Answer {
-    let (id, _) = access(state, request, place.owner, place.name, Need::Read("metadata"))?;
+    let (id, _) = access(state, request, place.owner, place.name, Need::Rights)?;
     let user = state.user_named(login).ok_or_else(|| routes::refusal(404, "Not Found"))?;
     let given = state.permission(user.id, &state.repositories[&id]);
     let flags = json!({

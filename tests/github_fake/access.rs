@@ -80,6 +80,25 @@ fn people_do_what_their_permission_allows() {
 }
 
 #[test]
+fn an_app_learns_what_somebody_may_do_only_where_it_is_installed() {
+    let place = Place::new();
+    let rights = || place.ask("GET", "/repos/urban/hub/collaborators/mallory/permission", &Value::Null);
+    assert_eq!(rights().value()["role_name"], "read");
+    place.github.uninstall_from(HUB);
+    let refused = rights();
+    assert_eq!(
+        (refused.status, &refused.value()["message"]),
+        (403, &json!("Resource not accessible by integration")),
+        "what is public itself may be read"
+    );
+    assert_eq!(place.ask("GET", "/repos/urban/hub", &Value::Null).status, 200);
+    place.github.set_private(HUB);
+    assert_eq!(rights().status, 404);
+    place.github.install_in(HUB);
+    assert_eq!(rights().value()["role_name"], "read");
+}
+
+#[test]
 fn git_reads_and_writes_over_http_with_a_token() {
     let place = Place::new();
     place.github.set_private(HUB);
