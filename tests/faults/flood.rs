@@ -1,8 +1,6 @@
 //! Many deliveries at once, and a server that dies under them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -19,6 +17,7 @@ use uuid::Uuid;
 
 use crate::trouble;
 use crate::world::World;
+use crate::world::figures::figures;
 
 /// How many senders are there, as many as a forge has connections?
 const SENDERS: u64 = 16;
@@ -81,18 +80,10 @@ async fn decided(world: &World) -> i64 {
     sqlx::query_scalar(count).fetch_one(&mut connection).await.unwrap()
 }
 
-/// The server's numbers as Prometheus' own library reads them: a sample's name and labels, and its value.
-async fn figures(sender: &Sender, url: &str) -> BTreeMap<String, f64> {
+/// The server's numbers.
+async fn numbers(sender: &Sender, url: &str) -> BTreeMap<String, f64> {
     let answer = sender.client.get(format!("{url}/metrics")).send().await.unwrap();
-    let text = answer.error_for_status().unwrap().text().await.unwrap();
-    // The system's own Python has the system's packages.
-    let mut python = Command::new("/usr/bin/python3");
-    let reader = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/read_metrics.py");
-    let mut python = python.arg(reader).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    python.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    let read = python.wait_with_output().unwrap();
-    assert!(read.status.success(), "`python3-prometheus-client` cannot read this:\n{text}");
-    serde_json::from_slice(&read.stdout).unwrap()
+    figures(&answer.error_for_status().unwrap().text().await.unwrap())
 }
 
 /// What each sender sends, one after another.
@@ -165,7 +156,7 @@ async fn a_flood_under_which_the_server_dies_loses_nothing_and_repeats_nothing()
 
     #[expect(clippy::cast_precision_loss, reason = "thousands, not more")]
     let counts = [(ALL - repeated) as f64, (repeated + 20) as f64];
-    let figures = figures(&sender, &url).await;
+    let figures = numbers(&sender, &url).await;
     for (name, value) in [
         ("modelship_deliveries_total{result=accepted}", counts[0]),
         ("modelship_deliveries_total{result=repeated}", counts[1]),

@@ -304,6 +304,11 @@ impl GitHub {
         self.with(|state| state.budgets.values().map(|budget| budget.used).sum())
     }
 
+    /// How many requests `app` or `installation` has left.
+    pub(crate) fn left(&self, whose: &str) -> u64 {
+        self.with(|state| state.budgets.get(whose).map_or(0, |budget| budget.limit.saturating_sub(budget.used)))
+    }
+
     // -- What was asked
 
     /// Every request, the oldest first.

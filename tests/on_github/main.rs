@@ -12,6 +12,7 @@ mod checks;
 mod deploy;
 mod done;
 mod every_step;
+mod figures;
 #[path = "../github/mod.rs"]
 #[expect(dead_code, reason = "the fake can do more than these stories need")]
 mod github;

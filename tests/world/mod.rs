@@ -5,6 +5,7 @@
 //! When the world ends it complains about a server that logged an error or left processes behind.
 
 pub(crate) mod docker;
+pub(crate) mod figures;
 pub(crate) mod laptop;
 mod models;
 pub(crate) mod postgres;
