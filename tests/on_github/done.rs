@@ -5,9 +5,9 @@ use std::fs;
 use sqlx::Connection as _;
 
 use crate::browser::Browser;
-use crate::github::{Permission, Request, Response, send};
+use crate::github::{Opened, Permission, Request, Response, send};
 use crate::hub::{HUB, Hub};
-use crate::world::World;
+use crate::world::{World, git};
 
 /// A model that prints and keeps whatever it is told, and fails when it is told to.
 const ECHO: &str = "owner: examples
@@ -62,16 +62,50 @@ pub(crate) fn done(more: &str) -> Done {
     hub.github.comment_as("ada", HUB, number, "/modelship run");
     hub.until_said(number, &["2 of 3 runs done"]);
     hub.world.until_idle();
-    let status = hub.world.modelship(&["sweep", "status", "--output", "json"]).ok().json();
-    let sweep = status[0]["plan"]["id"].as_str().unwrap_or_else(|| panic!("{status}")).to_owned();
-    let table = hub.world.state().join("artifacts/sweeps").join(&sweep).join("analysis.csv");
-    let table = fs::read_to_string(table).unwrap();
-    let run = table.lines().find(|line| line.contains("succeeded")).unwrap()[..64].to_owned();
-    let failed = status[0]["failures"][0]["run"].as_str().unwrap().to_owned();
+    let (sweep, run) = swept(&hub, "words");
+    let failed = hub.sweeps()[0]["failures"][0]["run"].as_str().unwrap().to_owned();
     Done { hub, number, sweep, run, failed }
 }
 
+/// The id of a sweep of that name, and that of its first run that succeeded.
+fn swept(hub: &Hub, name: &str) -> (String, String) {
+    let sweeps = hub.sweeps();
+    let sweep = sweeps.iter().find(|sweep| sweep["plan"]["name"] == name).unwrap_or_else(|| panic!("{sweeps:#?}"));
+    let sweep = sweep["plan"]["id"].as_str().unwrap().to_owned();
+    let table = hub.world.state().join("artifacts/sweeps").join(&sweep).join("analysis.csv");
+    let table = fs::read_to_string(table).unwrap();
+    let run = table.lines().find(|line| line.contains("succeeded")).unwrap()[..64].to_owned();
+    (sweep, run)
+}
+
 impl Done {
+    /// Sweeps the hub's model in another private repository, and gives the sweep's id and that of its run.
+    pub(crate) fn sweep_in(&self, repository: &str) -> (String, String) {
+        let (world, github) = (&self.hub.world, &self.hub.github);
+        github.repository(repository);
+        github.set_private(repository);
+        git(&world.clone, &["checkout", "--quiet", "--orphan", "plans"]);
+        git(&world.clone, &["rm", "--quiet", "-r", "--force", "."]);
+        world.write("README.md", "what we have in mind\n");
+        world.commit_branch("plans", "Begin");
+        let there = github.directory(repository);
+        world.push_to(&there, "plans:main");
+        world.write("sweeps/quiet.yaml", "sweep: quiet\nmodel: examples/echo\nparameters: {WORD: [hush]}\n");
+        world.commit_branch("quiet", "Ask quietly");
+        world.push_to(&there, "quiet");
+        let opened = Opened { author: "ada", title: "Quietly", head: "quiet", base: "main", draft: false };
+        let number = github.open_pull(repository, &opened);
+        let until_said = |words: &str| {
+            let says = || github.comments(repository, number).iter().any(|comment| comment.body.contains(words));
+            world.until(&format!("{words:?} in {repository}#{number}"), |_| says().then_some(()));
+        };
+        until_said("/modelship run quiet");
+        github.comment_as("ada", repository, number, "/modelship run");
+        until_said("1 run done");
+        world.until_idle();
+        swept(&self.hub, "quiet")
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.hub.world.address())
     }

@@ -224,6 +224,40 @@ fn a_run_is_found_by_the_beginning_of_its_id() {
 }
 
 #[test]
+fn a_run_of_a_private_sweep_is_found_by_its_beginning_only_by_who_may_read_the_sweep() {
+    const PLANS: &str = "urban/plans";
+    let done = done("");
+    let (sweep, run) = done.sweep_in(PLANS);
+    // Eve may read the model and not the sweep, Dora the sweep and not the model.
+    for (login, hub, plans) in
+        [("eve", Permission::Read, Permission::None), ("dora", Permission::None, Permission::Read)]
+    {
+        done.hub.github.permit(HUB, login, hub);
+        done.hub.github.permit(PLANS, login, plans);
+    }
+    for (login, whole, part) in [("ada", 200, 200), ("eve", 200, 404), ("dora", 404, 404)] {
+        let (mut browser, token) = (done.browser(login), done.hub.github.token_of(login));
+        let mut look = |path: &str| (browser.get(&done.url(path)), done.program(path, Some(&token)));
+        let nothing = look("/runs/000000/log");
+        for (name, status) in [(&run[..], whole), (&run[..6], part), (&run[..20], part), (&run[..63], part)] {
+            for end in ["", "/log", "/files/told.txt"] {
+                let path = format!("/runs/{name}{end}");
+                let (seen, read) = look(&path);
+                assert_eq!((seen.status, read.status), (status, status), "{login}: {path}");
+                if status == 404 {
+                    assert_eq!((text(&seen), text(&read)), (text(&nothing.0), text(&nothing.1)), "{login}: {path}");
+                }
+                assert_eq!(done.program(&path, None).status, 401, "{path}");
+            }
+        }
+        let page = text(&look(&format!("/runs/{run}")).0);
+        assert_eq!(page.contains(&sweep), part == 200, "{login}: {page}");
+        // What was swept where the model is belongs to its readers.
+        assert_eq!(look(&format!("/runs/{}", &done.run[..12])).0.status, whole, "{login}");
+    }
+}
+
+#[test]
 fn who_asks_for_what_is_not_there_gets_an_answer_in_their_own_language() {
     let done = done("");
     let (mut ada, mut stranger) = (done.browser("ada"), Browser::default());
