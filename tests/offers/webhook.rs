@@ -30,6 +30,44 @@ fn a_pushed_image_of_a_model_that_waits_for_it_is_looked_at() {
 }
 
 #[test]
+fn an_image_with_a_wrong_label_is_nobodys_and_it_is_said_why() {
+    let place = Place::with(BY_REGISTRY, |_| String::new());
+    let commit = place.push("main");
+    place.until_status(&commit, "waits for its image in the registry");
+    let (model, revision, source) =
+        ("org.modelship.model", "org.opencontainers.image.revision", "org.opencontainers.image.source");
+    let push = |label: &str, said: &str| {
+        let mut config = built(MODEL, &commit);
+        config["Labels"][source] = json!("example/hub");
+        config["Labels"][label] = json!(said);
+        place.image_of(&config).split('@').nth(1).unwrap().to_owned()
+    };
+    let unnamed = format!("its labels `{model}` and `{revision}` do not name a model and a commit");
+    let unknown = format!("its label `{source}` names no repository that this server works for");
+    for (label, said, words) in [
+        (model, "", unnamed.as_str()),
+        (model, "../tiny", unnamed.as_str()),
+        (model, "tests/other", "has no manifest of `tests/other`"),
+        (revision, "main", unnamed.as_str()),
+        (revision, &commit[..12], unnamed.as_str()),
+        (source, "", unknown.as_str()),
+        (source, "evil/hub", unknown.as_str()),
+        (source, "https://forge.example.org/evil/example/hub", unknown.as_str()),
+    ] {
+        let digest = push(label, said);
+        place.world.until(&format!("`{label}={said}` is refused: {words}"), |world| {
+            let log = world.server_log();
+            log.lines().any(|line| line.contains(&digest) && line.contains(words)).then_some(())
+        });
+    }
+    place.world.until_idle();
+    place.until_status(&commit, "waits for its image in the registry");
+    assert!(place.versions().is_empty());
+    push("org.modelship.channel", "production");
+    place.until_status(&commit, "cannot test an image");
+}
+
+#[test]
 fn an_image_of_a_model_that_somebody_else_builds_is_left_alone() {
     let place = Place::new();
     let commit = place.push("main");

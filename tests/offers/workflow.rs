@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::issuer::{Issuer, Key, seconds};
 use crate::place::{MODEL, Place, manifest};
 use crate::registry::built;
-use crate::world::{World, git};
+use crate::world::git;
 
 #[test]
 fn what_a_workflow_built_is_registered_and_moves_channels_as_a_build_does() {
@@ -66,7 +66,7 @@ fn a_tag_that_moves_after_the_plan_moves_neither_the_version_nor_the_plan() {
     let place = Place::new();
     let commit = place.push("main");
     let image = place.image(&commit);
-    let registered = place.outcome(&place.offer(&place.claims(&commit), &place.wish(&commit, &image)));
+    place.outcome(&place.offer(&place.claims(&commit), &place.wish(&commit, &image)));
     place.world.write("sweeps/all.yaml", "sweep: all\nmodel: tests/tiny\nparameters:\n  N: [1, 2]\n");
     place.push("topic");
     let number = place.world.open_pull("topic", "A sweep");
@@ -74,26 +74,49 @@ fn a_tag_that_moves_after_the_plan_moves_neither_the_version_nor_the_plan() {
     let plan = place.world.until_comment(number, &["Sweep `all`", &format!("| Executable | `{digest}` |")]);
     let versions = place.versions();
 
-    // Whoever may push to the registry moves the tag to an image that says that it is this very version, and others.
-    let heard = |world: &World| world.server_log().matches("its manifest leaves it to somebody else").count();
-    let before = heard(&place.world);
-    for (label, claim) in [
-        ("org.modelship.version", registered["version"].as_str().unwrap()),
-        ("org.modelship.channel", "production"),
-        ("org.opencontainers.image.version", "2.0"),
-    ] {
-        let mut config = built(MODEL, &commit);
-        config["Env"] = json!([format!("CLAIM={claim}")]);
-        config["Labels"]["org.opencontainers.image.source"] = json!("example/hub");
-        config["Labels"][label] = json!(claim);
-        assert_ne!(place.image_of(&config), image);
-    }
-    place.world.until("the registry's word is heard", |world| (heard(world) >= before + 3).then_some(()));
+    // Whoever may push to the registry moves the tag to something else that says that it is of this commit.
+    let mut config = built(MODEL, &commit);
+    config["Env"] = json!(["OTHER=image"]);
+    config["Labels"]["org.opencontainers.image.source"] = json!("example/hub");
+    assert_ne!(place.image_of(&config), image);
+    place.world.until("the registry's word is heard", |world| {
+        world.server_log().contains("its manifest leaves it to somebody else").then_some(())
+    });
     place.world.comment(number, "/modelship plan");
     place.world.until_idle();
     assert_eq!(place.world.until_comment(number, &["Sweep `all`"]), plan);
     assert_eq!(place.versions(), versions);
     assert_eq!(versions[0]["image"]["reference"], image.as_str(), "what runs is found by its digest");
+}
+
+#[test]
+fn what_an_image_says_of_itself_beyond_its_model_and_commit_counts_for_nothing() {
+    let place = Place::new();
+    let commit = place.push("main");
+    let first = place.outcome(&place.offer(&place.claims(&commit), &place.wish(&commit, &place.image(&commit))));
+    place.world.write("models/tiny/NEWS", "it is different now");
+    let next = place.push("topic");
+    let mut config = built(MODEL, &next);
+    for (label, claim) in [
+        ("org.modelship.version", first["version"].as_str().unwrap()),
+        ("org.modelship.channel", "production"),
+        ("org.opencontainers.image.version", "2.0"),
+        ("org.opencontainers.image.ref.name", "main"),
+        ("org.opencontainers.image.source", "evil/hub"),
+    ] {
+        config["Labels"][label] = json!(claim);
+    }
+    let mut claims = place.claims(&next);
+    claims["ref"] = json!("refs/heads/topic");
+    let second = place.outcome(&place.offer(&claims, &place.wish(&next, &place.image_of(&config))));
+    assert_eq!(second["state"], "registered", "{second}");
+    let found: Vec<_> = place.versions().iter().map(|version| version["id"].clone()).collect();
+    assert_eq!(found, [second["version"].clone(), first["version"].clone()], "each is what it was made of");
+    for (channel, version) in [("production", Some(&first)), ("topic", Some(&second)), ("2.0", None)] {
+        let leads_to = place.world.modelship(&["versions", MODEL, channel, "--output", "json"]);
+        let leads_to = (leads_to.status == 0).then(|| leads_to.json()["id"].clone());
+        assert_eq!(leads_to, version.map(|outcome| outcome["version"].clone()), "{channel}");
+    }
 }
 
 #[test]
@@ -216,6 +239,8 @@ fn an_offer_that_is_not_what_it_claims_is_refused() {
     refused("must say `tests/tiny`", &with(built("tests/other", &commit)), &commit);
     refused("`org.opencontainers.image.revision` says", &with(built(MODEL, &"2".repeat(40))), &commit);
     refused("`org.modelship.model` is missing", &changed(&|config| config["Labels"] = json!({})), &commit);
+    let unnamed = changed(&|config| config["Labels"] = json!({"org.modelship.model": MODEL}));
+    refused("`org.opencontainers.image.revision` is missing", &unnamed, &commit);
     refused("has no runner", &changed(&|config| config["Entrypoint"] = json!(["/bin/sh"])), &commit);
     refused("has no runner", &changed(&|config| config["Labels"]["org.modelship.entrypoint"] = json!("{")), &commit);
 
