@@ -185,6 +185,71 @@ mod tests {
         stream.write_all(answer.as_bytes()).await.unwrap();
     }
 
+    /// How one message fares with a receiver that does this with its connection.
+    async fn told<F: Future<Output = ()> + Send + 'static>(
+        patience: Duration,
+        receive: impl FnOnce(TcpListener) -> F,
+    ) -> Result<(), NotifyError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url: Url = format!("http://{}/hook", listener.local_addr().unwrap()).parse().unwrap();
+        let (name, secret) = ("deployer".to_owned(), SecretString::from("secret"));
+        let target = Target { name: name.clone(), url: SecretString::from(url.to_string()), secret };
+        let sender = client(&url).timeout(patience).build().unwrap();
+        let notifier = Notifier { targets: BTreeMap::from([(name, (target, sender))]) };
+        let received = tokio::spawn(receive(listener));
+        let message = Message { event: "promoted", id: "1".to_owned(), body: "{}".to_owned() };
+        let told = notifier.send("deployer", &message).await;
+        received.abort();
+        told
+    }
+
+    #[tokio::test]
+    async fn an_answer_says_whether_a_message_comes_again() {
+        for (status, outcome) in [
+            (200, "taken"),
+            (202, "taken"),
+            (204, "taken"),
+            (301, "never"),
+            (304, "never"),
+            (307, "never"),
+            (308, "never"),
+            (400, "never"),
+            (401, "never"),
+            (404, "never"),
+            (408, "later"),
+            (409, "never"),
+            (410, "never"),
+            (422, "never"),
+            (425, "later"),
+            (429, "later"),
+            (500, "later"),
+            (501, "later"),
+            (502, "later"),
+            (503, "later"),
+            (504, "later"),
+        ] {
+            let told = told(PATIENCE, |listener| answer(listener, status)).await;
+            let found = match &told {
+                Ok(()) => "taken",
+                Err(NotifyError::Later(_)) => "later",
+                Err(NotifyError::Never(_)) => "never",
+            };
+            assert_eq!(found, outcome, "{status}: {told:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_says_nothing_is_told_again() {
+        let hangs = |listener: TcpListener| async move {
+            let _connection = listener.accept().await.unwrap();
+            std::future::pending().await
+        };
+        let hangs_up = |listener: TcpListener| async move { drop(listener.accept().await.unwrap()) };
+        let told = [told(Duration::from_millis(100), hangs).await, told(PATIENCE, hangs_up).await];
+        assert!(told.iter().all(|told| matches!(told, Err(NotifyError::Later(_)))), "{told:?}");
+        assert!(told[0].as_ref().unwrap_err().to_string().contains("no answer within 10 seconds"), "{told:?}");
+    }
+
     #[tokio::test]
     async fn what_is_for_this_machine_stays_here_whatever_a_resolver_says() {
         let own = TcpListener::bind("127.0.0.1:0").await.unwrap();

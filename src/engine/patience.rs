@@ -124,6 +124,7 @@ mod tests {
     use crate::domain::ids::{
         CommitSha, Digest, ModelName, PullNumber, PullRef, Repository, RepositoryName, VersionId,
     };
+    use crate::domain::notice::Notice;
     use crate::domain::version::SourceRef;
     use crate::edge::forge::ForgeError;
 
@@ -179,6 +180,21 @@ mod tests {
             assert!(tried.len() < 1000, "and not asked all the time: {}", tried.len());
             assert!(*tried.last().unwrap() > BEGIN.plus(days).minus(Duration::from_secs(600)), "{:?}", tried.last());
         }
+    }
+
+    #[test]
+    fn another_program_is_told_again_for_three_days_about_once_an_hour() {
+        let Effect::PlanComparison { model, version, .. } = comparison() else { unreachable!() };
+        let notice = Box::new(Notice::Registered { model, version, at: BEGIN });
+        let notice = Effect::Notify { target: "deployer".to_owned(), notice };
+        let silent = Failure::Later(anyhow!("webhook `deployer` does not answer"));
+        let tried = tried(&notice, &silent, Duration::from_secs(30 * 24 * 3600));
+        let pauses: Vec<_> = tried.windows(2).map(|pair| pair[1].since(pair[0])).collect();
+        assert_eq!(pauses[..3], [1, 2, 4].map(Duration::from_secs));
+        assert!(pauses.is_sorted() && pauses.last().unwrap() <= &Duration::from_secs(70 * 60), "{pauses:?}");
+        let length = tried.last().unwrap().since(BEGIN);
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        assert!(hours(72) <= length && length < hours(80), "{length:?}");
     }
 
     #[test]

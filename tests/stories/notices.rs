@@ -189,13 +189,16 @@ fn others_are_told_of_versions_channels_and_sweeps() {
 fn a_receiver_that_fails_gets_the_same_message_until_it_takes_it() {
     let receiver = Receiver::start();
     receiver.will(&[Manner::Says(500), Manner::Says(429), Manner::HangsUp]);
-    let world = world(&receiver, "[promoted]");
+    let mut world = world(&receiver, "[promoted]");
     let tries = receiver.until(&world, "promoted", 4);
+    world.until_idle();
+    world.kill_server();
+    world.start_server();
     world.until_idle();
     let same = |letter: &Request| (letter.header("x-modelship-delivery").unwrap().to_owned(), letter.body.clone());
     assert_eq!(tries.iter().map(same).collect::<BTreeSet<_>>().len(), 1);
     tries.iter().for_each(Receiver::check);
-    assert_eq!(receiver.letters().len(), 4, "and nothing else");
+    assert_eq!(receiver.letters().len(), 4, "what was taken never comes again");
     assert!(!world.server_log().contains("hidden"), "the address is nobody's business");
 }
 
