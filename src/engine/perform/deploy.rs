@@ -206,15 +206,20 @@ async fn channel_refusal(
     )))
 }
 
+/// Whether a deployment of which nobody told us acts when it is found.
+fn still_acts(created_at: Time, now: Time) -> bool {
+    created_at >= now.minus(OLDEST)
+}
+
 /// Deployments that nobody told us of.
 pub(super) async fn unheard(
     engine: &Engine,
     repository: &Repository,
     has_heard: impl Fn(i64) -> bool,
 ) -> Result<Vec<Keyed>, Failure> {
-    let since = engine.now().minus(OLDEST);
+    let now = engine.now();
     let found = forge(engine)?.deployments(repository).await?;
-    let news = found.into_iter().filter(|found| !has_heard(found.id) && found.created_at >= since);
+    let news = found.into_iter().filter(|found| !has_heard(found.id) && still_acts(found.created_at, now));
     let mut events: Vec<_> = news
         .map(|deployment| Keyed {
             key: Key::Repository(repository.clone()),
@@ -224,4 +229,21 @@ pub(super) async fn unheard(
     // The oldest acts first.
     events.reverse();
     Ok(events)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_told_us_of_acts_for_seven_days() {
+        let created_at = Time(1_700_000_000_000);
+        let after = |days: u64, seconds: u64| created_at.plus(Duration::from_secs(days * 24 * 3600 + seconds));
+        for now in [created_at.minus(Duration::from_secs(60)), after(0, 0), after(6, 0), after(7, 0)] {
+            assert!(still_acts(created_at, now), "{now:?}");
+        }
+        for now in [after(7, 1), after(8, 0), after(400, 0)] {
+            assert!(!still_acts(created_at, now), "{now:?}");
+        }
+    }
 }

@@ -130,6 +130,20 @@ async fn an_answer_is_believed_for_a_minute_and_no_longer() {
 }
 
 #[tokio::test]
+async fn a_refusal_is_believed_for_five_minutes_and_no_longer() {
+    let (town, access) = begin("https://models.example.org");
+    let (person, program) = (person(7), Viewer::Program(SecretString::from("good")));
+    town.revoked.store(1, Ordering::SeqCst);
+    let reads = async |viewer: &Viewer| access.may_read(viewer, &[repository(1)]).await.unwrap();
+    assert!(!reads(&person).await && !reads(&program).await);
+    town.revoked.store(0, Ordering::SeqCst);
+    town.pass(299);
+    assert!(!reads(&person).await && !reads(&program).await);
+    town.pass(1);
+    assert!(reads(&person).await && reads(&program).await);
+}
+
+#[tokio::test]
 async fn of_several_things_under_one_name_each_is_for_its_own_readers() {
     let (town, access) = begin("https://models.example.org");
     let (mine, even, theirs) = ([repository(1)], [repository(HEALTHY)], [repository(2)]);
