@@ -151,3 +151,54 @@ fn a_server_killed_at_two_hundred_moments_ends_its_stories_as_if_nothing_had_bee
         }
     });
 }
+
+/// Waits for the result of a sweep of six runs.
+fn until_all_are_done(world: &World, number: u64, name: &str) {
+    let result = world.until_comment(number, &[&format!("`{name}`"), "6 runs done", "analysis.csv"]);
+    assert!(!result.contains("of 6 runs done"), "{result}");
+}
+
+#[test]
+fn no_slot_stays_taken_and_no_two_share_one_however_often_the_server_is_killed() {
+    let mut world = trouble::world("process: {slots: 1}\n");
+    let runs = |world: &World, name: &str, first: u32| {
+        let range = format!("N: {{range: {{start: {first}, stop: {}, step: 1}}}}", first + 5);
+        world.write(&format!("sweeps/{name}.yaml"), &sweep(name, &["MODE: alone", &range, "SLEEP: 0.3"]));
+    };
+    runs(&world, "one", 1);
+    runs(&world, "two", 11);
+    world.push_branch("both", "Ask for two sweeps");
+    let number = world.open_pull("both", "Two sweeps");
+    let names = ["one", "two"];
+    for name in names {
+        world.until_comment(number, &[&format!("/modelship run {name}")]);
+    }
+    let mut lives = (3..15).map(|life| Duration::from_millis(life * 50));
+    let killed = world.under_kills(
+        || lives.next(),
+        |world| {
+            for name in names {
+                world.comment(number, &format!("/modelship run {name}"));
+            }
+            for name in names {
+                until_all_are_done(world, number, name);
+            }
+        },
+    );
+    assert!(killed > 6, "{killed}");
+    world.until_idle();
+
+    runs(&world, "three", 21);
+    world.push_branch("after", "Ask for one more");
+    let number = world.open_pull("after", "One more");
+    world.until_comment(number, &["/modelship run three"]);
+    world.comment(number, "/modelship run three");
+    until_all_are_done(&world, number, "three");
+    world.until_idle();
+    let slots: Vec<_> = std::fs::read_dir(world.state().join("slots")).unwrap().collect();
+    assert_eq!(slots.len(), 2, "the slot and the gate: {slots:?}");
+    for slot in slots {
+        let slot = slot.unwrap().path();
+        world.until(&format!("{} is free", slot.display()), |_| std::fs::File::open(&slot).unwrap().try_lock().ok());
+    }
+}

@@ -23,6 +23,7 @@
 //! | kill -9 and an ordinary stop of the server under a flood of deliveries; one push told by two hooks | [`flood`] |
 //! | bodies of 24 MB at once | [`flood`] |
 //! | kill -9 of the server at 200 random moments of a story | [`kills`]; at chosen moments `tests/stories/crash.rs` |
+//! | kill -9 of the server while runs wait for the one slot | [`kills`]; slots in `src/runner/slots.rs` |
 //! | kill -9 of a terminal that runs a sweep | `tests/stories/laptop.rs` |
 //! | disk full under the database, under the artifacts, under a run | [`disk`] |
 //! | the clock set back, while the server runs and while it is down | [`clock`]; both databases in `src/store/tests/history.rs` |

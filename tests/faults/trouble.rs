@@ -35,11 +35,15 @@ tests:
 pub(crate) const SCRIPT: &str = r#"set -u
 outputs=$1
 if [ "$MARK" = 1 ]; then printf '%s\n' "$MODE $N" >> "${PWD%%/scratch/*}/executed.txt"; fi
+if [ "$MODE" = alone ]; then
+    exec 9> "${PWD%%/scratch/*}/alone"
+    flock --nonblock 9 || { echo 'two runs at once' >&2; exit 7; }
+fi
 if [ "$SLEEP" != 0 ] && [ "$SLEEP" != 0.0 ]; then sleep "$SLEEP"; fi
 echo kept > "$outputs/kept.txt"
 printf 'n,%s\n' "$N" > "$outputs/summary.csv"
 case "$MODE" in
-fine) ;;
+fine | alone) ;;
 status) echo 'a wrong turn' >&2; exit 3 ;;
 killed) kill -KILL $$ ;;
 children) sleep 7391 & setsid sleep 7392 & ;;
