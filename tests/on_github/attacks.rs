@@ -6,7 +6,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::authority::ask_from_a_fork;
 use crate::browser::Browser;
 use crate::github::http::{Reply, Server};
-use crate::github::{Delivery, Fault, Opened, Permission, Response};
+use crate::github::{Delivery, Fault, Permission, Response};
 use crate::hub::{HUB, Hub, SECRET};
 use crate::world::git;
 
@@ -18,15 +18,6 @@ fn push_to_the_fork(hub: &Hub, values: &str) {
     hub.world.write("sweeps/theirs.yaml", &sweep);
     git(&hub.world.clone, &["commit", "--quiet", "--all", "-m", "Ask for more"]);
     hub.world.push_to(&hub.github.directory("eve/hub"), "theirs");
-}
-
-/// No sweep has handed a job to the executor.
-#[track_caller]
-fn assert_no_job(hub: &Hub) {
-    let Ok(sweeps) = std::fs::read_dir(hub.world.state().join("artifacts/sweeps")) else { return };
-    for sweep in sweeps {
-        assert!(!sweep.unwrap().path().join("jobs").exists(), "a job was made");
-    }
 }
 
 /// Lets nobody write to the database until it is dropped.
@@ -85,7 +76,7 @@ fn an_approval_is_of_one_commit_and_ends_with_the_next_push() {
     hub.github.comment_as("ada", HUB, number, "/modelship run");
     hub.until_said(number, &["the plan was made for", &hub.commit("theirs")[..7]]);
     hub.world.until_idle();
-    assert_no_job(&hub);
+    hub.assert_no_job();
 }
 
 #[test]
@@ -134,7 +125,7 @@ fn who_may_no_longer_start_a_sweep_when_it_begins_does_not_start_it() {
     hub.github.heal();
     hub.until_said(number, &["ada may not start it any more", "write permission"]);
     hub.world.until_idle();
-    assert_no_job(&hub);
+    hub.assert_no_job();
     hub.github.user("ada", Permission::Write);
     hub.github.comment_as("ada", HUB, number, "/modelship run");
     hub.until_said(number, &["2 runs done"]);
@@ -185,8 +176,7 @@ fn a_pull_request_raises_no_limit_for_itself() {
         hub.world.checkout("main");
         hub.world.write("config/policy.yaml", "max_runs: 1000\nmax_budget: 1000 USD\n");
         hub.world.write(&format!("sweeps/{branch}.yaml"), &sweep);
-        hub.world.push_branch(branch, "Ask for much, and allow it");
-        hub.github.open_pull(HUB, &Opened { author: "ada", title: "Much", head: branch, base: "main", draft: false })
+        hub.push_and_open(branch, "Ask for much, and allow it")
     };
     let many = ask("many", "[1, 2, 3, 4, 5, 6, 7]");
     hub.until_said(many, &["7 points; the policy allows 6"]);
@@ -294,15 +284,10 @@ fn ask_as_evil(server: &str, method: &str, target: &str, request: &crate::github
 #[test]
 fn what_a_fork_makes_of_a_model_is_built_by_nobodys_word_but_its_approval_and_never_as_processes() {
     let hub = Hub::as_app();
-    hub.github.user("eve", Permission::Read);
-    hub.github.fork(HUB, "eve/hub");
     hub.world.checkout("main");
     let owned = hub.world.clone.with_file_name("owned");
     hub.world.write("models/identity-matrix/identity_matrix.py", &format!("open({owned:?}, 'w')\n"));
-    hub.world.commit_branch("theirs", "Change the model from outside");
-    hub.world.push_to(&hub.github.directory("eve/hub"), "theirs");
-    let opened = Opened { author: "eve", title: "Mine", head: "eve/hub:theirs", base: "main", draft: false };
-    let number = hub.github.open_pull(HUB, &opened);
+    let (number, _) = hub.open_from_fork();
     hub.until_said(number, &["not built: the change comes from a fork"]);
     hub.github.comment_as("ada", HUB, number, &format!("/modelship approve {}", hub.commit("theirs")));
     hub.until_said(number, &["a fork's code is never built or run as processes of this server"]);

@@ -1,6 +1,6 @@
 //! Who may say what. Asked at the moment of acting, by number.
 
-use crate::github::{Opened, Permission};
+use crate::github::Permission;
 use crate::hub::{HUB, Hub};
 
 #[test]
@@ -93,12 +93,6 @@ fn a_fork_that_is_deleted_is_still_a_fork_and_runs_from_what_was_approved() {
 
 /// Eve, who may only read, asks for a sweep from her fork.
 pub(crate) fn ask_from_a_fork(hub: &Hub) -> u64 {
-    hub.github.user("eve", Permission::Read);
-    hub.github.fork(HUB, "eve/hub");
-    let fork = hub.github.directory("eve/hub");
     hub.world.write("sweeps/theirs.yaml", "sweep: theirs\nmodel: examples/identity-matrix\nparameters: {N: [1, 2]}\n");
-    hub.world.commit_branch("theirs", "Ask from outside");
-    hub.world.push_to(&fork, "theirs");
-    let opened = Opened { author: "eve", title: "From outside", head: "eve/hub:theirs", base: "main", draft: false };
-    hub.github.open_pull(HUB, &opened)
+    hub.open_from_fork().0
 }

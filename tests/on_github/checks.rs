@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::github::{Opened, Permission};
+use crate::github::Permission;
 use crate::hub::{HUB, Hub};
 
 /// The check of that name beside the commit once `so` holds of it. There is one, or the newest counts.
@@ -43,9 +43,7 @@ fn faults_stand_in_the_file_beside_their_lines_each_once() {
         text.push_str(&format!("  UNKNOWN_{number}: 1\n"));
     }
     hub.world.write("sweeps/faulty.yaml", &text);
-    hub.world.push_branch("faulty", "Ask with faults");
-    let opened = Opened { author: "ada", title: "Faults", head: "faulty", base: "main", draft: false };
-    hub.github.open_pull(HUB, &opened);
+    hub.push_and_open("faulty", "Ask with faults");
     let head = hub.commit("faulty");
     let shown = check(&hub, &head, "modelship/sweep faulty", |check| check["conclusion"] == "failure");
     hub.world.until_idle();

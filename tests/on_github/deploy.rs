@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::github::{Fault, Opened, Permission};
+use crate::github::{Fault, Permission};
 use crate::hub::{HUB, Hub};
 
 const MODEL: &str = "examples/identity-matrix";
@@ -49,9 +49,7 @@ fn until_compared(hub: &Hub) {
 fn change(hub: &Hub, branch: &str) -> u64 {
     hub.world.checkout("main");
     hub.world.write("models/identity-matrix/NOTES.md", &format!("{branch}\n"));
-    hub.world.push_branch(branch, "Change the model");
-    let opened = Opened { author: "ada", title: "A change", head: branch, base: "main", draft: false };
-    let number = hub.github.open_pull(HUB, &opened);
+    let number = hub.push_and_open(branch, "Change the model");
     hub.world.until("its version is registered", |world| {
         (world.modelship(&["versions", MODEL, &format!("pr-{number}")]).status == 0).then_some(())
     });

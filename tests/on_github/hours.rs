@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use crate::github::Opened;
 use crate::hub::{HUB, Hub};
 use crate::lost::until_told_in_vain;
 use crate::world::git;
@@ -48,11 +47,7 @@ fn two_pull_requests_that_bring_the_same_version_share_it_and_one_moves_the_chan
     hub.world.write("models/identity-matrix/NOTES.md", "a thought\n");
     hub.world.push_branch("one", "Think");
     git(&hub.world.clone, &["push", "--quiet", "origin", "one:refs/heads/two"]);
-    let open = |head: &str| {
-        let opened = Opened { author: "ada", title: "The same", head, base: "main", draft: false };
-        hub.github.open_pull(HUB, &opened)
-    };
-    let pulls = [open("one"), open("two")];
+    let pulls = ["one", "two"].map(|branch| hub.open_pull(branch, "The same"));
     hub.github.until_delivered();
     hub.start();
     for number in pulls {

@@ -176,8 +176,30 @@ impl Hub {
     pub(crate) fn open(&self, branch: &str, title: &str, sweep: &str) -> u64 {
         self.world.checkout("main");
         self.world.write(&format!("sweeps/{branch}.yaml"), sweep);
-        self.world.push_branch(branch, "Ask for a sweep");
+        self.push_and_open(branch, title)
+    }
+
+    /// Pushes everything in the clone as a new branch, opens a pull request for it, and gives its number at once.
+    pub(crate) fn push_and_open(&self, branch: &str, title: &str) -> u64 {
+        self.world.push_branch(branch, title);
+        self.open_pull(branch, title)
+    }
+
+    /// Opens Ada's pull request for a branch of the hub, and gives its number at once.
+    pub(crate) fn open_pull(&self, branch: &str, title: &str) -> u64 {
         self.github.open_pull(HUB, &Opened { author: "ada", title, head: branch, base: "main", draft: false })
+    }
+
+    /// Pushes everything in the clone as the branch `theirs` to a fork of Eve's, who may only read, and gives the number
+    /// of her pull request and the fork's.
+    pub(crate) fn open_from_fork(&self) -> (u64, u64) {
+        self.github.user("eve", Permission::Read);
+        let fork = self.github.fork(HUB, "eve/hub");
+        self.world.commit_branch("theirs", "Change something from outside");
+        self.world.push_to(&self.github.directory("eve/hub"), "theirs");
+        let opened =
+            Opened { author: "eve", title: "From outside", head: "eve/hub:theirs", base: "main", draft: false };
+        (self.github.open_pull(HUB, &opened), fork)
     }
 
     /// Starts a sweep of two slow runs, waits until one is under way, and gives its pull request.
@@ -259,6 +281,15 @@ impl Hub {
     pub(crate) fn sweeps(&self) -> Vec<Value> {
         let status = self.world.modelship(&["sweep", "status", "--output", "json"]).ok().json();
         status.as_array().unwrap().clone()
+    }
+
+    /// No sweep has handed a job to the executor.
+    #[track_caller]
+    pub(crate) fn assert_no_job(&self) {
+        let sweeps = fs::read_dir(self.world.state().join("artifacts/sweeps")).into_iter().flatten();
+        for sweep in sweeps {
+            assert!(!sweep.unwrap().path().join("jobs").exists(), "a job was made");
+        }
     }
 
     fn said(&self, number: u64) -> Vec<String> {

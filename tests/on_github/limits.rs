@@ -193,9 +193,7 @@ fn a_comment_that_is_too_long_is_cut_and_arrives() {
     hub.world.write("config/examples/wide.yaml", &manifest);
     hub.begin(&settings);
     hub.world.write("sweeps/wide.yaml", "sweep: wide\nmodel: examples/wide\nparameters: {N: [1, 2]}\n");
-    hub.world.push_branch("wide", "Ask for a wide sweep");
-    let opened = crate::github::Opened { author: "ada", title: "Wide", head: "wide", base: "main", draft: false };
-    let number = hub.github.open_pull(HUB, &opened);
+    let number = hub.push_and_open("wide", "Ask for a wide sweep");
     let plan = hub.until_said(number, &["Cut here: the comment was too long"]);
     assert!(plan.body.len() > 64_000 && plan.body.ends_with(" -->"), "{} bytes", plan.body.len());
     hub.world.until_idle();

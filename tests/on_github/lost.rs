@@ -1,6 +1,6 @@
 //! What is lost on the way between GitHub and us: answers, deliveries, tokens, whole hours.
 
-use crate::github::{Fault, Opened};
+use crate::github::Fault;
 use crate::hub::{HUB, Hub};
 
 #[test]
@@ -202,15 +202,11 @@ fn what_was_pushed_opened_and_merged_while_nobody_listened_is_found() {
     change(&hub, "new");
     let new = hub.commit("new");
     change(&hub, "merged");
-    let merged = hub
-        .github
-        .open_pull(HUB, &Opened { author: "ada", title: "Merged", head: "merged", base: "main", draft: false });
+    let merged = hub.open_pull("merged", "Merged");
     let merge = hub.github.merge_pull(HUB, merged);
     hub.world.checkout("main");
     hub.world.write("sweeps/late.yaml", "sweep: late\nmodel: examples/identity-matrix\nparameters: {N: [1, 2]}\n");
-    hub.world.push_branch("late", "Ask for a sweep");
-    let late =
-        hub.github.open_pull(HUB, &Opened { author: "ada", title: "Late", head: "late", base: "main", draft: false });
+    let late = hub.push_and_open("late", "Ask for a sweep");
     hub.github.until_delivered();
     hub.github.forget_deliveries();
 

@@ -7,7 +7,6 @@ use modelship::domain::report::escape::{COMMENT_LIMIT, fit};
 use modelship::edge::forge::github::{GitHub, GitHubSettings, Login};
 use modelship::edge::source::remote::{RemoteSettings, Remotes};
 
-use crate::github::Opened;
 use crate::hub::{HUB, Hub};
 use crate::world::git;
 
@@ -15,15 +14,6 @@ const MODEL: &str = "examples/identity-matrix";
 
 fn sweep(name: &str, values: &str) -> String {
     format!("sweep: {name}\nmodel: {MODEL}\nparameters: {{N: {values}}}\n")
-}
-
-/// Commits everything, pushes it to a branch of that name, and opens a pull request for it.
-fn open(hub: &Hub, branch: &str) -> u64 {
-    git(&hub.world.clone, &["checkout", "--quiet", "-B", "work", "main"]);
-    git(&hub.world.clone, &["add", "--all"]);
-    git(&hub.world.clone, &["commit", "--quiet", "-m", "Ask for a sweep"]);
-    git(&hub.world.clone, &["push", "--quiet", "origin", &format!("HEAD:refs/heads/{branch}")]);
-    hub.github.open_pull(HUB, &Opened { author: "ada", title: branch, head: branch, base: "main", draft: false })
 }
 
 #[test]
@@ -35,7 +25,10 @@ fn a_branch_is_planned_and_run_whatever_it_is_called() {
     for (nth, branch) in branches.iter().enumerate() {
         hub.world.checkout("main");
         hub.world.write(&format!("sweeps/odd-{nth}.yaml"), &sweep(&format!("odd-{nth}"), &format!("[1, {}]", nth + 2)));
-        asked.push(open(&hub, branch));
+        // git itself takes such a name only where it cannot be an option.
+        hub.world.commit_branch("work", "Ask for a sweep");
+        git(&hub.world.clone, &["push", "--quiet", "origin", &format!("HEAD:refs/heads/{branch}")]);
+        asked.push(hub.open_pull(branch, branch));
     }
     for (nth, number) in asked.iter().enumerate() {
         hub.until_said(*number, &[&format!("/modelship run odd-{nth}")]);
@@ -73,7 +66,7 @@ fn files_whose_names_look_alike_and_files_that_are_too_large_are_told_apart_and_
     hub.world.write("sweeps/larger.yaml", &large.repeat(2));
     hub.world.write("sweeps/one.yaml", &sweep("one", "[1]"));
     hub.world.write("sweeps/none.yaml", &sweep("none", "[]"));
-    let number = open(&hub, "files");
+    let number = hub.push_and_open("files", "Files");
     for (name, runs) in [("Sizes", "2 runs"), ("sizes", "3 runs"), ("one", "1 run")] {
         hub.until_said(number, &[&format!("/modelship run {name}"), runs]);
     }
@@ -102,10 +95,10 @@ fn files_whose_names_look_alike_and_files_that_are_too_large_are_told_apart_and_
 fn a_comment_of_the_largest_size_arrives_in_every_script_and_a_larger_one_is_not_sent() {
     let hub = Hub::empty();
     hub.world.write("README.md", "a hub\n");
-    git(&hub.world.clone, &["add", "--all"]);
-    git(&hub.world.clone, &["commit", "--quiet", "-m", "Begin"]);
-    git(&hub.world.clone, &["push", "--quiet", "origin", "main"]);
-    let number = open_nothing(&hub);
+    hub.world.push_branch("main", "Begin");
+    // There is nothing to plan.
+    hub.world.write("NOTES.md", "nothing\n");
+    let number = hub.push_and_open("nothing", "Nothing");
     let state = tempfile::tempdir().unwrap();
     let remotes = RemoteSettings {
         directory: state.path().join("remotes"),
@@ -155,12 +148,6 @@ fn a_comment_of_the_largest_size_arrives_in_every_script_and_a_larger_one_is_not
     assert_eq!(hub.ours(number).len(), 1, "one comment, edited in place");
 }
 
-/// A pull request without anything to plan.
-fn open_nothing(hub: &Hub) -> u64 {
-    hub.world.write("NOTES.md", "nothing\n");
-    open(hub, "nothing")
-}
-
 #[test]
 fn the_last_of_thousands_of_files_is_planned_all_the_same() {
     let hub = Hub::as_app();
@@ -170,7 +157,7 @@ fn the_last_of_thousands_of_files_is_planned_all_the_same() {
         hub.world.write(&format!("data/{file:04}.txt"), "a number\n");
     }
     hub.world.write("sweeps/zz.yaml", &sweep("zz", "[1, 2]"));
-    let number = open(&hub, "thousands");
+    let number = hub.push_and_open("thousands", "Thousands of files");
     hub.until_said(number, &["/modelship run zz"]);
     hub.world.until_idle();
 }

@@ -1,6 +1,5 @@
 //! A pull request from its plan to its result.
 
-use crate::github::Opened;
 use crate::hub::{HUB, Hub};
 use crate::world::git;
 use crate::world::tables::numbers;
@@ -88,8 +87,7 @@ fn who_takes_a_repositorys_old_name_is_told_nothing() {
     hub.github.repository(HUB);
     let squatter = hub.github.directory(HUB);
     git(&hub.world.clone, &["push", "--quiet", squatter.to_str().unwrap(), "main", "slow"]);
-    let opened = Opened { author: "ada", title: "Another", head: "slow", base: "main", draft: false };
-    assert_eq!(hub.github.open_pull(HUB, &opened), number);
+    assert_eq!(hub.open_pull("slow", "Another"), number);
     hub.world.until("the result is there", |_| {
         let mut comments = hub.github.comments("urban/models", number).into_iter();
         comments.find(|comment| comment.body.contains("2 runs done"))

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::github::{Opened, Permission};
 use crate::http::{Request, Response, send};
 use crate::hub::{HUB, Hub};
 use crate::issuer::Issuer;
@@ -75,14 +74,8 @@ impl Place {
     /// Eve, who may only read, changes the model on `theirs` in her fork and asks for it to be merged. The numbers of the
     /// pull request and of the fork.
     fn open_from_fork(&self) -> (u64, u64) {
-        self.hub.github.user("eve", Permission::Read);
-        let fork_id = self.hub.github.fork(HUB, "eve/hub");
         self.hub.world.write("models/tiny/NEWS", "from outside");
-        self.hub.world.commit_branch("theirs", "Change from outside");
-        self.hub.world.push_to(&self.hub.github.directory("eve/hub"), "theirs");
-        let opened =
-            Opened { author: "eve", title: "From outside", head: "eve/hub:theirs", base: "main", draft: false };
-        (self.hub.github.open_pull(HUB, &opened), fork_id)
+        self.hub.open_from_fork()
     }
 
     fn until_check(&self, commit: &str, words: &str) {
@@ -103,8 +96,7 @@ fn a_pull_request_waits_for_its_workflow_and_shows_what_that_registered() {
 
     place.hub.world.write("models/tiny/NEWS", "another");
     let head = place.push("topic");
-    let opened = Opened { author: "ada", title: "A change", head: "topic", base: "main", draft: false };
-    let number = place.hub.github.open_pull(HUB, &opened);
+    let number = place.hub.open_pull("topic", "A change");
     place.hub.until_said(number, &["waits for the workflow to register it"]);
     assert_eq!(place.offer(&place.claims("topic", &head), &head).status, 202);
     place.hub.until_said(number, &["✅ version", "`pr-1`"]);

@@ -95,9 +95,7 @@ fn a_command_never_starts_a_head_that_its_plan_was_not_made_for() {
     hub.github.comment_as("ada", HUB, number, "/modelship run");
     hub.until_said(number, &["the plan was made for", &hub.commit("sizes")[..7]]);
     hub.world.until_idle();
-    let sweeps = hub.world.state().join("artifacts/sweeps");
-    let mut places = std::fs::read_dir(sweeps).unwrap();
-    assert!(places.all(|sweep| !sweep.unwrap().path().join("jobs").exists()), "no job was made");
+    hub.assert_no_job();
 }
 
 #[test]
