@@ -54,6 +54,59 @@ fn faults_stand_in_the_file_beside_their_lines_each_once() {
     assert!(annotations.iter().all(|it| it["path"] == "sweeps/faulty.yaml" && it["annotation_level"] == "failure"));
 }
 
+/// A manifest with faults in its lines 10, 13 and 16.
+const FAULTY: &str = "owner: examples
+title: faulty
+description: nobody can read it
+source: {path: models/identity-matrix}
+build:
+  process: []
+run:
+  command: [python3, \"{model}/identity_matrix.py\", \"{params}\", \"{outputs}\"]
+  params: {format: json}
+  resources: {vcpu: none, memory: 256 MiB}
+  timeout: 2m
+parameters:
+  N: {type: integer, default: 3}
+outputs:
+  summary: summary.json
+  colums: {trace: {}}
+";
+
+#[test]
+fn faults_of_manifests_stand_in_their_files_beside_their_lines_each_once() {
+    let hub = Hub::as_app();
+    hub.world.checkout("main");
+    hub.world.write("config/examples/faulty.yaml", FAULTY);
+    // What is wrong with what was read is found once all of it was read.
+    let readable = [("faulty", "readable"), ("none", "1"), ("integer", "int"), ("colums", "columns"), ("2m", "0s")];
+    let readable = readable.iter().fold(FAULTY.to_owned(), |text, (from, to)| text.replace(from, to));
+    hub.world.write("config/examples/readable.yaml", &readable);
+    hub.world.write("config/examples/broken.yaml", "owner: examples\ntitle: broken\nsource: {path: models/x\n");
+    hub.push_and_open("faulty", "Bring models with faults");
+    let head = hub.commit("faulty");
+    let places = |annotations: &[Value]| {
+        let place = |it: &Value| (it["start_line"].as_u64().unwrap(), it["start_column"].as_u64().unwrap());
+        annotations.iter().map(place).collect::<Vec<_>>()
+    };
+    for (file, faults) in [
+        ("config/examples/faulty.yaml", vec![(10, 21), (13, 13), (16, 3)]),
+        ("config/examples/readable.yaml", vec![(11, 12)]),
+        ("config/examples/broken.yaml", vec![(3, 9)]),
+    ] {
+        let name = format!("modelship/manifest {file}");
+        let shown = check(&hub, &head, &name, |check| check["conclusion"] == "failure");
+        hub.world.until_idle();
+        let annotations = hub.github.annotations(HUB, shown["id"].as_u64().unwrap());
+        for it in &annotations {
+            assert_eq!((&it["path"], &it["annotation_level"]), (&file.into(), &"failure".into()), "{it}");
+        }
+        assert_eq!(places(&annotations), faults, "{annotations:#?}");
+        let named = hub.github.checks(HUB, &head).into_iter().filter(|check| check["name"] == *name);
+        assert_eq!(named.count(), 1, "{name}");
+    }
+}
+
 #[test]
 fn a_build_that_failed_is_built_again_by_the_button_of_the_forge() {
     let hub = Hub::as_app();
