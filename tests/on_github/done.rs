@@ -6,7 +6,7 @@ use sqlx::Connection as _;
 
 use crate::browser::Browser;
 use crate::github::{Opened, Permission, Request, Response, send};
-use crate::hub::{HUB, Hub};
+use crate::hub::{HUB, Hub, says};
 use crate::world::{World, git};
 
 /// A model that prints and keeps whatever it is told, and fails when it is told to.
@@ -96,7 +96,7 @@ impl Done {
         let opened = Opened { author: "ada", title: "Quietly", head: "quiet", base: "main", draft: false };
         let number = github.open_pull(repository, &opened);
         let until_said = |words: &str| {
-            let says = || github.comments(repository, number).iter().any(|comment| comment.body.contains(words));
+            let says = || github.comments(repository, number).iter().any(|comment| says(&comment.body, words));
             world.until(&format!("{words:?} in {repository}#{number}"), |_| says().then_some(()));
         };
         until_said("/modelship run quiet");

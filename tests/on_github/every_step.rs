@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::github::{GitHub, Held, Holds, Opened, numberless};
-use crate::hub::{HUB, Hub};
+use crate::hub::{HUB, Hub, says};
 use crate::world::World;
 
 const MODEL: &str = "examples/identity-matrix";
@@ -47,7 +47,7 @@ fn story(github: &GitHub, world: &World) -> u64 {
             github
                 .comments(HUB, number)
                 .into_iter()
-                .find(|comment| comment.body.contains("<!-- modelship:") && comment.body.contains(words))
+                .find(|comment| comment.body.contains("<!-- modelship:") && says(&comment.body, words))
         });
     };
     until_said("/modelship run change");

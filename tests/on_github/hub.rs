@@ -223,7 +223,7 @@ impl Hub {
     pub(crate) fn until_said(&self, number: u64, words: &[&str]) -> Comment {
         self.world.until(&format!("a comment with {words:?} in #{number}: {:#?}", self.said(number)), |_| {
             let mut comments = self.ours(number).into_iter();
-            comments.find(|comment| words.iter().all(|word| comment.body.contains(word)))
+            comments.find(|comment| words.iter().all(|word| says(&comment.body, word)))
         })
     }
 
@@ -300,6 +300,13 @@ impl Hub {
     pub(crate) fn commit(&self, branch: &str) -> String {
         git(&self.world.clone, &["rev-parse", branch]).trim().to_owned()
     }
+}
+
+/// Whether a comment says this. What begins with a number is meant whole: "1 of 2 runs done" is not "2 runs done".
+pub(crate) fn says(body: &str, words: &str) -> bool {
+    let is_number = words.starts_with(|first: char| first.is_ascii_digit());
+    let is_part = |before: &str| before.ends_with("of ") || before.ends_with(|last: char| last.is_ascii_digit());
+    body.match_indices(words).any(|(at, _)| !is_number || !is_part(&body[..at]))
 }
 
 /// An address where nobody listens: a server that is killed comes back there.

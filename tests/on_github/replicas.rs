@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::github::Opened;
-use crate::hub::{HUB, Hub, free_address};
+use crate::hub::{HUB, Hub, free_address, says};
 use crate::world::docker::docker_settings;
 use crate::world::postgres::Postgres;
 use crate::world::tables::{numbers, texts};
@@ -37,7 +37,7 @@ fn two_servers_say_everything_once_while_either_is_killed() {
         |world| {
             let until_said = |words: &str| {
                 world.until(&format!("a comment with `{words}`"), |_| {
-                    github.app_comments(HUB, number).into_iter().find(|comment| comment.body.contains(words))
+                    github.app_comments(HUB, number).into_iter().find(|comment| says(&comment.body, words))
                 })
             };
             until_said("/modelship run sizes");

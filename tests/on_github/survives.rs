@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::github::{GitHub, Opened};
-use crate::hub::{HUB, Hub};
+use crate::hub::{HUB, Hub, says};
 use crate::world::World;
 use crate::world::tables::numbers;
 
@@ -20,7 +20,7 @@ fn story(github: &GitHub, world: &World) -> u64 {
     let number = github.open_pull(HUB, &opened);
     let until_said = |words: &str| {
         world.until(&format!("a comment with `{words}`"), |_| {
-            github.app_comments(HUB, number).into_iter().find(|comment| comment.body.contains(words))
+            github.app_comments(HUB, number).into_iter().find(|comment| says(&comment.body, words))
         });
     };
     until_said("/modelship run sizes");
