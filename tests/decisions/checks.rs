@@ -179,7 +179,7 @@ fn a_flood_of_commands_that_need_no_words_gets_so_many_reactions_and_no_more() {
 }
 
 #[test]
-fn a_result_comes_later_and_always_comes() {
+fn a_result_comes_later() {
     let mut world = World::running();
     world.rules.comments_per_hour = Some(60);
     for _ in 0..40 {
@@ -193,9 +193,15 @@ fn a_result_comes_later_and_always_comes() {
 
 #[test]
 fn results_that_go_round_in_circles_are_broken_off_which_is_said_once() {
+    for comments_per_hour in [1, 9, 10, 18, 60, 600] {
+        go_round_in_circles(comments_per_hour);
+    }
+}
+
+fn go_round_in_circles(comments_per_hour: u32) {
     let mut world = World::running();
     world.drain();
-    world.rules.comments_per_hour = Some(60);
+    world.rules.comments_per_hour = Some(comments_per_hour);
     let PullSweepPhase::Started { report } = world.file().clone() else { panic!("{:?}", world.file()) };
     assert!(report.phase.is_terminal());
     let mut rounds = report.round..;
@@ -211,18 +217,22 @@ fn results_that_go_round_in_circles_are_broken_off_which_is_said_once() {
         (results.len(), told.len())
     };
     let began = world.now;
-    assert_eq!(end(&mut world, 200), (79, 1), "twenty at once, and what fits into an hour");
+    let most = 19 + usize::try_from(comments_per_hour).unwrap();
+    assert_eq!(end(&mut world, 1_000), (most, 1), "twenty at once, and what fits into an hour");
     let latest = world.due.iter().max().unwrap();
     assert!(latest.since(began) <= Duration::from_secs(3600), "{latest:?}");
     assert!(world.said.last().unwrap().contains("I am 1 h behind"), "{:?}", world.said.last());
+    // Whoever asks for something is answered no more truly than that.
+    world.comment("/modelship help");
+    assert!(world.posted[0].starts_with("quiet/") && !world.said.last().unwrap().contains("results"));
     // Nothing opens it a little, and what is left out is not put off. What stands in place goes on.
     world.now = began.plus(Duration::from_secs(59 * 60));
     assert_eq!(end(&mut world, 50), (0, 0));
     assert!(world.edited.last().unwrap().starts_with("sweep/"));
     // Once all is written, a result is a comment again, and the next circle is broken off like this one.
-    world.now = began.plus(Duration::from_secs(61 * 60));
+    world.now = began.plus(Duration::from_secs(2 * 3600 + 60));
     assert_eq!(end(&mut world, 1), (1, 0));
-    assert_eq!(end(&mut world, 100).1, 1);
+    assert_eq!(end(&mut world, 1_000).1, 1);
 }
 
 #[test]

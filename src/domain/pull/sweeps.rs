@@ -165,7 +165,7 @@ impl Thread<'_> {
         self.show(&path);
         if let Some(body) = report::final_comment(report, &self.links()) {
             let marker = format!("result/{}/{}", report.plan.id, report.round);
-            self.post(marker, body);
+            self.post_result(marker, body);
         }
         None
     }

@@ -68,15 +68,23 @@ impl Default for Pace {
 impl Pace {
     /// When one more may come, if one comes `every` so often and `at_once` of them without a pause.
     fn earliest(self, now: Time, every: Duration, at_once: u32) -> Time {
-        let ahead = every.saturating_mul(at_once.saturating_sub(1));
-        self.next.min(now.plus(HORIZON)).minus(ahead).max(now)
+        self.bounded(now, every, at_once).minus(ahead(every, at_once)).max(now)
     }
 
     fn take(&mut self, now: Time, every: Duration, at_once: u32) -> Time {
         let due = self.earliest(now, every, at_once);
-        self.next = self.next.min(now.plus(HORIZON)).max(now).plus(every);
+        self.next = self.bounded(now, every, at_once).max(now).plus(every);
         due
     }
+
+    fn bounded(self, now: Time, every: Duration, at_once: u32) -> Time {
+        self.next.min(now.plus(HORIZON + ahead(every, at_once)))
+    }
+}
+
+/// How far ahead of an even pace `at_once` of them are.
+fn ahead(every: Duration, at_once: u32) -> Duration {
+    every.saturating_mul(at_once.saturating_sub(1))
 }
 
 /// Whether an edit may wait for its turn.
@@ -124,11 +132,16 @@ impl Thread<'_> {
         due
     }
 
-    /// Writes a result, once. It may come later; it is left out only while the circuit breaker is open.
-    pub(super) fn post(&mut self, marker: String, body: String) {
+    /// Writes a sweep's result, once. It may come later; it is left out only while the circuit breaker is open.
+    pub(super) fn post_result(&mut self, marker: String, body: String) {
         if !self.is_broken() {
-            self.say(Effect::PostComment { pull: self.at.pull.clone(), marker, body });
+            self.post(marker, body);
         }
+    }
+
+    /// Writes something that somebody waits for, once. It may come later, and it always comes.
+    pub(super) fn post(&mut self, marker: String, body: String) {
+        self.say(Effect::PostComment { pull: self.at.pull.clone(), marker, body });
     }
 
     /// Whether results are left out: from when they are too far behind until all that wait are written. Says so when it
@@ -208,7 +221,7 @@ impl Thread<'_> {
             self.state.spoken.notice = Some(now);
             self.take_post();
             let wait = next_answer(&self.state.spoken).since(now);
-            self.tell_at_once("quiet", report::answers_left_out(milliseconds(wait)));
+            self.tell_at_once("quiet", report::answers_left_out(milliseconds(wait), self.state.spoken.broken));
         }
         false
     }

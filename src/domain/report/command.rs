@@ -114,12 +114,13 @@ pub fn approval_note(approved: &CommitSha, note: ApprovalNote<'_>) -> String {
     }
 }
 
-/// That answers are left out for a while, about `wait` milliseconds.
+/// That answers are left out for a while, about `wait` milliseconds; `results` tells whether results are, too.
 #[must_use]
-pub fn answers_left_out(wait: u64) -> String {
+pub fn answers_left_out(wait: u64, results: bool) -> String {
+    let results = if results { "" } else { ", and results still come" };
     format!(
-        "There were so many answers in this pull request that I leave some out for about {}. Commands are still obeyed, \
-         and results still come.\n",
+        "There were so many answers in this pull request that I leave some out for about {}. Commands are still \
+         obeyed{results}.\n",
         duration(wait)
     )
 }
@@ -128,10 +129,10 @@ pub fn answers_left_out(wait: u64) -> String {
 #[must_use]
 pub fn results_left_out(wait: u64) -> String {
     format!(
-        "So much ended in this pull request that I am {} behind with writing it down, so I stop: nothing that ends from now \
-         on gets a comment of its own until all that waits is written. What each sweep came to stands in the comment of \
-         its plan and in its check as ever, with its links. Commands are still obeyed; if something here runs in \
-         circles, stop it.\n",
+        "So many sweeps ended in this pull request that I am {} behind with writing down their results, so I stop: no \
+         sweep that ends from now on gets a comment of its own until all that waits is written. What each sweep came to \
+         stands in the comment of its plan and in its check as ever, with its links. Commands are still obeyed; if \
+         something here runs in circles, stop it.\n",
         duration(wait)
     )
 }
