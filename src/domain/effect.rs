@@ -129,9 +129,9 @@ pub enum Effect {
         state: DeploymentState,
         /// One line.
         description: String,
-        /// The model whose channel it has moved; none while it has moved none.
+        /// The model whose channel stands as it wanted; none where none does.
         #[serde(default)]
-        moved: Option<ModelName>,
+        deployed: Option<ModelName>,
     },
     /// Tell another program what happened.
     Notify {

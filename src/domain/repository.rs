@@ -138,7 +138,7 @@ pub(super) fn decide(
                 id,
                 state: DeploymentState::Error,
                 description: format!("this is not your fault: {reason}"),
-                moved: None,
+                deployed: None,
             });
         }
         Event::EffectFailed { effect, subject, reason } => {

@@ -46,6 +46,11 @@ pub fn analysis_csv(sweep: &SweepId) -> Result<ArtifactKey> {
     key(format!("sweeps/{sweep}/analysis.csv"))
 }
 
+/// Where the places of a sweep's jobs lie.
+pub(super) fn jobs(sweep: &SweepId) -> Result<ArtifactKey> {
+    key(format!("sweeps/{sweep}/jobs"))
+}
+
 /// The place of a round's job `number`, from 1.
 pub(super) fn job(sweep: &SweepId, number: u32, round: u32) -> Result<ArtifactKey> {
     key(format!("sweeps/{sweep}/jobs/{number}/{round}"))

@@ -91,7 +91,8 @@ fn whichever_effect_of_a_sweep_fails_for_good_the_sweep_ends_and_leaves_no_job()
         }
         world.answer(0, Luck::Broken);
         assert!(matches!(world.sweep().phase, SweepPhase::Stopped { .. }));
-        assert_eq!(world.names(), if steps == 1 { vec!["CancelJobs"] } else { Vec::new() });
+        // Before it is known which jobs there are, some may be there.
+        assert_eq!(world.names(), if steps < 2 { vec!["CancelJobs"] } else { Vec::new() });
     }
 }
 

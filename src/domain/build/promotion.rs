@@ -88,7 +88,7 @@ impl Builds<'_> {
                 id,
                 state: DeploymentState::Error,
                 description: failed,
-                moved: None,
+                deployed: None,
             }),
             asker => self.answer(&asker, &channel, Err(failed)),
         }
@@ -162,7 +162,7 @@ impl Builds<'_> {
                     id: *id,
                     state,
                     description,
-                    moved: (state == DeploymentState::Success).then(|| self.model.clone()),
+                    deployed: (state == DeploymentState::Success).then(|| self.model.clone()),
                 });
             }
         }

@@ -181,6 +181,7 @@ impl Sweep {
         if round != self.state.round || self.state.phase != SweepPhase::Submitting {
             return Some("that round is over".to_owned());
         }
+        self.end_unknown_jobs();
         self.end(SweepPhase::Stopped { reason: reason.to_owned() });
         self.report();
         None
@@ -278,6 +279,12 @@ impl Sweep {
         }
     }
 
+    /// Ends what an attempt to begin this round may have started before the server died, of which nothing is known.
+    fn end_unknown_jobs(&mut self) {
+        let (sweep, round) = (self.state.plan.id.clone(), self.state.round);
+        self.decision.ask(Effect::CancelJobs { sweep, round, jobs: Vec::new() });
+    }
+
     fn cancel(&mut self, by: &str) -> Option<String> {
         if self.state.phase.is_terminal() {
             return Some("the sweep has ended already".to_owned());
@@ -307,9 +314,13 @@ impl Sweep {
         if effect == "CancelJobs" {
             return Some(format!("jobs could not be ended: {reason}"));
         }
-        if let SweepPhase::Running { jobs, .. } = &self.state.phase {
-            let jobs = jobs.clone();
-            self.cancel_jobs(self.state.round, &jobs);
+        match &self.state.phase {
+            SweepPhase::Running { jobs, .. } => {
+                let jobs = jobs.clone();
+                self.cancel_jobs(self.state.round, &jobs);
+            }
+            SweepPhase::Submitting => self.end_unknown_jobs(),
+            _ => {}
         }
         match &self.state.ending {
             Some(Ending::Cancelled { .. }) => self.finish(None),

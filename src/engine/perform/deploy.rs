@@ -50,20 +50,18 @@ fn page_of(engine: &Engine, model: &ModelName) -> Option<String> {
     Links { base_url: engine.outside().url.clone() }.model_address(model)
 }
 
-/// How a deployment fares that has moved a channel of `moved`, if it has.
-pub(super) fn status(
+/// Says at the forge what became of somebody's deployment, and where a channel stands as it wanted, the model's page.
+pub(super) async fn answer(
     engine: &Engine,
-    state: DeploymentState,
-    description: &str,
-    moved: Option<&ModelName>,
-) -> DeploymentStatus {
-    let environment_url = moved.and_then(|model| page_of(engine, model));
-    DeploymentStatus { state, description: description.to_owned(), environment_url }
-}
-
-/// Says at the forge what became of somebody's deployment.
-pub(super) async fn answer(engine: &Engine, repository: &Repository, id: i64, status: &DeploymentStatus) -> Reports {
-    told(forge(engine)?.answer_deployment(repository, id, status).await)
+    repository: &Repository,
+    id: i64,
+    said: (DeploymentState, &str),
+    deployed: Option<&ModelName>,
+) -> Reports {
+    let (state, description) = said;
+    let environment_url = deployed.and_then(|model| page_of(engine, model));
+    let status = DeploymentStatus { state, description: description.to_owned(), environment_url };
+    told(forge(engine)?.answer_deployment(repository, id, &status).await)
 }
 
 /// What the forge refuses to show for good: a permission is missing, the commit is gone, the repository is archived.
@@ -91,9 +89,10 @@ pub(super) async fn check(engine: &Engine, repository: &Repository, deployment: 
     if forge.is_settled(repository, deployment).await? {
         return Ok(Vec::new());
     }
+    let say = async |state, text: &str| answer(engine, repository, *id, (state, text), None).await;
     let user = deployment.authority();
     if let Some(reason) = denial(engine, repository, user, Act::Promote).await? {
-        return answer(engine, repository, *id, &status(engine, DeploymentState::Failure, &reason, None)).await;
+        return say(DeploymentState::Failure, &reason).await;
     }
     let Some(version) = engine.store().version_at(model, commit).await? else {
         let building = is_building(engine, model, commit.as_str()).await?;
@@ -103,10 +102,10 @@ pub(super) async fn check(engine: &Engine, repository: &Repository, deployment: 
                 format!("{model} has no version at {}; only what was built and passed can be deployed", commit.short())
             }
         };
-        return answer(engine, repository, *id, &status(engine, DeploymentState::Failure, &reason, None)).await;
+        return say(DeploymentState::Failure, &reason).await;
     };
     let taken_up = format!("moving {channel} of {model} to version {}", version.id);
-    answer(engine, repository, *id, &status(engine, DeploymentState::InProgress, &taken_up, None)).await?;
+    say(DeploymentState::InProgress, &taken_up).await?;
     let event = Event::PromotionRequested {
         // One deployment moves a channel once, however often it is told of.
         request: format!("deployment/{}/{id}", repository.id),

@@ -46,32 +46,12 @@ pub(super) struct Order<'a> {
 /// Hands the runs without a result to the executor, or says why the round does not begin.
 pub(super) async fn submit(engine: &Engine, order: &Order<'_>, beginning: &Beginning) -> Reports {
     let Order { plan, round, .. } = *order;
-    let event = match begin(engine, order, beginning).await? {
-        Ok(event) => event,
-        Err(reason) => {
-            // An earlier attempt may have started jobs before this server died, and nobody would watch them.
-            let executor = &engine.outside().executor;
-            executor.cancel(&earlier(engine, &plan.id, round)?).await.context("cannot end jobs")?;
-            Event::StartRefused { round, reason }
-        }
-    };
+    let begun = begin(engine, order, beginning).await?;
+    let event = begun.unwrap_or_else(|reason| Event::StartRefused { round, reason });
     Ok(vec![Keyed { key: Key::Sweep(plan.id.clone()), event }])
 }
 
-/// The jobs that an earlier attempt to begin this round has made places for.
-fn earlier(engine: &Engine, sweep: &SweepId, round: u32) -> anyhow::Result<Vec<JobHandle>> {
-    let artifacts = &engine.outside().artifacts;
-    let mut jobs = Vec::new();
-    for number in 1.. {
-        let place = keys::job(sweep, number, round)?;
-        if !artifacts.path(&place).is_dir() {
-            break;
-        }
-        jobs.push(JobHandle { place: place.as_str().to_owned(), token: String::new() });
-    }
-    Ok(jobs)
-}
-
+/// What follows when the round begins; otherwise why it does not, in words for whoever asked for it.
 async fn begin(engine: &Engine, order: &Order<'_>, beginning: &Beginning) -> Result<Result<Event, String>, Failure> {
     let Order { plan, pull, round, scope } = *order;
     let asker = match beginning {
@@ -336,11 +316,36 @@ async fn failures(
     Ok(failures)
 }
 
-/// Ends the jobs and everything that they started.
-pub(super) async fn cancel(engine: &Engine, jobs: &[JobHandle]) -> Reports {
-    engine.outside().executor.cancel(jobs).await.context("cannot end jobs")?;
-    for job in jobs {
+/// Ends the jobs of a round and everything that they started: those that are known, and those that this server started and
+/// died before it could write that down.
+pub(super) async fn cancel(engine: &Engine, sweep: &SweepId, round: u32, known: &[JobHandle]) -> Reports {
+    let mut jobs = known.to_vec();
+    for place in places(engine, sweep, round)? {
+        if jobs.iter().all(|job| job.place != place) {
+            jobs.push(JobHandle { place, token: String::new() });
+        }
+    }
+    engine.outside().executor.cancel(&jobs).await.context("cannot end jobs")?;
+    for job in &jobs {
         engine.store().mark_job_ended(&job.place).await?;
     }
     Ok(Vec::new())
+}
+
+/// Where jobs of this round were to work, whether or not they ever began.
+fn places(engine: &Engine, sweep: &SweepId, round: u32) -> anyhow::Result<Vec<String>> {
+    let artifacts = &engine.outside().artifacts;
+    let numbers = match fs_err::read_dir(artifacts.path(&keys::jobs(sweep)?)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listed => listed?,
+    };
+    let mut places = Vec::new();
+    for number in numbers {
+        let Some(number) = number?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let place = keys::job(sweep, number, round)?;
+        if artifacts.path(&place).is_dir() {
+            places.push(place.as_str().to_owned());
+        }
+    }
+    Ok(places)
 }

@@ -47,9 +47,8 @@ pub(super) async fn perform(engine: &Engine, effect: &Effect, cancel: &Cancellat
         Effect::QuoteLog { pull, marker, run } => talk::quote_log(engine, pull, marker, run).await,
         Effect::RecordDeployment { moved } => deploy::record(engine, moved).await,
         Effect::CheckDeployment { repository, deployment } => deploy::check(engine, repository, deployment).await,
-        Effect::AnswerDeployment { repository, id, state, description, moved } => {
-            let status = deploy::status(engine, *state, description, moved.as_ref());
-            deploy::answer(engine, repository, *id, &status).await
+        Effect::AnswerDeployment { repository, id, state, description, deployed } => {
+            deploy::answer(engine, repository, *id, (*state, description), deployed.as_ref()).await
         }
         Effect::Notify { target, notice } => notify::send(engine, target, notice).await,
         Effect::UpsertComment { pull, marker, body } => talk::upsert_comment(engine, pull, marker, body).await,
@@ -70,7 +69,7 @@ pub(super) async fn perform(engine: &Engine, effect: &Effect, cancel: &Cancellat
             jobs::submit(engine, &order, beginning).await
         }
         Effect::WatchJobs { sweep, round, jobs } => jobs::watch(engine, sweep, *round, jobs).await,
-        Effect::CancelJobs { jobs, .. } => jobs::cancel(engine, jobs).await,
+        Effect::CancelJobs { sweep, round, jobs } => jobs::cancel(engine, sweep, *round, jobs).await,
         Effect::WriteAnalysis { plan, round } => analyse::write(engine, plan, *round).await,
         Effect::Reconcile => reconcile::compare(engine).await,
     }
