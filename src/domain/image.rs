@@ -12,6 +12,20 @@ pub const DOCKER_HUB: &str = "docker.io";
 /// How long may an image's name be?
 const MOST: usize = 255;
 
+/// What is wrong with an image of `size` bytes; none when it is no larger than `most`.
+#[must_use]
+pub fn too_large(size: u64, most: u64) -> Option<String> {
+    if size <= most {
+        return None;
+    }
+    let short = |bytes| bytesize::ByteSize(bytes).display().si().to_string();
+    let (mut is, mut may) = (short(size), short(most));
+    if is == may {
+        (is, may) = (format!("{size} bytes"), format!("{most}"));
+    }
+    Some(format!("an image of {is}, and this server takes none above {may} (`docker.max_image` in its settings)"))
+}
+
 /// Why a text is no image's name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{value}` is no name of an image such as `registry.example.org/models/simple-tax`: {reason}")]
@@ -176,6 +190,21 @@ fn is_component(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_large_says_by_how_much() {
+        assert_eq!((too_large(0, 0), too_large(20_000_000_000, 20_000_000_000)), (None, None));
+        let said = |size, most| too_large(size, most).unwrap();
+        assert!(
+            said(30_400_000_000, 20_000_000_000)
+                .starts_with("an image of 30.4 GB, and this server takes none above 20.0 GB (")
+        );
+        assert!(
+            said(20_000_000_001, 20_000_000_000)
+                .starts_with("an image of 20000000001 bytes, and this server takes none above 20000000000 (")
+        );
+        assert!(said(u64::MAX, 0).contains("18.4 EB"));
+    }
 
     #[test]
     fn a_name_has_a_registry_and_a_path() {

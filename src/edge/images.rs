@@ -31,14 +31,12 @@ const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json, application
                          application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json";
 
 /// Which registries are asked, and how.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct ImagesSettings {
     /// Images below these names may become versions: `registry.example.org/models`.
     pub accepted: Vec<String>,
     /// The registry that asks who we are, with user and password.
     pub login: Option<(String, String, SecretString)>,
-    /// How large an image may be, in bytes: as its registry keeps it, with layers that are packed.
-    pub largest: u64,
 }
 
 /// Images that may become versions.
@@ -52,6 +50,8 @@ pub struct Images {
 pub struct FoundImage {
     /// Its digest: of its manifest, or of the list of its platforms.
     pub digest: Digest,
+    /// How large it is, in bytes: its layers as they are packed, as its manifest has it.
+    pub size: u64,
     /// The platform: `linux/amd64`.
     pub platform: String,
     /// Its labels.
@@ -125,15 +125,11 @@ impl Images {
         };
         let layers = manifest.layers.iter().flatten();
         let size = layers.fold(0, |sum: u64, layer| sum.saturating_add(layer.size));
-        if size > self.settings.largest {
-            let too_large = too_large(size, self.settings.largest);
-            return Err(LookError::Refused(format!("`{image}@{digest}` is {too_large}")));
-        }
         let Some(config) = manifest.config else {
             return Err(LookError::Refused(format!("`{image}@{digest}` is no image: its manifest has no `config`")));
         };
         let config = asker.blob(&config.digest).await?;
-        Ok(found(digest, config))
+        Ok(found(digest, size, config))
     }
 }
 
@@ -334,24 +330,19 @@ fn architecture() -> &'static str {
     if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
 }
 
-/// What is wrong with an image of `size` bytes.
-pub(super) fn too_large(size: u64, largest: u64) -> String {
-    let (size, largest) = (bytesize::ByteSize(size).display().si(), bytesize::ByteSize(largest).display().si());
-    format!("an image of {size}, and this server takes none above {largest} (`docker.max_image` in its settings)")
-}
-
 fn choose(platforms: &[Descriptor]) -> Option<Digest> {
     let fits = |platform: &Platform| platform.os == "linux" && platform.architecture == architecture();
     let chosen = platforms.iter().find(|listed| listed.platform.as_ref().is_some_and(fits));
     chosen.map(|listed| listed.digest.clone())
 }
 
-fn found(digest: Digest, config: Config) -> FoundImage {
+fn found(digest: Digest, size: u64, config: Config) -> FoundImage {
     let Inner { labels, entrypoint, env, working_dir } = config.config.unwrap_or_default();
     let environment = env.unwrap_or_default();
     let environment = environment.iter().filter_map(|entry| entry.split_once('='));
     FoundImage {
         digest,
+        size,
         platform: format!("{}/{}", config.os, config.architecture),
         labels: labels.unwrap_or_default(),
         entrypoint: entrypoint.unwrap_or_default(),
@@ -380,8 +371,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_registries_of_the_settings_are_asked() {
-        let accepted = vec!["example.org/models".to_owned()];
-        let images = Images::new(ImagesSettings { accepted, login: None, largest: 1 });
+        let images = Images::new(ImagesSettings { accepted: vec!["example.org/models".to_owned()], login: None });
         let other = ImageName::parse("127.0.0.1:1/models/x").unwrap();
         let error = images.look(&other, "latest").await.unwrap_err().to_string();
         assert!(error.contains("takes no images"), "{error}");
@@ -416,7 +406,7 @@ mod tests {
 
     fn images(registry: &str) -> (Images, ImageName) {
         let login = (registry.to_owned(), "ada".to_owned(), SecretString::from("secret"));
-        let settings = ImagesSettings { accepted: vec![format!("{registry}/models")], login: Some(login), largest: 1 };
+        let settings = ImagesSettings { accepted: vec![format!("{registry}/models")], login: Some(login) };
         (Images::new(settings), ImageName::parse(&format!("{registry}/models/x")).unwrap())
     }
 

@@ -67,6 +67,8 @@ pub struct Outside {
     pub builder: Builder,
     /// Images that were built elsewhere.
     pub images: Images,
+    /// How large a model's image may be, in bytes.
+    pub max_image: u64,
     /// Says which workflow somebody is; none where this instance has no address of its own.
     pub verifier: Option<Verifier>,
     /// Repositories that models' sources are fetched from.
@@ -128,6 +130,7 @@ impl Outside {
             hosting,
             builder: builder(settings, &state)?,
             images: images(settings),
+            max_image: settings.docker.max_image,
             verifier: match &settings.server.url {
                 Some(url) => Some(Verifier::new(&settings.server.token_issuer, url)?),
                 None => None,
@@ -258,7 +261,6 @@ fn images(settings: &Settings) -> Images {
     Images::new(ImagesSettings {
         accepted: docker.accept.clone(),
         login: login.map(|((user, password), registry)| (registry, user, password)),
-        largest: docker.max_image,
     })
 }
 
@@ -332,8 +334,7 @@ fn builder(settings: &Settings, state: &Path) -> Result<Builder> {
         })),
         ExecutorKind::Docker => {
             let docker = Docker::new(&docker_settings(settings, state))?;
-            let largest = settings.docker.max_image;
-            Builder::Docker(DockerBuilder::new(docker, ImageSettings { scratch, environment, largest }))
+            Builder::Docker(DockerBuilder::new(docker, ImageSettings { scratch, environment }))
         }
     })
 }
@@ -352,6 +353,7 @@ pub fn docker_settings(settings: &Settings, state: &Path) -> DockerSettings {
         bases: docker.bases,
         build_args: docker.build_args,
         instance: Digest::of(state.as_os_str().as_encoded_bytes()).short().to_owned(),
+        max_image: docker.max_image,
     }
 }
 

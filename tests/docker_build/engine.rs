@@ -47,8 +47,9 @@ impl World {
             bases: Bases { debian: String::new(), python: String::new() },
             build_args: BTreeMap::new(),
             instance: "image-engine".to_owned(),
+            max_image: largest,
         });
-        let settings = ImageSettings { scratch: dir.path().join("scratch"), environment: BTreeMap::new(), largest };
+        let settings = ImageSettings { scratch: dir.path().join("scratch"), environment: BTreeMap::new() };
         Self { dir, builder: Builder::Docker(DockerBuilder::new(docker.unwrap(), settings)) }
     }
 
@@ -132,11 +133,12 @@ async fn a_build_has_no_network_that_settings_do_not_give_and_its_log_is_bounded
 #[tokio::test]
 async fn an_image_that_is_too_large_is_refused_and_not_kept() {
     let world = World::with_images_up_to(10_000_000, &runner());
+    let own = std::process::id();
     let sized = |bytes: u64| {
-        format!("FROM modelship-test/busybox\nLABEL zeros={bytes}\nRUN head -c {bytes} /dev/zero >/zeros\n")
+        format!("FROM modelship-test/busybox\nLABEL zeros={own}-{bytes}\nRUN head -c {bytes} /dev/zero >/zeros\n")
     };
     let is_kept = |bytes: u64| {
-        let label = format!("label=zeros={bytes}");
+        let label = format!("label=zeros={own}-{bytes}");
         !docker(&["image", "ls", "--quiet", "--filter", &label]).is_empty()
     };
     // Packed they are next to nothing.

@@ -61,6 +61,7 @@ impl World {
             bases: Bases { debian: String::new(), python: String::new() },
             build_args: BTreeMap::new(),
             instance: "exec-tests".to_owned(),
+            max_image: u64::MAX,
         });
         let slots = SlotsSpec { directory: self.dir.path().join("slots"), count: 2 };
         DockerExecutor::new(docker.unwrap(), ContainerSettings { artifacts: self.artifacts(), slots, processes: 64 })

@@ -57,7 +57,7 @@ impl Place {
         let mut place = Self { world, issuer, registry, url, repository };
         place.world.add_settings(&place.server_settings(&format!("[{repository}]")));
         place.world.add_settings(&format!(
-            "docker: {{registry: \"{0}/models\", accept: [\"{0}/models\", docker.io/urban]}}\n",
+            "docker: {{registry: \"{0}/models\", accept: [\"{0}/models\", docker.io/urban], max_image: 1 MB}}\n",
             place.registry.address
         ));
         place.world.environment.push(("MODELSHIP_REGISTRY_SECRET", SECRET.to_owned()));

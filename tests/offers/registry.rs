@@ -64,6 +64,11 @@ impl Registry {
 
     /// Pushes an image with this configuration and gives its digest.
     pub(crate) fn push(&self, name: &str, tag: &str, config: &Value) -> Digest {
+        self.push_with_layer(name, tag, config, b"layer")
+    }
+
+    /// The same with this as its only layer.
+    pub(crate) fn push_with_layer(&self, name: &str, tag: &str, config: &Value, layer: &[u8]) -> Digest {
         let config = json!({
             "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
             "os": "linux",
@@ -72,7 +77,7 @@ impl Registry {
         });
         let mut config = self.push_blob(name, config.to_string().as_bytes());
         config["mediaType"] = json!("application/vnd.docker.container.image.v1+json");
-        let mut layer = self.push_blob(name, b"layer");
+        let mut layer = self.push_blob(name, layer);
         layer["mediaType"] = json!("application/vnd.docker.image.rootfs.diff.tar.gzip");
         let kind = "application/vnd.docker.distribution.manifest.v2+json";
         let manifest = json!({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": [layer]}).to_string();

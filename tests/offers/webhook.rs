@@ -68,6 +68,30 @@ fn an_image_with_a_wrong_label_is_nobodys_and_it_is_said_why() {
 }
 
 #[test]
+fn an_image_that_is_too_large_is_refused_whoever_offers_it() {
+    let large = vec![0; 1_100_000];
+    let says = "is an image of 1.1 MB, and this server takes none above 1.0 MB (`docker.max_image` in its settings)";
+    let pushed = |place: &Place, commit: &str| {
+        let mut config = built(MODEL, commit);
+        config["Labels"]["org.opencontainers.image.source"] = json!("https://forge.example.org/example/hub.git");
+        let digest = place.registry.push_with_layer(&format!("models/{MODEL}"), "latest", &config, &large);
+        format!("{}/models/{MODEL}@{digest}", place.registry.address)
+    };
+    let place = Place::with(BY_REGISTRY, |_| String::new());
+    let commit = place.push("main");
+    place.until_status(&commit, "waits for its image in the registry");
+    pushed(&place, &commit);
+    place.until_status(&commit, says);
+
+    let place = Place::new();
+    let commit = place.push("main");
+    let image = pushed(&place, &commit);
+    let reason = place.refusal(&place.offer(&place.claims(&commit), &place.wish(&commit, &image)));
+    assert!(reason.contains(says), "{reason}");
+    assert!(place.versions().is_empty());
+}
+
+#[test]
 fn an_image_of_a_model_that_somebody_else_builds_is_left_alone() {
     let place = Place::new();
     let commit = place.push("main");

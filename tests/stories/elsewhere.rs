@@ -33,7 +33,8 @@ impl Hub {
         let mut world = World::empty();
         world.environment.push(("MODELSHIP_REGISTRY_SECRET", SECRET.to_owned()));
         world.add_settings(&format!(
-            "executor: docker\ndocker: {{host: \"{}\", runner: \"{}\", registry: \"{registry}/own\", accept: [\"{image}\"]}}\n",
+            "executor: docker\ndocker: {{host: \"{}\", runner: \"{}\", registry: \"{registry}/own\", accept: [\"{image}\"], \
+             max_image: 20 MB}}\n",
             given("MODELSHIP_TEST_DOCKER_HOST"),
             given("MODELSHIP_TEST_RUNNER"),
         ));
@@ -54,9 +55,14 @@ impl Hub {
 
     /// Builds and pushes an image of this commit as anybody would, and gives its digest.
     fn push_image(&self, commit: &str) -> String {
+        self.push_image_with(commit, "")
+    }
+
+    /// The same with one more line in its Dockerfile.
+    fn push_image_with(&self, commit: &str, line: &str) -> String {
         let folder = self.world.clone.join("models/sim");
         let dockerfile = "FROM modelship-test/busybox\nWORKDIR /model\nCOPY sim .\nRUN chmod 755 sim\n";
-        std::fs::write(folder.join("Dockerfile"), dockerfile).unwrap();
+        std::fs::write(folder.join("Dockerfile"), format!("{dockerfile}{line}\n")).unwrap();
         let label = |name: &str, value: &str| format!("--label={name}={value}");
         docker(&[
             "build",
@@ -124,6 +130,18 @@ fn an_image_built_elsewhere_is_registered_once_its_tests_pass() {
     hub.tell("second", &digest);
     hub.world.until_idle();
     assert_eq!(hub.versions().len(), 1);
+}
+
+#[test]
+fn an_image_built_elsewhere_that_becomes_large_when_it_is_unpacked_is_no_version() {
+    let hub = Hub::new(9);
+    let commit = hub.push_commit();
+    hub.tell("first", &hub.push_image_with(&commit, "RUN head -c 30000000 /dev/zero >zeros"));
+    hub.world.until("it was looked at", |world| world.server_log().contains("was refused").then_some(()));
+    hub.world.until_idle();
+    assert!(hub.versions().is_empty());
+    let log = hub.world.server_log();
+    assert!(log.contains("`docker pull` gave an image of 3") && log.contains("none above 20.0 MB"), "{log}");
 }
 
 #[test]

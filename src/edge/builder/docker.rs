@@ -19,7 +19,6 @@ use crate::domain::image::ImageRef;
 use crate::domain::manifest::{DockerBuild, Environment, Manifest, Part, Requirements, declared_arguments};
 use crate::domain::version::{Image, PassedTest, Version};
 use crate::edge::docker::{Docker, DockerfileOrder, ImageError, ImageFacts, ImageOrder, PushError};
-use crate::edge::images::too_large;
 use crate::runner::{Log, tail_of};
 
 /// Build arguments that every Dockerfile has without declaring them.
@@ -33,8 +32,6 @@ pub struct ImageSettings {
     /// Variables of this machine that builds may need: where package managers find their registries and proxies. A
     /// Dockerfile gets those that it declares.
     pub environment: BTreeMap<String, String>,
-    /// How large a model's image may be once it is unpacked, in bytes.
-    pub largest: u64,
 }
 
 /// Builds and tests models as images.
@@ -314,20 +311,12 @@ impl DockerBuilder {
         Ok(BuiltImage { id, own, provenance, build_ms })
     }
 
-    /// Refuses an image that is larger than one may be, and does not keep it: only once it is unpacked is it known how
-    /// large it is.
+    /// Refuses what a step gave when it is too large.
     async fn fit(&self, image: &ImageFacts, step: &str) -> Result<(), BuildError> {
-        let largest = self.settings.largest;
-        if image.size <= largest {
-            return Ok(());
+        match self.docker.refuse_large(image).await {
+            None => Ok(()),
+            Some(reason) => Err(failed(ImageError::Failed { step: step.to_owned(), how: format!("gave {reason}") })),
         }
-        if let Err(error) = self.docker.forget_image(&image.id).await {
-            tracing::warn!("an image that is too large is still there: {error:#}");
-        }
-        Err(failed(ImageError::Failed {
-            step: step.to_owned(),
-            how: format!("gave {}", too_large(image.size, largest)),
-        }))
     }
 
     async fn checked_out(&self, digest: &Digest, checkout: Checkout) -> anyhow::Result<Room> {

@@ -17,6 +17,7 @@ use super::Docker;
 use super::context::{Context, Dockerfile, archive_of};
 use super::program::static_program;
 use crate::domain::ids::Digest;
+use crate::domain::image::too_large;
 use crate::runner::Log;
 
 /// Where the runner lies in an image.
@@ -71,6 +72,8 @@ pub struct ImageFacts {
     pub labels: BTreeMap<String, String>,
     /// How large it is once it is unpacked, in bytes.
     pub size: u64,
+    /// Whether somebody gave it a name.
+    pub is_named: bool,
 }
 
 impl ImageFacts {
@@ -193,6 +196,7 @@ impl Docker {
             Err(Error::DockerResponseServerError { status_code: 404, .. }) => return Ok(None),
             found => found.with_context(|| format!("failed to look at the image `{image}`"))?,
         };
+        let size = found.size.and_then(|size| u64::try_from(size).ok());
         let config = found.config.unwrap_or_default();
         let environment = config.env.unwrap_or_default();
         let environment = environment.iter().filter_map(|entry| entry.split_once('='));
@@ -204,18 +208,21 @@ impl Docker {
             workdir: config.working_dir.unwrap_or_default(),
             on_build: config.on_build.unwrap_or_default(),
             labels: config.labels.unwrap_or_default().into_iter().collect(),
-            size: found.size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default(),
+            size: size.with_context(|| format!("the Docker engine does not say how large `{image}` is"))?,
+            is_named: found.repo_tags.is_some_and(|names| !names.is_empty()),
         }))
     }
 
-    /// Makes the engine forget an image that nothing uses.
-    ///
-    /// # Errors
-    /// When the engine keeps it.
-    pub async fn forget_image(&self, image: &str) -> anyhow::Result<()> {
-        let gone = self.api().remove_image(image, None::<RemoveImageOptions>, None).await;
-        gone.with_context(|| format!("failed to remove the image `{image}`"))?;
-        Ok(())
+    /// What is wrong with an image that is larger than the settings allow, which only its unpacked size tells for sure;
+    /// none when it is not. It is not kept, unless somebody gave it a name.
+    pub async fn refuse_large(&self, image: &ImageFacts) -> Option<String> {
+        let reason = too_large(image.size, self.settings().max_image)?;
+        if !image.is_named
+            && let Err(error) = self.api().remove_image(&image.id, None::<RemoveImageOptions>, None).await
+        {
+            tracing::warn!(error = %error, "the image `{}`, which is too large, is still there", image.id);
+        }
+        Some(reason)
     }
 
     /// The platform that the engine builds for: `linux/amd64`.

@@ -52,6 +52,8 @@ pub struct DockerSettings {
     pub build_args: BTreeMap<String, String>,
     /// The label by which this instance finds its own containers again.
     pub instance: String,
+    /// How large a model's image may be, in bytes.
+    pub max_image: u64,
 }
 
 /// A Docker engine.

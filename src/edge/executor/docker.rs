@@ -364,7 +364,14 @@ impl DockerExecutor {
         let options = CreateImageOptions { from_image: Some(reference.to_owned()), ..CreateImageOptions::default() };
         let pulled = ready.docker.api().create_image(Some(options), None, login);
         match pulled.try_for_each(|_| async { Ok(()) }).await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                let fetched = ready.docker.image(reference).await?;
+                let fetched = fetched.with_context(|| format!("the Docker engine lost `{reference}`, just fetched"))?;
+                match ready.docker.refuse_large(&fetched).await {
+                    None => Ok(()),
+                    Some(reason) => Err(SubmitError::Refused(format!("`{reference}` is {reason}"))),
+                }
+            }
             Err(error) if status_of(&error) == Some(404) => Err(missing(", nor at its registry")),
             Err(error) => {
                 let error = anyhow::Error::new(error).context(format!("failed to fetch the image `{reference}`"));

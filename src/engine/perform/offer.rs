@@ -14,7 +14,7 @@ use super::{Reports, blocking};
 use crate::domain::event::{BuildFailure, Event, Key, Keyed};
 use crate::domain::forge::HeadOrigin;
 use crate::domain::ids::{CommitSha, Digest, ModelName, Repository, VersionId};
-use crate::domain::image::{ImageName, ImageRef};
+use crate::domain::image::{ImageName, ImageRef, too_large};
 use crate::domain::manifest::{BuildBy, Manifest};
 use crate::domain::offer::{Offer, OfferedBy, WorkDone};
 use crate::domain::report;
@@ -126,6 +126,9 @@ async fn version(engine: &Engine, offer: &Offer, cancel: &CancellationToken) -> 
         Err(LookError::Internal(error)) => return Err(error.into()),
     };
     labelled(&found, offer)?;
+    if let Some(reason) = too_large(found.size, engine.outside().max_image) {
+        return Err(refused(format!("it is {reason}")));
+    }
     let located = sources::locate(engine, &wanted.source, &wanted.manifest, &wanted.manifest_text, cancel).await?;
     let made = match &offer.by {
         OfferedBy::Actions { work } => built_by_workflow(&wanted.manifest, work, image, &found)?,
