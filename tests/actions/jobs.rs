@@ -9,7 +9,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::driver::Runner;
+use crate::driver::{PROJECT, Runner};
 use crate::events::{Answer, BASE, BEFORE, Event, HEAD, PROPOSED, TOKEN};
 use crate::steps::passed;
 
@@ -157,7 +157,10 @@ fn a_pull_request_is_built_and_planned_and_may_write_nothing() {
         assert_eq!(answer.jobs["sweeps"].outputs, texts(&[("sweep-id", "")]));
         assert_eq!(answer.group.as_deref(), Some("modelship-check-7"));
         for (name, job) in &answer.jobs {
-            assert_eq!(job.permissions, texts(&[("contents", "read")]), "{name}");
+            assert!(
+                job.permissions == texts(&[("contents", "read")]) || name.ends_with(" / refused"),
+                "{name}: {job:?}"
+            );
             assert!(job.gives("actions/checkout").iter().all(|with| with["ref"] == PROPOSED), "{name}: {job:?}");
         }
         // What it goes to counts, not what it pushed last.
@@ -190,7 +193,8 @@ fn a_pull_request_never_publishes_whoever_calls() {
             let answer = pull.on(&calling(ours, &json!({}), &json!({"contents": "write", "id-token": "write"})));
             let nested = answer.jobs.iter().filter(|(name, _)| *name != "it");
             for (name, job) in nested {
-                assert_eq!(job.permissions, texts(&[("contents", "read")]), "{ours}, {name}");
+                let reads = if name == "it / refused" { texts(&[]) } else { texts(&[("contents", "read")]) };
+                assert_eq!(job.permissions, reads, "{ours}, {name}");
             }
             assert!(answer.jobs.len() > 2, "{ours}");
         }
@@ -198,15 +202,21 @@ fn a_pull_request_never_publishes_whoever_calls() {
 }
 
 #[test]
-fn where_a_fork_would_run_beside_what_is_the_repositorys_nothing_runs() {
+fn where_a_fork_would_run_beside_what_is_the_repositorys_there_is_an_error_and_nothing_runs() {
     let target = Event::of_fork().called("pull_request_target");
     let target = target.changing("it / changed", &["urban/tax"], &["sweeps/a.yaml"]);
     let rights = json!({"contents": "write", "id-token": "write"});
-    for with in [json!({}), json!({"run": "sweeps/a.yaml"})] {
-        assert_eq!(target.on(&calling("sweep", &with, &rights)).ran(), ["it"], "{with}");
-    }
-    for ours in ["check-model", "publish-model"] {
-        assert_eq!(target.on(&calling(ours, &json!({}), &rights)).ran(), ["it"], "{ours}");
+    let named = json!({"run": "sweeps/a.yaml"});
+    for (ours, with) in
+        [("sweep", &json!({})), ("sweep", &named), ("check-model", &json!({})), ("publish-model", &json!({}))]
+    {
+        let answer = target.on(&calling(ours, with, &rights));
+        assert_eq!(answer.ran(), ["it", "it / refused"], "{ours}");
+        // What is left out counts as passed; this ends in an error whatever else there is.
+        let steps = &answer.jobs["it / refused"].legs[0].steps;
+        assert!(steps.len() == 1 && steps[0].uses.is_none() && answer.jobs["it / refused"].permissions.is_empty());
+        let text = fs::read_to_string(format!("{PROJECT}/.github/workflows/{ours}.yml")).unwrap();
+        assert!(text.contains("start this workflow by pull_request\"\n          exit 1\n"), "{text}");
     }
 }
 
