@@ -200,6 +200,8 @@ const CONNECTIONS: usize = 10_000;
 async fn ten_thousand_connections_take_bounded_memory_and_keep_no_delivery_out() {
     // Their other ends are in this process.
     let limit = rustix::process::getrlimit(Resource::Nofile);
+    let needed = u64::try_from(CONNECTIONS).unwrap() + 200;
+    assert!(limit.maximum.is_none_or(|most| most >= needed), "this needs {needed} open files; see `ulimit -Hn`");
     rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
     let world = trouble::world("reconcile_every: 1h\n");
     let (sender, url) = (Sender::new(&world), world.url());

@@ -185,7 +185,7 @@ fn no_slot_stays_taken_and_no_two_share_one_however_often_the_server_is_killed()
             }
         },
     );
-    assert!(killed > 6, "{killed}");
+    assert!(killed > 3, "it is to be killed in the middle, and was {killed} times");
     world.until_idle();
 
     runs(&world, "three", 21);

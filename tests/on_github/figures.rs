@@ -44,11 +44,8 @@ fn numbers_tell_what_was_done_what_waits_for_how_long_and_what_github_still_take
     hub.world.until("it waits for some seconds", |_| {
         let (before, seen) = (refused.elapsed(), numbers(&done));
         let (age, after) = (seen[AGE], begun.elapsed());
-        // Its beginning was kept in whole milliseconds.
-        assert!(
-            before.as_secs_f64() - 0.001 <= age && age <= after.as_secs_f64() + 0.001,
-            "{before:?} {age} {after:?}"
-        );
+        // A wall clock may be set a little meanwhile.
+        assert!(before.as_secs_f64() - 0.2 <= age && age <= after.as_secs_f64() + 0.2, "{before:?} {age} {after:?}");
         let waiting = seen["modelship_tasks{state=effect_waiting}"] + seen["modelship_tasks{state=under_way}"];
         assert!(waiting >= 1.0, "{seen:#?}");
         (age > 2.0).then_some(())

@@ -286,7 +286,8 @@ impl Hub {
     /// No sweep has handed a job to the executor.
     #[track_caller]
     pub(crate) fn assert_no_job(&self) {
-        let sweeps = fs::read_dir(self.world.state().join("artifacts/sweeps")).into_iter().flatten();
+        let sweeps: Vec<_> = fs::read_dir(self.world.state().join("artifacts/sweeps")).unwrap().collect();
+        assert!(!sweeps.is_empty(), "there is a plan");
         for sweep in sweeps {
             assert!(!sweep.unwrap().path().join("jobs").exists(), "a job was made");
         }
