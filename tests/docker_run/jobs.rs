@@ -9,7 +9,7 @@ use modelship::domain::version::Image;
 use modelship::edge::executor::{JobStatus, SubmitError};
 use modelship::runner::JobSpec;
 
-use crate::world::{World, model, record};
+use crate::world::{World, model, only_at_the_registry, record};
 
 /// Runs that each take `pause` milliseconds, in `jobs` jobs.
 fn jobs(world: &World, image: &Image, runs: i64, pause: i64, jobs: u32) -> Vec<JobSpec> {
@@ -140,6 +140,27 @@ async fn a_runner_that_cannot_work_says_why() {
     assert_eq!(executor.status(&handles).await.unwrap(), [JobStatus::Vanished]);
     let said = executor.last_words(&handles[0]).await;
     assert!(said.contains("a line that is no run"), "{said}");
+}
+
+#[tokio::test]
+async fn an_image_is_fetched_for_a_run_unless_it_is_too_large() {
+    let world = World::new();
+    let image = world.image(&[model()], "").await;
+    let reference = only_at_the_registry(&image);
+    let jobs = jobs(&world, &Image { reference: reference.clone(), ..image }, 1, 0, 1);
+    for _ in 0..2 {
+        match world.executor_of_images_up_to(1000).submit(&jobs).await {
+            Err(SubmitError::Refused(reason)) => {
+                assert!(reason.starts_with(&format!("`{reference}` is an image of ")), "{reason}");
+                assert!(reason.contains("none above 1.0 kB (`docker.max_image` in its settings)"), "{reason}");
+            }
+            other => panic!("it was kept: {other:?}"),
+        }
+    }
+    assert_eq!(world.containers().await.len(), 0);
+    let executor = world.executor();
+    let handles = executor.submit(&jobs).await.unwrap();
+    assert_eq!(world.ended(&executor, &jobs, &handles).await.len(), 1);
 }
 
 #[tokio::test]

@@ -51,6 +51,10 @@ impl World {
 
     /// An executor as a server that just began has it.
     pub(crate) fn executor(&self) -> DockerExecutor {
+        self.executor_of_images_up_to(u64::MAX)
+    }
+
+    pub(crate) fn executor_of_images_up_to(&self, max_image: u64) -> DockerExecutor {
         let docker = Docker::new(&DockerSettings {
             host: host(),
             registry: None,
@@ -61,7 +65,7 @@ impl World {
             bases: Bases { debian: String::new(), python: String::new() },
             build_args: BTreeMap::new(),
             instance: "exec-tests".to_owned(),
-            max_image: u64::MAX,
+            max_image,
         });
         let slots = SlotsSpec { directory: self.dir.path().join("slots"), count: 2 };
         DockerExecutor::new(docker.unwrap(), ContainerSettings { artifacts: self.artifacts(), slots, processes: 64 })
@@ -188,6 +192,22 @@ impl World {
         self.images.lock().unwrap().push(id.clone());
         Image { reference: id, entrypoint: Vec::new(), environment: BTreeMap::new(), workdir: String::new() }
     }
+}
+
+/// Has an image at the registry alone, and gives its name there.
+pub(crate) fn only_at_the_registry(image: &Image) -> String {
+    let docker = |arguments: &[&str]| {
+        let done = Command::new("docker").args(["-H", &host()]).args(arguments).output().unwrap();
+        assert!(done.status.success(), "docker {arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+    };
+    let registry = std::env::var("MODELSHIP_TEST_REGISTRY").expect("`scripts/with-docker` starts a registry");
+    let name = format!("{registry}/runs/{}", std::process::id());
+    docker(&["tag", &image.reference, &name]);
+    docker(&["push", "--quiet", &name]);
+    let named = docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", &name]);
+    docker(&["image", "rm", "--force", &image.reference]);
+    named
 }
 
 impl Drop for World {
