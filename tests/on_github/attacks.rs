@@ -110,17 +110,21 @@ fn review_of(comment: &Delivery, body: &str) -> Delivery {
     review
 }
 
-#[test]
-fn who_may_no_longer_start_a_sweep_when_it_begins_does_not_start_it() {
-    let hub = Hub::as_app();
-    let number = hub.ask_for("sizes", "[1, 2]");
-    hub.world.until_idle();
-    // GitHub says that Ada may, and is away for a while before the sweep begins.
+/// Ada starts the sweep. GitHub says that she may, and is away until it is healed before the sweep begins.
+fn run_and_be_held_up(hub: &Hub, number: u64) {
     let pull = format!("GET */pulls/{number}");
     hub.github.fail_next(1_000, &pull, Fault::BadGateway);
     let command = hub.github.comment_as("ada", HUB, number, "/modelship run");
     hub.world.until("it is heard", |_| hub.github.reactions(HUB, command).contains(&"rocket".to_owned()).then_some(()));
     hub.until_asked(1, &pull);
+}
+
+#[test]
+fn who_may_no_longer_start_a_sweep_when_it_begins_does_not_start_it() {
+    let hub = Hub::as_app();
+    let number = hub.ask_for("sizes", "[1, 2]");
+    hub.world.until_idle();
+    run_and_be_held_up(&hub, number);
     hub.github.user("ada", Permission::Read);
     hub.github.heal();
     hub.until_said(number, &["ada may not start it any more", "write permission"]);
@@ -138,11 +142,7 @@ fn what_was_begun_before_the_server_died_ends_when_it_may_not_begin_any_more() {
     let sweep = format!("sweep: slow\nmodel: {MODEL}\nparameters: {{N: [1, 2, 3, 4, 5, 6, 7, 8], SLEEP: 60}}\n");
     let number = hub.ask_with("slow", "Slowly", &sweep);
     hub.world.until_idle();
-    let pull = format!("GET */pulls/{number}");
-    hub.github.fail_next(1_000, &pull, Fault::BadGateway);
-    let command = hub.github.comment_as("ada", HUB, number, "/modelship run");
-    hub.world.until("it is heard", |_| hub.github.reactions(HUB, command).contains(&"rocket".to_owned()).then_some(()));
-    hub.until_asked(1, &pull);
+    run_and_be_held_up(&hub, number);
     // The sweep begins, and the server dies before it can write that down.
     let holds = hub.github.hold_answers_to("GET */collaborators/ada/permission");
     hub.github.heal();
