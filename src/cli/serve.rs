@@ -26,7 +26,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<(), CliError> {
     // What this process was given as secrets is not for builds and runs of the same user to read.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .map_err(|error| anyhow::Error::new(error).context("cannot close this process's memory to others"))?;
-    let Some(_lock) = InstanceLock::try_take(&settings.state)? else {
+    let Some(_lock) = InstanceLock::take(&settings.state).await? else {
         return Err(CliError::User(format!(
             "another modelship works on `{}` already; stop it, or choose another folder with `--state`",
             settings.state.display()

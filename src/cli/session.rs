@@ -7,7 +7,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use secrecy::ExposeSecret as _;
@@ -24,6 +24,10 @@ use crate::store::Store;
 /// How often is the database asked whether the answer is there?
 const LOOK: Duration = Duration::from_millis(40);
 
+/// How long does a server wait for one that was killed? A program that it was about to start holds its lock until that
+/// begins.
+const ENDING: Duration = Duration::from_secs(5);
+
 /// The lock that says who runs the engine of an instance. It falls with its process.
 #[derive(Debug)]
 pub(crate) struct InstanceLock(#[expect(dead_code, reason = "the lock is held by the open file")] fs_err::File);
@@ -38,6 +42,22 @@ impl InstanceLock {
             Ok(()) => Ok(Some(Self(file))),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error).context("cannot lock the instance"),
+        }
+    }
+
+    /// The same for a server, which waits a little for one that is just ending.
+    pub(crate) async fn take(state: &Path) -> Result<Option<Self>> {
+        Self::take_within(state, ENDING).await
+    }
+
+    async fn take_within(state: &Path, patience: Duration) -> Result<Option<Self>> {
+        let begun = Instant::now();
+        loop {
+            let lock = Self::try_take(state)?;
+            if lock.is_some() || begun.elapsed() >= patience {
+                return Ok(lock);
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
 }
@@ -128,5 +148,21 @@ impl Session {
         let engine = tokio::spawn(async move { engine.run(None, &token).await });
         self.at_work = Some(AtWork { _lock: lock, stop, engine });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_waits_for_one_that_is_just_ending_and_for_no_other() {
+        let state = tempfile::tempdir().unwrap();
+        let ending = InstanceLock::try_take(state.path()).unwrap().unwrap();
+        let (lock, ()) = tokio::join!(InstanceLock::take(state.path()), async { drop(ending) });
+        let working = lock.unwrap().expect("it has ended");
+        assert!(InstanceLock::take_within(state.path(), LOOK).await.unwrap().is_none());
+        drop(working);
+        assert!(InstanceLock::try_take(state.path()).unwrap().is_some());
     }
 }
